@@ -1,0 +1,1 @@
+"""Prefill, KV cache with per-layer eviction, decoding."""

@@ -1,0 +1,40 @@
+"""Every error a user can meet. Each says what happened, with the user's own value, and what to do next."""
+
+from __future__ import annotations
+
+
+class SharpvError(Exception):
+    """Base of the errors that are shown as `error:` and `hint:` instead of a traceback.
+
+    `exit_code` is the process's exit status; `hint` is the next step, one sentence, or None.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(SharpvError):
+    """The command line, a profile, the config file or an output target cannot be used (exit 2)."""
+
+    exit_code = 2
+
+
+class VideoError(SharpvError):
+    """The video cannot be used: missing, not a video, nothing decodable (exit 3)."""
+
+    exit_code = 3
+
+
+class ModelError(SharpvError):
+    """The model cannot be used: missing, damaged, unknown family, attention back-end not usable (exit 4)."""
+
+    exit_code = 4
+
+
+class ResourceError(SharpvError):
+    """Not enough memory, or no such device (exit 5)."""
+
+    exit_code = 5

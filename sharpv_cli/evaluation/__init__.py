@@ -1,0 +1,1 @@
+"""Accuracy measured through the real path, from encoded file to answer."""

@@ -1,0 +1,1 @@
+"""Loading checkpoints, and what is particular to each model family."""

@@ -1,0 +1,1 @@
+"""SharpV itself: tensors in, decisions out. Knows nothing of transformers."""

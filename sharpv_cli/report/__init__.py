@@ -1,0 +1,1 @@
+"""Charts, documents and exports. Knows results and Rich, never torch."""

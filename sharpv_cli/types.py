@@ -1,0 +1,211 @@
+"""The results that cross the borders between packages: frozen, self-checking, units in the names.
+
+Nothing here imports torch, so that reports can be drawn without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FinishReason = Literal["stop", "length", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video file holds, as a scan of its packets found it (headers lie).
+
+    `width` and `height` are pixels as displayed, after rotation and sample aspect ratio;
+    `rotation_deg` is the clockwise turn that was applied (0, 90, 180 or 270);
+    `fps` is the average rate, frames_total / duration_sec; None where it cannot be known.
+    """
+
+    path: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation_deg: int
+    fps: float | None
+    duration_sec: float | None
+    frames_total: int
+
+    def __post_init__(self) -> None:
+        assert self.width > 0 and self.height > 0, (self.width, self.height)
+        assert self.rotation_deg in (0, 90, 180, 270), self.rotation_deg
+        assert self.frames_total > 0, self.frames_total
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSample:
+    """The frames taken from a video: uint8 RGB [T, H, W, 3], with their places in it.
+
+    `indices` count displayed frames from 0; `timestamps_sec` are true presentation times, the video's first
+    frame being 0.0. Both rise strictly. `warnings` are sentences for the user.
+    """
+
+    strategy: Literal["uniform", "fps"]
+    images: NDArray[np.uint8]
+    indices: tuple[int, ...]
+    timestamps_sec: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.images.ndim == 4 and self.images.shape[3] == 3, self.images.shape
+        assert self.images.dtype == np.uint8, self.images.dtype
+        assert len(self.indices) == len(self.timestamps_sec) == len(self.images) > 0
+        assert all(a < b for a, b in zip(self.indices, self.indices[1:], strict=False)), self.indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRetention:
+    """How many of one frame's visual tokens were kept (a temporal patch where a family merges frames)."""
+
+    frame: int
+    timestamp_sec: float
+    kept: int
+    total: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.kept <= self.total and self.total > 0, (self.kept, self.total)
+
+    @property
+    def ratio(self) -> float:
+        return self.kept / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One decoder layer after the prefill.
+
+    `similarity` is s_l, the mean cosine between the visual hidden states and their embeddings, or None where it
+    was not measured; `kv_entries` and `kv_bytes` are what the layer stores, text included.
+    """
+
+    layer: int
+    similarity: float | None
+    visual_kv_kept: bool
+    kv_entries: int
+    kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Bytes. `kv_dense_bytes` is what no pruning would store after the same prefill.
+
+    `kv_retention` counts visual KV entries over all layers, stored / dense. `peak_bytes` is device memory, or on
+    CPU the process's peak resident size.
+    """
+
+    kv_dense_bytes: int
+    kv_bytes: int
+    kv_retention: float
+    weights_bytes: int
+    peak_bytes: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.kv_bytes <= self.kv_dense_bytes, (self.kv_bytes, self.kv_dense_bytes)
+        assert 0.0 <= self.kv_retention <= 1.0, self.kv_retention
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds of wall clock. `ttft_sec` runs from RGB frames in host memory to the first token on the host.
+
+    `tpot_sec` is the mean time of a generated token after the first, None when there is only one.
+    Loading and decoding overlap, so the stages can sum to more than `total_sec`.
+    """
+
+    load_sec: float
+    decode_sec: float
+    preprocess_sec: float
+    vision_sec: float
+    prune_sec: float
+    prefill_sec: float
+    ttft_sec: float
+    tpot_sec: float | None
+    total_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model answered, where and how. `attention_reason` says in words why that back-end runs."""
+
+    id: str
+    revision: str | None
+    family: str
+    dtype: str
+    device: str
+    attention: str
+    attention_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question answered, with everything a report needs.
+
+    `keep` is bool [T, f], True where a visual token was kept, in raster order of the frame's token grid.
+    `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
+    """
+
+    question: str
+    text: str
+    finish_reason: FinishReason
+    video: VideoInfo
+    sample: FrameSample
+    model: ModelInfo
+    text_tokens: int
+    generated_tokens: int
+    retention: tuple[FrameRetention, ...]
+    keep: NDArray[np.bool_]
+    layers: tuple[LayerReport, ...]
+    memory: MemoryStats
+    timing: Timings
+    seed: int | None
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
+        assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)
+
+    @property
+    def visual_total(self) -> int:
+        return sum(frame.total for frame in self.retention)
+
+    @property
+    def visual_kept(self) -> int:
+        return sum(frame.kept for frame in self.retention)
+
+    @property
+    def visual_retention(self) -> float:
+        return self.visual_kept / self.visual_total
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """An event of the pipeline: a stage that may take a while has begun."""
+
+    stage: Literal["load", "decode", "preprocess", "vision", "prefill", "generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """An event of the pipeline: more of the answer, as it comes. The pieces join to the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of the pipeline."""
+
+    answer: Answer
+
+
+Event = StageStarted | TextPiece | Finished

@@ -1,0 +1,1 @@
+"""Probing, sampling, decoding and encoding video files with PyAV."""
