@@ -1,0 +1,44 @@
+"""Settings: a strict schema, the YAML profiles, and how flags, environment and files become one result."""
+
+from sharpv_cli.settings.profiles import config_folder, profile_paths
+from sharpv_cli.settings.resolve import (
+    DEFAULT_PROFILE,
+    FLAGS,
+    NO_PROFILE,
+    Resolved,
+    as_yaml,
+    resolve,
+    variable,
+)
+from sharpv_cli.settings.schema import (
+    BUILTIN_MODEL,
+    GenerationSettings,
+    MemorySettings,
+    ModelSettings,
+    PromptSettings,
+    SamplingSettings,
+    Settings,
+    VisualSettings,
+    defaults,
+)
+
+__all__ = [
+    "BUILTIN_MODEL",
+    "DEFAULT_PROFILE",
+    "FLAGS",
+    "NO_PROFILE",
+    "GenerationSettings",
+    "MemorySettings",
+    "ModelSettings",
+    "PromptSettings",
+    "Resolved",
+    "SamplingSettings",
+    "Settings",
+    "VisualSettings",
+    "as_yaml",
+    "config_folder",
+    "defaults",
+    "profile_paths",
+    "resolve",
+    "variable",
+]

@@ -1,0 +1,204 @@
+"""From flags, environment, profile, config file and defaults to one `Settings`, with each value's origin."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+from pydantic import ValidationError
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.settings.profiles import SettingsFile, config_folder, profile_chain, read, shipped_folder
+from sharpv_cli.settings.schema import Settings, defaults, nest
+
+DEFAULT_PROFILE = "tiny"
+NO_PROFILE = "none"
+
+# The long flag of a setting (also SHARPV_<FLAG>, with underscores and capitals) and the key it sets.
+FLAGS = {
+    "model": "model.id",
+    "revision": "model.revision",
+    "dtype": "model.dtype",
+    "attention": "model.attention",
+    "frames": "sampling.frames",
+    "fps": "sampling.fps",
+    "max-frames": "sampling.max_frames",
+    "start": "sampling.start",
+    "end": "sampling.end",
+    "prune": "visual.mode",
+    "w": "visual.w",
+    "scale": "visual.scale",
+    "k": "visual.k",
+    "min-tokens": "visual.min_tokens",
+    "memory": "memory.enabled",
+    "m": "memory.m",
+    "max-new-tokens": "generation.max_new_tokens",
+    "temperature": "generation.temperature",
+    "seed": "generation.seed",
+    "positions": "positions",
+    "device": "device",
+    "offline": "offline",
+}
+_OTHER_VARIABLES = ("SHARPV_PROFILE", "SHARPV_DEBUG")
+
+_Layer = dict[str, tuple[object, str]]  # dotted key -> value, origin
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The settings of a run. `origins` has every dotted key: `flag --w`, `SHARPV_W`, `profile tiny`,
+    `config file` or `default`. `profile_source` is `shipped`, a path, or `default` where no profile applies.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    profile_name: str
+    profile_source: str
+    description: str | None
+
+
+def resolve(
+    flags: Mapping[str, object], environ: Mapping[str, str], *, profile: str | None = None
+) -> Resolved:
+    """Precedence: flag > SHARPV_* > profile > config file > default; None in `flags` is unset.
+
+    `flags` goes by the names of FLAGS. The profile is `profile`, else SHARPV_PROFILE, else the config file's;
+    the built-in `tiny` only where nothing names a profile or a model, because its values serve its model.
+    Raises UsageError, with the value, where it came from, and what is allowed.
+    """
+    config = _read_config(environ)
+    explicit = _explicit(_flag_layer(flags), _variable_layer(environ))
+    name = profile or environ.get("SHARPV_PROFILE") or (config.profile if config else None)
+    if name is None and "model.id" not in explicit and not (config and "model.id" in config.values):
+        name = DEFAULT_PROFILE
+    chain = profile_chain(name, environ) if name else []
+    merged: _Layer = {key: (value, "default") for key, value in defaults().items()}
+    for layer in [_config_layer(config), *map(_profile_layer, reversed(chain)), explicit]:
+        merged |= layer
+    return Resolved(
+        settings=_validate(merged),
+        origins={key: origin for key, (_, origin) in merged.items()},
+        profile_name=chain[0].path.stem if chain else NO_PROFILE,
+        profile_source=source(chain[0]) if chain else "default",
+        description=next((file.description for file in chain if file.description), None),
+    )
+
+
+def source(file: SettingsFile) -> str:
+    """`shipped`, or the path of a user's own profile."""
+    return "shipped" if file.path.parent == shipped_folder() else str(file.path)
+
+
+def as_yaml(resolved: Resolved) -> str:
+    """The settings as a profile's YAML, each value with its origin beside it as a comment."""
+    lines: list[str] = []
+    for name, value in resolved.settings.model_dump().items():
+        if isinstance(value, dict):
+            lines.append(f"{name}:")
+            lines += [
+                _yaml_line(f"  {key}", item, resolved.origins[f"{name}.{key}"]) for key, item in value.items()
+            ]
+        else:
+            lines.append(_yaml_line(name, value, resolved.origins[name]))
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_line(key: str, value: object, origin: str) -> str:
+    scalar = yaml.safe_dump(value, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
+    return f"{f'{key}: {scalar}':<44} # {origin}"
+
+
+def _read_config(environ: Mapping[str, str]) -> SettingsFile | None:
+    folder = config_folder(environ)
+    path = folder / "config.yaml" if folder else None
+    return read(path, top=("profile",)) if path and path.exists() else None
+
+
+def _config_layer(config: SettingsFile | None) -> _Layer:
+    return {key: (value, "config file") for key, value in config.values.items()} if config else {}
+
+
+def _profile_layer(file: SettingsFile) -> _Layer:
+    return {key: (value, f"profile {file.path.stem}") for key, value in file.values.items()}
+
+
+def _flag_layer(flags: Mapping[str, object]) -> _Layer:
+    return {FLAGS[name]: (value, f"flag --{name}") for name, value in flags.items() if value is not None}
+
+
+def variable(flag: str) -> str:
+    """The environment variable of a flag: `max-frames` is SHARPV_MAX_FRAMES."""
+    return "SHARPV_" + flag.upper().replace("-", "_")
+
+
+def _variable_layer(environ: Mapping[str, str]) -> _Layer:
+    """An empty variable is unset; a misspelt one would silently do nothing, so it is an error."""
+    known = {variable(flag): key for flag, key in FLAGS.items()}
+    given = {name: value for name, value in environ.items() if name.startswith("SHARPV_") and value}
+    for name in given:
+        if name not in known and name not in _OTHER_VARIABLES:
+            near = difflib.get_close_matches(name, [*known, *_OTHER_VARIABLES], n=1, cutoff=0.0)
+            raise UsageError(f"unknown variable {name} in the environment", hint=f"did you mean {near[0]}?")
+    return {known[name]: (value, name) for name, value in given.items() if name in known}
+
+
+def _explicit(flags: _Layer, variables: _Layer) -> _Layer:
+    """What the user asked for in this run, with what follows from it.
+
+    A rate or a number of frames decides the strategy, a rate lifts the profile's `max_frames`, and another
+    model drops the profile's revision and family.
+    """
+    for layer in (flags, variables):
+        _refuse_rate_and_number(layer)
+    for one, other in (("sampling.fps", "sampling.frames"), ("sampling.frames", "sampling.fps")):
+        if one in flags:
+            variables = {key: value for key, value in variables.items() if key != other}
+    explicit = variables | flags
+    for key, implied in _IMPLIED.items():
+        if key in explicit:
+            origin = explicit[key][1]
+            explicit = {name: (value, origin) for name, value in implied.items()} | explicit
+    return explicit
+
+
+_IMPLIED: dict[str, dict[str, object]] = {
+    "sampling.fps": {"sampling.strategy": "fps", "sampling.max_frames": None},
+    "sampling.frames": {"sampling.strategy": "uniform"},
+    "model.id": {"model.revision": None, "model.family": None},
+}
+
+
+def _refuse_rate_and_number(layer: _Layer) -> None:
+    if "sampling.fps" in layer and "sampling.frames" in layer:
+        (fps, fps_name), (frames, frames_name) = layer["sampling.fps"], layer["sampling.frames"]
+        raise UsageError(
+            f"{_said(fps_name, fps)} and {_said(frames_name, frames)} exclude each other",
+            hint="give the number of frames, or the rate (with --max-frames as its limit)",
+        )
+
+
+def _said(origin: str, value: object) -> str:
+    """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `-1 (profile tiny)`."""
+    if origin.startswith("flag "):
+        return f"{origin.removeprefix('flag ')} {value}"
+    return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{value} ({origin})"
+
+
+def _validate(merged: _Layer) -> Settings:
+    try:
+        return Settings.model_validate(nest({key: value for key, (value, _) in merged.items()}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
+        problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if key not in merged:  # a rule over a whole group names its values itself
+            raise UsageError(f"{key}: {problem}") from error
+        value, origin = merged[key]
+        raise UsageError(f"{key}: {_said(origin, value)}: {problem}") from error
+
+
+def key_parts() -> set[str]:
+    """The names that occur in dotted keys (pydantic puts the branches of unions beside them)."""
+    return {part for key in defaults() for part in key.split(".")}

@@ -1,0 +1,158 @@
+"""The settings of one run: names, types, ranges and defaults. A profile's YAML has the same shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+BUILTIN_MODEL = "builtin"
+
+
+def _no_bool(value: object) -> object:
+    """Python counts True as 1, and YAML reads `on` as True: neither is a number of anything here."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+def _off_is_text(value: object) -> object:
+    """YAML 1.1 reads a bare `off` as False."""
+    return "off" if value is False else value
+
+
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool)]
+Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(_Group):
+    """Which checkpoint answers, and how it is loaded."""
+
+    id: str = Field(
+        default=BUILTIN_MODEL, min_length=1, description="hub id or folder; `builtin` is the demo model"
+    )
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    family: str | None = Field(
+        default=None, description="the config's model_type; read from the config when unset"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto: bfloat16 on CUDA, else float32"
+    )
+    attention: Literal["auto", "flash", "sdpa", "eager"] = Field(
+        default="auto", description="attention back-end of the language model; auto: flash, else sdpa"
+    )
+
+
+class SamplingSettings(_Group):
+    """Which frames are taken from the video."""
+
+    strategy: Literal["uniform", "fps"] = Field(
+        default="uniform", description="by number of frames, or by rate"
+    )
+    frames: Int = Field(default=32, ge=1, description="number of frames, spread over the clip (uniform)")
+    fps: Float = Field(default=1.0, gt=0, description="frames a second of video (fps)")
+    max_frames: Int | None = Field(
+        default=None, ge=1, description="most frames taken (fps); no limit when unset"
+    )
+    start: Float | None = Field(default=None, ge=0, description="seconds; frames are taken from here on")
+    end: Float | None = Field(default=None, gt=0, description="seconds; frames are taken up to here")
+
+    @model_validator(mode="after")
+    def _start_before_end(self) -> SamplingSettings:
+        if self.end is not None and (self.start or 0.0) >= self.end:
+            raise ValueError(f"start ({self.start:g} s) should be before end ({self.end:g} s)")
+        return self
+
+
+class VisualSettings(_Group):
+    """Visual SharpV: which visual tokens reach the language model (arXiv 2511.08003)."""
+
+    mode: Mode = Field(
+        default="adaptive", description="how tokens are kept: per-frame ratio, threshold k, or all"
+    )
+    w: Float = Field(default=1.0, ge=0, description="weight of the spatial score S in I = T + w S")
+    scale: Float = Field(default=1.0, gt=0, description="multiplier on the adaptive ratio of each frame")
+    k: Float = Field(default=1.6, ge=0, description="threshold on I (manual)")
+    min_tokens: Int = Field(default=1, ge=1, description="least visual tokens kept a frame")
+
+
+class MemorySettings(_Group):
+    """Memory SharpV: which layers keep their visual KV entries for decoding."""
+
+    enabled: bool = Field(default=True, description="discard visual KV entries of degraded layers")
+    m: Float = Field(
+        default=0.2, ge=-1, le=1, description="a layer whose similarity is below m discards them"
+    )
+
+
+class GenerationSettings(_Group):
+    """How the answer is decoded; greedy at temperature 0."""
+
+    max_new_tokens: Int = Field(default=128, ge=1, description="most tokens in the answer")
+    temperature: Float = Field(default=0.0, ge=0, description="0 is greedy")
+    seed: Int | None = Field(
+        default=None, ge=0, lt=2**63, description="seed of sampling; only used above temperature 0"
+    )
+
+
+class PromptSettings(_Group):
+    """Text around the question."""
+
+    system: str | None = Field(default=None, description="system message; the chat template's own when unset")
+    suffix: str | None = Field(default=None, description="text put after the question")
+
+
+class Settings(_Group):
+    """Everything that decides an answer, apart from the video and the question."""
+
+    model: ModelSettings = ModelSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    visual: VisualSettings = VisualSettings()
+    memory: MemorySettings = MemorySettings()
+    generation: GenerationSettings = GenerationSettings()
+    prompt: PromptSettings = PromptSettings()
+    positions: Literal["original", "contiguous"] = Field(
+        default="original", description="position ids of kept tokens: with their gaps, or closed up"
+    )
+    device: str = Field(default="auto", min_length=1, description="auto: cuda, else mps, else cpu")
+    offline: bool = Field(default=False, description="never touch the network")
+
+
+GROUPS: dict[str, type[_Group]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Group)
+}
+
+
+def defaults() -> dict[str, object]:
+    """Every dotted key (`sampling.frames`, `device`) with its default, in the order of the YAML."""
+    return flatten(Settings().model_dump())
+
+
+def flatten(nested: dict[str, object]) -> dict[str, object]:
+    """`{"visual": {"w": 1.0}, "device": "cpu"}` as `{"visual.w": 1.0, "device": "cpu"}`."""
+    flat: dict[str, object] = {}
+    for name, value in nested.items():
+        inner = value if isinstance(value, dict) and name in GROUPS else None
+        flat |= {name: value} if inner is None else {f"{name}.{key}": item for key, item in inner.items()}
+    return flat
+
+
+def nest(flat: dict[str, object]) -> dict[str, object]:
+    """The inverse of `flatten`."""
+    nested: dict[str, object] = {}
+    for dotted, value in flat.items():
+        group, dot, key = dotted.partition(".")
+        if not dot:
+            nested[group] = value
+            continue
+        inner = nested.setdefault(group, {})
+        assert isinstance(inner, dict), dotted
+        inner[key] = value
+    return nested
