@@ -1,0 +1,91 @@
+"""The JSON document of one answer, `sharpv.ask/1` (docs/schema/sharpv.ask.1.json): keys are only added."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from sharpv_cli import __version__
+from sharpv_cli.types import Answer
+
+SCHEMA = "sharpv.ask/1"
+# Named one by one: a field that is added to a result reaches the document only when the schema knows it.
+_VIDEO = ("path", "duration_sec", "fps", "width", "height", "rotation_deg", "frames_total")
+_MODEL = ("id", "revision", "family", "dtype", "device", "attention")
+_FRAME = ("frame", "timestamp_sec", "kept", "total", "ratio")
+_LAYER = ("layer", "similarity", "visual_kv_kept", "kv_entries", "kv_bytes")
+_MEMORY = ("kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes", "peak_bytes")
+_TIMING = (
+    "load_sec", "decode_sec", "preprocess_sec", "vision_sec", "prune_sec",
+    "prefill_sec", "ttft_sec", "tpot_sec", "total_sec",
+)  # fmt: skip
+
+
+def ask_document(
+    answer: Answer, *, profile_name: str, profile_source: str, settings: Mapping[str, object]
+) -> dict[str, object]:
+    """The document as plain types, every key present and in the schema's order.
+
+    `settings` is nested as in the profile's YAML. Units are in the keys (seconds, bytes); what was not
+    measured and what is not finite is None, for JSON has no NaN.
+    """
+    document = {
+        "schema": SCHEMA,
+        "sharpv_version": __version__,
+        "question": answer.question,
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "video": _pick(answer.video, _VIDEO),
+        "sampling": {
+            "strategy": answer.sample.strategy,
+            "frames": len(answer.sample),
+            "timestamps_sec": answer.sample.timestamps_sec,
+        },
+        "model": _pick(answer.model, _MODEL),
+        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "tokens": {
+            **_pick(answer, ("visual_total", "visual_kept", "visual_retention")),
+            "text": answer.text_tokens,
+            "generated": answer.generated_tokens,
+        },
+        "retention": [_pick(frame, _FRAME) for frame in answer.retention],
+        "layers": [_pick(layer, _LAYER) for layer in answer.layers],
+        "memory": _pick(answer.memory, _MEMORY),
+        "timing": _pick(answer.timing, _TIMING),
+        "seed": answer.seed,
+        "warnings": answer.warnings,
+    }
+    return {key: _plain(value) for key, value in document.items()}
+
+
+def dump(document: Mapping[str, object], *, indent: int | None = None) -> str:
+    """`document` as JSON without a final newline: one line, as line-oriented tools and NDJSON want it.
+
+    ASCII only: it passes through a stdout of any encoding, and a lone surrogate (a byte of a path that is no
+    UTF-8) becomes an escape that reads back as itself instead of an encoding error.
+    """
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)
+
+
+def _pick(source: object, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: getattr(source, name) for name in names}
+
+
+def _plain(value: object) -> object:
+    """`value` in JSON's own types: NumPy scalars and paths converted, not finite numbers to None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    assert isinstance(value, Iterable), f"{type(value).__name__} has no place in a JSON document"
+    return [_plain(item) for item in value]

@@ -1,0 +1,133 @@
+"""What a report shows, in words and numbers, before any layout: the chart and the Markdown table share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sharpv_cli.report.sizes import Clock, format_bytes, format_seconds
+from sharpv_cli.types import Answer, FrameRetention, LayerReport
+
+MAX_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One frame or several neighbouring ones: visual tokens kept and in total, and the times they span."""
+
+    first_sec: float
+    last_sec: float
+    kept: int
+    total: int
+
+    @property
+    def ratio(self) -> float:
+        return self.kept / self.total
+
+    def time(self, clock: Clock, dash: str) -> str:
+        """`0:00.5`, or `0:00.5-0:03.5` where the row stands for several frames."""
+        first, last = clock.format(self.first_sec), clock.format(self.last_sec)
+        return first if self.first_sec == self.last_sec else f"{first}{dash}{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """Neighbouring decoder layers with the same verdict.
+
+    `similarity` is their (lowest, highest), None where no layer was measured.
+    """
+
+    first: int
+    last: int
+    similarity: tuple[float, float] | None
+    visual_kv_kept: bool
+    kv_bytes: int
+
+    def numbers(self, dash: str) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}{dash}{self.last}"
+
+    @property
+    def similarity_text(self) -> str:
+        if self.similarity is None:
+            return "not measured"
+        low, high = (f"{value:.2f}" for value in self.similarity)
+        return low if low == high else f"{low} to {high}"
+
+    @property
+    def verdict(self) -> str:
+        return "kept" if self.visual_kv_kept else "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A named figure."""
+
+    label: str
+    value: str
+
+
+def frame_rows(retention: Sequence[FrameRetention], limit: int = MAX_ROWS) -> list[FrameRow]:
+    """At most `limit` rows. Each stands for the same number of frames (the last for what is left)."""
+    size = -(-len(retention) // limit)
+    groups = (retention[start : start + size] for start in range(0, len(retention), size))
+    return [
+        FrameRow(
+            first_sec=group[0].timestamp_sec,
+            last_sec=group[-1].timestamp_sec,
+            kept=sum(frame.kept for frame in group),
+            total=sum(frame.total for frame in group),
+        )
+        for group in groups
+    ]
+
+
+def layer_rows(layers: Sequence[LayerReport]) -> list[LayerRow]:
+    """One row a run of neighbouring layers with the same verdict."""
+    runs = groupby(layers, key=lambda layer: layer.visual_kv_kept)
+    return [_layer_row(tuple(run), kept) for kept, run in runs]
+
+
+def _layer_row(run: tuple[LayerReport, ...], kept: bool) -> LayerRow:
+    measured = [layer.similarity for layer in run if layer.similarity is not None]
+    return LayerRow(
+        first=run[0].layer,
+        last=run[-1].layer,
+        similarity=(min(measured), max(measured)) if measured else None,
+        visual_kv_kept=kept,
+        kv_bytes=sum(layer.kv_bytes for layer in run),
+    )
+
+
+def clock_of(answer: Answer) -> Clock:
+    """The clock that tells the answer's frames apart."""
+    return Clock.for_times([frame.timestamp_sec for frame in answer.retention])
+
+
+def budgets(answer: Answer) -> tuple[tuple[str, float], tuple[str, float]]:
+    """The two budgets with the names that keep them apart, as ratios in [0, 1]."""
+    return ("visual retention", answer.visual_retention), ("KV retention", answer.memory.kv_retention)
+
+
+def cost_facts(answer: Answer) -> Iterator[tuple[Fact, Fact]]:
+    """Memory and time, in pairs that are read together. Nothing here is foreign text."""
+    memory, timing = answer.memory, answer.timing
+    tpot = "one token only" if timing.tpot_sec is None else format_seconds(timing.tpot_sec)
+    yield (
+        Fact("KV bytes dense", format_bytes(memory.kv_dense_bytes)),
+        Fact("KV bytes now", format_bytes(memory.kv_bytes)),
+    )
+    yield Fact("TTFT", format_seconds(timing.ttft_sec)), Fact("TPOT", tpot)
+    yield (
+        Fact("model load", format_seconds(timing.load_sec)),
+        Fact("video decode", format_seconds(timing.decode_sec)),
+    )
+
+
+def model_facts(answer: Answer) -> Iterator[Fact]:
+    """Which model ran, where and how. The values are foreign text: escape them as the target needs."""
+    model = answer.model
+    yield Fact("model", model.id)
+    yield Fact("device", f"{model.device}, {model.dtype}")
+    reason = f", {model.attention_reason}" if model.attention_reason else ""
+    yield Fact("attention", f"{model.attention}{reason}")

@@ -1,0 +1,115 @@
+"""Columns that fit a width: the least important are dropped, nothing ever wraps.
+
+Rich's own Table wraps or squeezes cells when they do not fit, and its Bar needs a Unicode stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import ConsoleOptions
+from rich.text import Text
+
+GAP = 2  # cells between columns
+MIN_BAR = 8  # cells; a shorter bar says less than its percentage
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that depend on the stream. `blocks` fill a cell step by step, the last one fully."""
+
+    blocks: str
+    dash: str
+    ellipsis: str
+    ascii_only: bool
+
+
+UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", ascii_only=False)  # noqa: RUF001
+ASCII = Glyphs("#", "-", "...", ascii_only=True)
+
+
+def glyphs_for(options: ConsoleOptions) -> Glyphs:
+    """What the stream can show; the old Windows console has no eighth blocks in its fonts."""
+    return ASCII if options.ascii_only or options.legacy_windows else UNICODE
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Cells of one column. Columns of a higher `rank` are dropped earlier; those of rank 0 never."""
+
+    header: str
+    cells: tuple[str, ...]
+    rank: int = 0
+    right: bool = False
+    style: str = ""
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(text) for text in (self.header, *self.cells))
+
+    def text(self, row: int) -> Text:
+        """Row `row` padded to the column's width, row 0 being the header."""
+        value = (self.header, *self.cells)[row]
+        pad = " " * (self.width - cell_len(value))
+        return Text(pad + value if self.right else value + pad, style=self.style if row else "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class BarColumn:
+    """Ratios in [0, 1], drawn as bars over whatever width the other columns leave."""
+
+    header: str
+    ratios: tuple[float, ...]
+    rank: int = 0
+    style: str = ""
+    width = MIN_BAR
+
+    def drawn(self, width: int, blocks: str) -> Column:
+        header = self.header if len(self.header) <= width else ""
+        bars = (bar(ratio, width, blocks) for ratio in self.ratios)
+        return Column(set_cell_size(header, width), tuple(bars), style=self.style)
+
+
+def bar(ratio: float, width: int, blocks: str) -> str:
+    """A bar of at most `width` cells. Only 0 is empty and only 1 is full, however the rounding falls."""
+    steps = width * len(blocks)
+    filled = round(ratio * steps)
+    filled = filled if ratio >= 1 else min(filled, steps - 1)
+    filled = filled if ratio <= 0 else max(filled, 1)
+    whole, part = divmod(filled, len(blocks))
+    return blocks[-1] * whole + (blocks[part - 1] if part else "")
+
+
+def table(columns: Sequence[Column | BarColumn], width: int, glyphs: Glyphs) -> list[Text]:
+    """The header's line and one line a row, none wider than `width` cells."""
+    shown = list(columns)
+    while _natural_width(shown) > width and any(column.rank for column in shown):
+        shown.remove(max(shown, key=lambda column: column.rank))
+    spare = width - _natural_width(shown)
+    drawn = [
+        column.drawn(column.width + spare, glyphs.blocks) if isinstance(column, BarColumn) else column
+        for column in shown
+    ]
+    rows = range(1 + len(drawn[0].cells))
+    return [cut(_joined([column.text(row) for column in drawn]), width, glyphs) for row in rows]
+
+
+def _natural_width(columns: Sequence[Column | BarColumn]) -> int:
+    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+
+
+def _joined(cells: Sequence[Text]) -> Text:
+    line = Text(" " * GAP).join(cells)
+    line.rstrip()
+    return line
+
+
+def cut(line: Text, width: int, glyphs: Glyphs) -> Text:
+    """`line` itself where it fits in `width` cells, else its beginning and an ellipsis."""
+    if line.cell_len > width:
+        line.truncate(width - len(glyphs.ellipsis))
+        line.append(glyphs.ellipsis)
+    line.no_wrap, line.overflow = True, "ignore"
+    return line

@@ -1,0 +1,92 @@
+"""How figures and foreign text are spelt, in one place, so that every report says the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_CLOCK_DIGITS = 3  # finest: milliseconds
+_NONCHARACTERS = "\ufffe\uffff"  # XML 1.0 forbids them, so an SVG with one does not open
+
+
+def format_bytes(count: int) -> str:
+    """`count` bytes in binary units with one decimal: `512 B`, `2.4 MiB`, `13.1 GiB`."""
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if round(size, 1) < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration to about three digits: `12.1 ms`, `182 ms`, `4.21 s`, `75.3 s`, `12 min 5 s`."""
+    if seconds < 0.09995:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 119.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def format_percent(ratio: float) -> str:
+    """A ratio in [0, 1] with one decimal. `0.0%` and `100.0%` mean exactly none and all."""
+    if 0 < ratio < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= ratio < 1:
+        return ">99.9%"
+    return f"{ratio:.1%}"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Prints positions in a video, all with the same digits: `0:07.5`, `1:02:03`."""
+
+    decimals: int
+    minute_digits: int
+    hours: bool
+
+    @classmethod
+    def for_times(cls, seconds: Sequence[float]) -> Clock:
+        """The shortest clock on which the rising times `seconds` still differ."""
+        gap = min((b - a for a, b in pairwise(seconds)), default=1.0)
+        last = seconds[-1]
+        decimals = 0 if last >= 3600 else 1
+        while decimals < _CLOCK_DIGITS and gap < 10**-decimals - 1e-6:
+            decimals += 1
+        return cls(decimals, minute_digits=2 if last >= 600 else 1, hours=last >= 3600)
+
+    def format(self, seconds: float) -> str:
+        scale = 10**self.decimals
+        whole, part = divmod(round(seconds * scale), scale)
+        fraction = f".{part:0{self.decimals}d}" if self.decimals else ""
+        minutes, second = divmod(whole, 60)
+        hours, minutes = divmod(minutes, 60) if self.hours else (0, minutes)
+        start = f"{hours}:" if self.hours else ""
+        return f"{start}{minutes:0{self.minute_digits}d}:{second:02d}{fraction}"
+
+
+def printable(text: str, *, ascii_only: bool = False) -> str:
+    r"""`text` with what would move a cursor, break an encoding or spoil an XML file as escapes (`\x1b`).
+
+    Paths and questions come from outside: they may hold control characters and lone surrogates (bytes of a
+    file name that are no UTF-8). Everything else stays as it is, markup and emoji codes too.
+    """
+    text = "".join(_escape(char) if _is_unsafe(char) else char for char in text)
+    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+
+
+def _is_unsafe(char: str) -> bool:
+    return char in _NONCHARACTERS or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()

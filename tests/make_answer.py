@@ -1,0 +1,133 @@
+"""Made-up Answers for tests of what is shown and written: plausible, consistent, no model needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sharpv_cli.types import (
+    Answer,
+    FrameRetention,
+    FrameSample,
+    LayerReport,
+    MemoryStats,
+    ModelInfo,
+    Timings,
+    VideoInfo,
+)
+
+KV_BYTES_PER_ENTRY = 1024
+TEXT_TOKENS = 60
+SIMILARITIES = (0.81, 0.74, 0.52, 0.31, 0.18, 0.12, 0.05, 0.02, 0.24, 0.33)
+
+
+def make_answer(
+    frames: int = 8,
+    *,
+    tokens: int = 196,
+    frame_sec: float = 1.0,
+    image_size: tuple[int, int] = (48, 64),
+    kept: Sequence[int] | None = None,
+    similarities: Sequence[float | None] = SIMILARITIES,
+    discard_below: float = 0.2,
+    **changes: Any,
+) -> Answer:
+    """An Answer over `frames` frames, sampled in the middle of `frame_sec` seconds each.
+
+    `kept` tokens a frame (default: all of the first, then 24 and falling), one layer an entry of
+    `similarities` (None: not measured, kept), images of `image_size` (height, width). `changes` replace
+    fields at the end.
+    """
+    counts = list(kept) if kept is not None else [tokens, *(24 - t % 24 for t in range(frames - 1))]
+    times = tuple((index + 0.5) * frame_sec for index in range(frames))
+    keep = _keep(counts, tokens)
+    layers = _layers(similarities, discard_below, visual=sum(counts))
+    answer = Answer(
+        question="What colour is the circle?",
+        text="red",
+        finish_reason="stop",
+        video=_video(frames, frame_sec, image_size),
+        sample=FrameSample("uniform", _images(frames, image_size), tuple(range(5, 10 * frames, 10)), times),
+        model=ModelInfo(
+            id="builtin",
+            revision=None,
+            family="llava_onevision",
+            dtype="float32",
+            device="cpu",
+            attention="sdpa",
+            attention_reason="flash-attn needs a CUDA device",
+        ),
+        text_tokens=TEXT_TOKENS,
+        generated_tokens=2,
+        retention=tuple(
+            FrameRetention(index, second, count, tokens)
+            for index, (second, count) in enumerate(zip(times, counts, strict=True))
+        ),
+        keep=keep,
+        layers=layers,
+        memory=_memory(layers, visual_total=frames * tokens, visual_kept=sum(counts)),
+        timing=Timings(
+            load_sec=4.213,
+            decode_sec=0.31,
+            preprocess_sec=0.021,
+            vision_sec=0.094,
+            prune_sec=0.0013,
+            prefill_sec=0.066,
+            ttft_sec=0.1823,
+            tpot_sec=0.01214,
+            total_sec=4.52,
+        ),
+        seed=None,
+    )
+    return replace(answer, **changes)
+
+
+def _keep(counts: Sequence[int], tokens: int) -> np.ndarray:
+    keep = np.zeros((len(counts), tokens), dtype=bool)
+    random = np.random.default_rng(0)
+    for row, count in zip(keep, counts, strict=True):
+        row[random.permutation(tokens)[:count]] = True
+    return keep
+
+
+def _images(frames: int, size: tuple[int, int]) -> np.ndarray:
+    """Grey ramps, no pixel darker than 64."""
+    ramp = np.linspace(64, 255, size[1]).astype(np.uint8)
+    return np.broadcast_to(ramp[None, None, :, None], (frames, *size, 3)).copy()
+
+
+def _video(frames: int, frame_sec: float, size: tuple[int, int]) -> VideoInfo:
+    return VideoInfo(
+        path="demo/circle.mp4",
+        container="mov,mp4,m4a,3gp,3g2,mj2",
+        codec="h264",
+        width=size[1],
+        height=size[0],
+        rotation_deg=0,
+        fps=10 / frame_sec,
+        duration_sec=frames * frame_sec,
+        frames_total=10 * frames,
+    )
+
+
+def _layers(similarities: Sequence[float | None], limit: float, visual: int) -> tuple[LayerReport, ...]:
+    reports = []
+    for layer, similarity in enumerate(similarities):
+        kept = similarity is None or similarity >= limit
+        entries = TEXT_TOKENS + (visual if kept else 0)
+        reports.append(LayerReport(layer, similarity, kept, entries, entries * KV_BYTES_PER_ENTRY))
+    return tuple(reports)
+
+
+def _memory(layers: Sequence[LayerReport], visual_total: int, visual_kept: int) -> MemoryStats:
+    stored = sum(visual_kept for layer in layers if layer.visual_kv_kept)
+    return MemoryStats(
+        kv_dense_bytes=len(layers) * (TEXT_TOKENS + visual_total) * KV_BYTES_PER_ENTRY,
+        kv_bytes=sum(layer.kv_bytes for layer in layers),
+        kv_retention=stored / (len(layers) * visual_total),
+        weights_bytes=24_000_000,
+        peak_bytes=910_000_000,
+    )
