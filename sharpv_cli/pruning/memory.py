@@ -10,9 +10,9 @@ from torch import Tensor
 def similarity(hidden: Tensor, embeddings: Tensor) -> Tensor:
     """s_l: the mean cosine between visual tokens after a layer and at the language model's input.
 
-    `hidden` and `embeddings` are [n, d] of any float dtype, row for row the same tokens; the result is a float32
-    scalar on their device (no synchronisation). Without tokens it is 1: nothing has degraded, so that no
-    threshold discards.
+    `hidden` and `embeddings` are [n, d] of any float dtype, row for row the same tokens; the result is a
+    float32 scalar on their device (no synchronisation). Without tokens it is 1: nothing has degraded, so that
+    no threshold discards.
     """
     assert hidden.shape == embeddings.shape, (hidden.shape, embeddings.shape)
     if hidden.shape[0] == 0:

@@ -1,8 +1,8 @@
 """Visual SharpV: which visual tokens of each frame the language model gets to see (arXiv 2511.08003).
 
-Pure tensor functions over leading batch dimensions, [..., T, f, d] -> [..., T, f]: no loop over frames and no
-host synchronisation, so that the same code runs in a training loop on a GPU. Scores are float32 whatever comes
-in.
+Pure tensor functions over leading batch dimensions, [..., T, f, d] -> [..., T, f]: no loop over frames and
+no host synchronisation, so that the same code runs in a training loop on a GPU. Scores are float32 whatever
+comes in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A ratio that should give a whole number of tokens may come out a rounding error above it: ceil would add one.
+# A ratio that should give a whole number of tokens may come out a rounding error above it: ceil adds one.
 CEIL_GUARD = 1e-4
 
 
@@ -94,7 +94,7 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def _mean_direction(frames: Tensor) -> Tensor:
-    """A multiple of each frame's mean token, [..., T, f, d] -> [..., T, 1, d]; scaled so sums stay in range."""
+    """A multiple of each frame's mean token, [..., T, f, d] -> [..., T, 1, d]; scaled to keep sums finite."""
     largest = frames.abs().amax(dim=(-2, -1), keepdim=True)
     return _divide(frames, largest).mean(dim=-2, keepdim=True)
 

@@ -1,0 +1,34 @@
+"""What is already on this machine: the bytes of a model in a folder, the package, or the hub cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
+
+
+def local_size(model_id: str) -> int | None:
+    """Bytes on disk of a model id (`builtin`, a folder or a hub id), None where it is not here.
+
+    An interrupted download counts with what it left.
+    """
+    folder = BUILTIN_FOLDER if model_id == "builtin" else Path(model_id)
+    if folder.is_dir():
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return _hub_sizes().get(model_id)
+
+
+@cache
+def _hub_sizes() -> Mapping[str, int]:
+    """Bytes of each model in the hub cache; a machine without a cache has none."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return {}
+    return {repo.repo_id: repo.size_on_disk for repo in repos if repo.repo_type == "model"}
