@@ -171,19 +171,23 @@ _IMPLIED: dict[str, dict[str, object]] = {
 
 
 def _refuse_rate_and_number(layer: _Layer) -> None:
-    if "sampling.fps" in layer and "sampling.frames" in layer:
-        (fps, fps_name), (frames, frames_name) = layer["sampling.fps"], layer["sampling.frames"]
+    both = [
+        _said(key, layer[key][1], layer[key][0])
+        for key in ("sampling.fps", "sampling.frames")
+        if key in layer
+    ]
+    if len(both) == 2:
         raise UsageError(
-            f"{_said(fps_name, fps)} and {_said(frames_name, frames)} exclude each other",
+            f"{both[0]} and {both[1]} exclude each other",
             hint="give the number of frames, or the rate (with --max-frames as its limit)",
         )
 
 
-def _said(origin: str, value: object) -> str:
-    """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `-1 (profile tiny)`."""
+def _said(key: str, origin: str, value: object) -> str:
+    """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `visual.w: -1 (profile tiny)`."""
     if origin.startswith("flag "):
         return f"{origin.removeprefix('flag ')} {value}"
-    return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{value} ({origin})"
+    return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{key}: {value} ({origin})"
 
 
 def _validate(merged: _Layer) -> Settings:
@@ -196,7 +200,12 @@ def _validate(merged: _Layer) -> Settings:
         if key not in merged:  # a rule over a whole group names its values itself
             raise UsageError(f"{key}: {problem}") from error
         value, origin = merged[key]
-        raise UsageError(f"{key}: {_said(origin, value)}: {problem}") from error
+        raise UsageError(f"{_said(key, origin, value)}: {problem}", hint=_default_hint(key)) from error
+
+
+def _default_hint(key: str) -> str | None:
+    default = defaults()[key]
+    return None if default is None else f"the default is {default}"
 
 
 def key_parts() -> set[str]:

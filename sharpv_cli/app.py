@@ -1,0 +1,86 @@
+"""The Typer app, and how a run of it ends: exit codes, errors, Ctrl-C and closed pipes."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from sharpv_cli import __version__, terminal
+from sharpv_cli.commands import ask, demo, models
+from sharpv_cli.errors import SharpvError
+
+app = typer.Typer(
+    name="sharpv",
+    rich_markup_mode=None,  # Rich panels would double the time of `--help`
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ask")(ask.ask)
+app.add_typer(models.app, name="models")
+app.command("demo")(demo.demo)
+
+# Every usage error of Typer (unknown option, missing argument, bad value) shares the base of this one, the
+# only one that it exports in all versions.
+_TyperUsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        terminal.write_answer(f"sharpv {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def sharpv(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Ask questions of video, with a VideoLLM pruned by SharpV.
+
+    \b
+    Examples:
+      sharpv demo
+      sharpv ask demo/clip.mp4 "what moves?"
+      sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
+      sharpv models list
+    """
+
+
+def run() -> None:
+    """Run the command line and exit with its code (DESIGN section 3; 1 through `terminal.report_crash`)."""
+    if not terminal.debug():
+        warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
+    try:
+        code = _exit_code()
+    finally:
+        sys.excepthook = terminal.report_crash  # Typer sets its own
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    try:
+        result = app(args=sys.argv[1:] or ["--help"], prog_name="sharpv", standalone_mode=False)
+    except SharpvError as error:
+        terminal.report_error(error)
+        return error.exit_code
+    except _TyperUsageError as error:
+        return _report_usage(error)
+    except terminal.ReaderClosed:
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return terminal.INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _report_usage(error: Exception) -> int:
+    message = getattr(error, "format_message", error.__str__)().rstrip(".").replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "sharpv"
+    terminal.say("error", message[:1].lower() + message[1:])
+    terminal.say("hint", f"`{path} --help` shows the arguments and options")
+    return 2

@@ -1,0 +1,105 @@
+"""The options that commands share: one for each setting, added to a command by `takes_settings`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import typer
+
+Flags = Mapping[str, object]
+"""Settings given on the command line, by flag name (`max-frames`); None is unset."""
+
+
+def _profile_names(incomplete: str) -> list[str]:
+    """Shell completion of `--profile`."""
+    import os
+
+    from sharpv_cli.settings import profile_paths
+
+    return [name for name in profile_paths(os.environ) if name.startswith(incomplete)]
+
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        "-p",
+        metavar="NAME|PATH",
+        help="Profile with all settings; see `sharpv models list`. Without one: tiny, the built-in model.",
+        autocompletion=_profile_names,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Only the answer and errors.")]
+
+
+def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None = None) -> Any:
+    return Annotated[kind | None, typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel)]
+
+
+_model = functools.partial(_option, panel="Model (default: as in the profile)")
+_frames = functools.partial(_option, panel="Frames (default: as in the profile)")
+_pruning = functools.partial(_option, panel="Pruning (default: as in the profile)")
+_answer = functools.partial(_option, panel="Answer (default: as in the profile)")
+
+# In the order of the help. The names without their dashes are those of sharpv_cli.settings.FLAGS.
+SETTING_OPTIONS: Mapping[str, Any] = {
+    "model": _model(str, "--model", metavar="ID|FOLDER", help="Hub id, or a folder with a checkpoint."),
+    "revision": _model(str, "--revision", metavar="REV", help="Branch, tag or commit on the hub."),
+    "device": _model(str, "--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."),
+    "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
+    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Back-end."),
+    "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),
+    "frames": _frames(int, "--frames", metavar="N", help="Take N frames, spread over the clip."),
+    "fps": _frames(float, "--fps", metavar="X", help="Take X frames a second; not with --frames."),
+    "max-frames": _frames(int, "--max-frames", metavar="N", help="Most frames taken with --fps."),
+    "start": _frames(float, "--start", metavar="SEC", help="Take frames from here on."),
+    "end": _frames(float, "--end", metavar="SEC", help="Take frames up to here."),
+    "prune": _pruning(
+        Literal["adaptive", "manual", "off"],
+        "--prune",
+        help="Visual tokens: a ratio for each frame, a threshold, or keep all.",
+    ),
+    "w": _pruning(float, "--w", metavar="X", help="Weight of the spatial score, I = T + w S."),
+    "scale": _pruning(float, "--scale", metavar="X", help="Multiplier on each frame's ratio (adaptive)."),
+    "k": _pruning(float, "--k", metavar="X", help="Keep tokens with I above this (manual)."),
+    "min-tokens": _pruning(int, "--min-tokens", metavar="N", help="Least visual tokens kept a frame."),
+    "memory": _pruning(bool, "--memory/--no-memory", help="Discard visual KV of degraded layers."),
+    "m": _pruning(float, "--m", metavar="X", help="A layer is degraded when its similarity is below this."),
+    "positions": _pruning(
+        Literal["original", "contiguous"], "--positions", help="Kept tokens keep their gaps, or close up."
+    ),
+    "max-new-tokens": _answer(int, "--max-new-tokens", metavar="N", help="Most tokens in the answer."),
+    "temperature": _answer(float, "--temperature", metavar="X", help="0 is greedy."),
+    "seed": _answer(int, "--seed", metavar="N", help="Seed; used above temperature 0 only."),
+}
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every settings option; it receives them as one `flags` argument.
+
+    Typer reads signatures, so the wrapper has one: the command's own parameters without `flags`, then
+    SETTING_OPTIONS.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    kept = [parameter for name, parameter in own.items() if name != "flags"]
+    options = {
+        flag.replace("-", "_"): inspect.Parameter(
+            flag.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        )
+        for flag, annotation in SETTING_OPTIONS.items()
+    }
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        flags = {name.replace("_", "-"): given.pop(name) for name in options}
+        command(**given, flags=flags)
+
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept]
+    parameters = [*keyword_only, *options.values()]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper

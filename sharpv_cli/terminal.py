@@ -1,0 +1,198 @@
+"""The terminal: what goes to stdout, what goes to stderr, and what happens when one of them is gone.
+
+Rich is imported where it draws: otherwise it would take half of the time of `sharpv --help`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sharpv_cli.errors import SharpvError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.spinner import Spinner
+
+INTERRUPTED = 130
+_STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim"}
+_QUIET_START_SEC = 0.5
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), 127)}
+
+
+class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
+    """Whoever read our output closed the pipe; the process ends quietly with exit 0."""
+
+
+@cache
+def stderr() -> Console:
+    """The one console for everything that is not the answer. Respects NO_COLOR, dumb terminals and ASCII."""
+    from rich.console import Console
+    from rich.theme import Theme
+
+    class Stderr(Console):
+        def on_broken_pipe(self) -> None:
+            """Nobody reads the chart and the notes any more; the answer on stdout goes on."""
+            self.quiet = True
+            _to_devnull(2)
+
+    return Stderr(stderr=True, theme=Theme(_STYLES), highlight=False)
+
+
+def debug() -> bool:
+    """Whether tracebacks are wanted (SHARPV_DEBUG=1)."""
+    return os.environ.get("SHARPV_DEBUG", "") not in ("", "0")
+
+
+def say(label: str, text: str) -> None:
+    """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control bytes spelt out.
+
+    `label` is error, hint, warning or note. A full or closed stderr is no reason to fail.
+    """
+    from rich.text import Text
+
+    show(Text.assemble((f"{label}:", label), " ", text.translate(_VISIBLE)), soft_wrap=True)
+
+
+def show(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
+    """A chart, a table or text on stderr."""
+    try:
+        stderr().print(renderable, soft_wrap=soft_wrap)
+    except OSError:
+        stderr().quiet = True
+
+
+def report_error(error: SharpvError) -> None:
+    """`error:` and `hint:` of an expected error; its traceback too with SHARPV_DEBUG=1."""
+    if debug():
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    say("error", str(error))
+    if error.hint:
+        say("hint", error.hint)
+
+
+def report_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """A `sys.excepthook` for what nobody expected: one line, and how to report it. The process exits 1."""
+    if debug() or issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    say("error", f"unexpected {kind.__name__}: {error}")
+    say(
+        "hint",
+        "this is a bug in sharpv; run it again with SHARPV_DEBUG=1 and report the traceback as an issue",
+    )
+
+
+def require_stdout() -> None:
+    """Raise UsageError when stdout was closed (`>&-`), before the model is loaded for nothing."""
+    if sys.stdout is None:
+        raise UsageError("stdout is closed, so the answer has nowhere to go", hint="leave out `>&-`")
+
+
+def write_answer(text: str) -> None:
+    """Write to stdout and flush, exactly the text: no wrapping, markup or emoji.
+
+    Characters that the stream's encoding lacks are written as escapes. Raises ReaderClosed when the reader
+    closed the pipe, UsageError when stdout is closed or cannot be written (a full disk).
+    """
+    require_stdout()
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        _to_devnull(1)
+        raise ReaderClosed from error
+    except OSError as error:
+        _to_devnull(1)
+        raise UsageError(f"cannot write the answer to stdout: {error.strerror}") from error
+
+
+def _to_devnull(descriptor: int) -> None:
+    """The interpreter flushes again when it ends: give that flush somewhere to go."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
+    os.close(devnull)
+
+
+@contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Ctrl-C ends the process at once, with 130, while torch is imported.
+
+    KeyboardInterrupt raised inside of extension modules is swallowed at times, so none is raised here.
+    """
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        stderr().show_cursor(True)
+        os._exit(INTERRUPTED)
+
+    previous = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class Progress:
+    """The stage that runs, on stderr, when that is a terminal and the stage takes over half a second.
+
+    Rich's Live would take over sys.stdout as well, and a piped answer would vanish: it is told not to, and it
+    is stopped before the first token.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        console = stderr()
+        spinner = Spinner("line" if console.options.ascii_only else "dots")
+        self._view = _Stage(spinner)
+        self._live = Live(
+            self._view,
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            refresh_per_second=10,
+        )
+        self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stage(self, name: str) -> None:
+        """Say what runs from now on."""
+        self._view.begin(name)
+        if self._enabled and not self._live.is_started:
+            self._live.start()
+
+    def stop(self) -> None:
+        """Take the line off the screen."""
+        if self._live.is_started:
+            self._live.stop()
+
+
+class _Stage:
+    """Draws nothing until its stage has lasted for half a second."""
+
+    def __init__(self, spinner: Spinner) -> None:
+        self._spinner = spinner
+        self.begin("")
+
+    def begin(self, name: str) -> None:
+        self._spinner.update(text=name, style="note")
+        self._since = time.monotonic()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if time.monotonic() - self._since >= _QUIET_START_SEC:
+            yield self._spinner
