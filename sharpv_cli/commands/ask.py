@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sharpv_cli.types import Answer, Event
 
 _STAGES = {
-    "load": "loading the model",
-    "decode": "decoding the video",
+    "load": "loading the model and the video",
+    "decode": "loading the model and the video",
     "preprocess": "preparing the frames",
     "vision": "encoding the frames",
     "prefill": "reading the prompt",
@@ -114,7 +114,7 @@ def _prepare(video: str, flags: Flags, profile: str | None, chart_out: Path | No
     _check_video(video, resolved)
     from sharpv_cli.models import checkpoint
 
-    checkpoint.check(resolved.settings.model)
+    checkpoint.check(resolved.settings.model, offline=resolved.settings.offline)
     return resolved
 
 
@@ -157,13 +157,23 @@ def _name_demo_model(resolved: Resolved) -> None:
 
 def _answer(video: str, question: str, resolved: Resolved, *, stream: bool, quiet: bool) -> Answer:
     """Run the pipeline, writing the pieces of the answer as they come where `stream` asks for it."""
-    with terminal.Progress(enabled=_draws_progress(resolved, quiet)) as progress:
-        progress.stage("starting")
-        with terminal.heavy_imports():
-            from sharpv_cli import pipeline
-        events = cast("Generator[Event, None, None]", pipeline.ask(video, question, resolved.settings))
-        with closing(events):
-            return _follow(events, progress, stream=stream)
+    from sharpv_cli import pipeline
+
+    events = cast("Generator[Event, None, None]", pipeline.ask(video, question, resolved.settings))
+    with terminal.Progress(enabled=_draws_progress(resolved, quiet)) as progress, closing(events):
+        return _follow(_loaded(events), progress, stream=stream)
+
+
+def _loaded(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events; until the model is loaded, Ctrl-C leaves at once: there is nothing to keep yet."""
+    from sharpv_cli.types import StageStarted
+
+    with ExitStack() as loading:
+        loading.enter_context(terminal.heavy_imports())
+        for event in events:
+            if not (isinstance(event, StageStarted) and event.stage in ("load", "decode")):
+                loading.close()
+            yield event
 
 
 def _draws_progress(resolved: Resolved, quiet: bool) -> bool:

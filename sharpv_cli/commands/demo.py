@@ -12,7 +12,10 @@ from sharpv_cli import terminal
 from sharpv_cli.errors import UsageError
 
 FolderArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder for the clips; made when missing.", show_default=True)
+    Path,
+    typer.Argument(
+        metavar="DIR", help="Folder for the clips, made when missing (default: demo).", show_default=False
+    ),
 ]
 
 

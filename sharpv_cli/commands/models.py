@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.options import JsonOption, _profile_names
+from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def list_models(as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_model(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A profile.", autocompletion=_profile_names)
+        str, typer.Argument(metavar="NAME|PATH", help="A profile.", autocompletion=profile_names)
     ],
 ) -> None:
     """Print every setting of a profile as YAML, with the place that each value comes from.

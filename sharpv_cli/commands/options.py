@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -13,7 +13,7 @@ Flags = Mapping[str, object]
 """Settings given on the command line, by flag name (`max-frames`); None is unset."""
 
 
-def _profile_names(incomplete: str) -> list[str]:
+def profile_names(incomplete: str) -> list[str]:
     """Shell completion of `--profile`."""
     import os
 
@@ -29,7 +29,7 @@ ProfileOption = Annotated[
         "-p",
         metavar="NAME|PATH",
         help="Profile with all settings; see `sharpv models list`. Without one: tiny, the built-in model.",
-        autocompletion=_profile_names,
+        autocompletion=profile_names,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -37,7 +37,8 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="Only the answer and 
 
 
 def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None = None) -> Any:
-    return Annotated[kind | None, typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel)]
+    shown = metavar or "|".join(get_args(kind)) or None
+    return Annotated[kind | None, typer.Option(*names, help=help, metavar=shown, rich_help_panel=panel)]
 
 
 _model = functools.partial(_option, panel="Model (default: as in the profile)")
