@@ -1,0 +1,86 @@
+"""A KV cache whose layers may store fewer entries than they have seen.
+
+transformers sizes masks and positions by the cache's length, so each layer keeps two: logical, the tokens
+seen, and physical, the entries stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+
+class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not followed by mypy
+    """One layer's keys and values, [1, kv_heads, physical, head_dim], with eviction."""
+
+    keys: Tensor
+    values: Tensor
+    is_initialized: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evicted = 0
+
+    @property
+    def physical(self) -> int:
+        """Entries stored."""
+        return self.keys.shape[-2] if self.is_initialized and self.keys.numel() else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values."""
+        return self.keys.nbytes + self.values.nbytes if self.is_initialized else 0
+
+    def get_seq_length(self, *_: Any) -> int:
+        """Logical length: tokens seen."""
+        return self.physical + self.evicted
+
+    def get_mask_sizes(self, query_length: Any) -> tuple[int, int]:
+        """kv_length and kv_offset: the stored entries are the last ones of the logical sequence."""
+        return self.physical + int(query_length), self.evicted
+
+    def evict(self, index: Tensor) -> None:
+        """Forget the entries at `index`, int64 [n], distinct; the rest moves to new storage."""
+        stays = torch.ones(self.physical, dtype=torch.bool, device=self.keys.device)
+        stays[index] = False
+        # The size is known, so that no count has to come back from the device.
+        kept = torch.nonzero_static(stays, size=self.physical - len(index)).flatten()
+        self.keys = self.keys.index_select(-2, kept)
+        self.values = self.values.index_select(-2, kept)
+        self.evicted += len(index)
+
+    def fork(self) -> Self:
+        """A layer that goes its own way: tensors are shared, and every change makes new ones."""
+        other = type(self)()
+        other.__dict__.update(self.__dict__)
+        return other
+
+
+class SharpVCache(DynamicCache):  # type: ignore[misc]
+    """A cache of SharpVLayers, batch of one."""
+
+    def __init__(self, layers: int) -> None:
+        Cache.__init__(self, layers=[SharpVLayer() for _ in range(layers)])
+
+    @property
+    def lengths(self) -> list[int]:
+        """Entries stored by each layer."""
+        return [layer.physical for layer in self.layers]
+
+    @property
+    def layer_bytes(self) -> list[int]:
+        """Bytes of keys and values stored by each layer."""
+        return [layer.nbytes for layer in self.layers]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.layer_bytes)
+
+    def fork(self) -> SharpVCache:
+        """A copy that shares tensors until one of the two changes, which leaves the other as it is."""
+        other = SharpVCache(0)
+        other.layers = [layer.fork() for layer in self.layers]
+        return other

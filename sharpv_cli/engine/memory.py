@@ -1,0 +1,94 @@
+"""Memory SharpV in the prefill: each decoder layer is measured as it ends, and discards its visual KV entries
+when too little of the visual input is left in it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.models.door import Prompt
+from sharpv_cli.pruning.memory import similarity
+
+# On CUDA the decision waits this many layers: the device still has work when the host waits for a number.
+CUDA_LAG = 2
+
+
+class MemorySharpV:
+    """Hooks on the decoder layers for the length of one prefill; they are removed however it ends.
+
+    `m` is the threshold M. Afterwards `similarities` holds s_l of every layer (None without visual
+    tokens) and `discarded` the layers whose visual entries are gone.
+    """
+
+    def __init__(self, decoder: Any, cache: SharpVCache, prompt: Prompt, m: float) -> None:
+        self.similarities: list[float | None] = [None] * len(decoder.layers)
+        self.discarded: set[int] = set()
+        self._layers = decoder.layers
+        self._cache = cache
+        self._m = m
+        self._visual = prompt.visual
+        self._embeddings = prompt.embeds[0, prompt.visual]
+        self._readings: deque[_Reading] = deque()
+        self._lag = CUDA_LAG if prompt.embeds.is_cuda else 0
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Self:
+        if len(self._visual):
+            self._hooks = [
+                layer.register_forward_hook(self._measure(index)) for index, layer in enumerate(self._layers)
+            ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        if error is None:
+            self._decide(until=0)
+
+    def _measure(self, index: int) -> Any:
+        def after(_layer: Any, _args: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            value = similarity(hidden[0, self._visual], self._embeddings)
+            self._readings.append(_Reading(index, value))
+            self._decide(until=self._lag)
+
+        return after
+
+    def _decide(self, until: int) -> None:
+        """Decide the oldest layers until at most `until` wait."""
+        while len(self._readings) > until:
+            reading = self._readings.popleft()
+            value = reading.value()
+            self.similarities[reading.layer] = value
+            if value < self._m:
+                self._cache.layers[reading.layer].evict(self._visual)
+                self.discarded.add(reading.layer)
+
+
+class _Reading:
+    """A number on its way from the device to the host, without stopping the device."""
+
+    def __init__(self, layer: int, value: Tensor) -> None:
+        self.layer = layer
+        self._number = value
+        self._arrived: torch.cuda.Event | None = None
+        if value.is_cuda:
+            self._number = torch.empty((), dtype=value.dtype, pin_memory=True)
+            self._number.copy_(value, non_blocking=True)
+            self._arrived = torch.cuda.current_stream(value.device).record_event()
+
+    def value(self) -> float:
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return float(self._number)

@@ -1,0 +1,244 @@
+"""One question to a loaded model: preprocess, vision, prune, prefill, generate, and every figure of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import torch
+
+from sharpv_cli import metrics
+from sharpv_cli.engine.decode import Prefill, decode, prefill
+from sharpv_cli.errors import ResourceError
+from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.models.streaming import TextStream
+from sharpv_cli.pipeline.selecting import Selection, select
+from sharpv_cli.types import (
+    Answer,
+    Event,
+    Finished,
+    FinishReason,
+    FrameRetention,
+    FrameSample,
+    LayerReport,
+    MemoryStats,
+    StageStarted,
+    TextPiece,
+    Timings,
+    VideoInfo,
+)
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Settings
+
+
+def answer(
+    loaded: LoadedModel,
+    info: VideoInfo,
+    sample: FrameSample,
+    question: str,
+    settings: Settings,
+    *,
+    load_sec: float = 0.0,
+    decode_sec: float = 0.0,
+    started: float | None = None,
+) -> Iterator[Event]:
+    """Events from "preprocess" on, as `sharpv_cli.pipeline.ask` yields them.
+
+    `load_sec` and `decode_sec` are reported as given; `started` is the perf_counter at which the total began,
+    now when None. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
+    """
+    run = _Run(loaded, info, sample, question, settings, load_sec, decode_sec, started or perf_counter())
+    try:
+        yield from run.events()
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"out of memory on {loaded.info.device} with {len(sample)} frames",
+            hint="take fewer --frames, prune more, or use --device cpu",
+        ) from error
+
+
+@dataclass
+class _Run:
+    """The state of one answer while it comes to be."""
+
+    loaded: LoadedModel
+    info: VideoInfo
+    sample: FrameSample
+    question: str
+    settings: Settings
+    load_sec: float
+    decode_sec: float
+    started: float
+    clock: metrics.StageClock = field(init=False)
+    stream: TextStream = field(init=False)
+    seed: int | None = field(init=False)
+    token_times: list[float] = field(default_factory=list)
+    finish_reason: FinishReason = "length"
+
+    def __post_init__(self) -> None:
+        self.clock = metrics.StageClock(lambda: _synchronize(self.loaded.device))
+        self.stream = TextStream(self.loaded.tokenizer)
+        self.seed = _seed_of(self.settings)
+
+    def events(self) -> Iterator[Event]:
+        _reset_peak(self.loaded.device)
+        began = perf_counter()
+        yield StageStarted("preprocess")
+        with self.clock.stage("preprocess"):
+            inputs = build_inputs(self.loaded, self.info, self.sample, self.question, self.settings.prompt)
+        yield StageStarted("vision")
+        with self.clock.stage("vision"):
+            whole = capture(self.loaded.model, inputs, self.loaded.family)
+        selection, prompt = self._prune(whole)
+        yield StageStarted("prefill")
+        with self.clock.stage("prefill"):
+            read = prefill(self.loaded.model, prompt, m=self._threshold())
+        layers = _layer_reports(read)
+        yield StageStarted("generate")
+        yield from self._generate(read)
+        ttft = (self.token_times[0] if self.token_times else perf_counter()) - began
+        yield Finished(self._answer(whole, selection, read, layers, ttft))
+
+    def _threshold(self) -> float | None:
+        return self.settings.memory.m if self.settings.memory.enabled else None
+
+    def _prune(self, whole: VisualPrompt) -> tuple[Selection, Prompt]:
+        with self.clock.stage("prune"), torch.no_grad():
+            selection = select(
+                whole,
+                self.settings.visual,
+                positions=self.settings.positions,
+                context=self.loaded.context,
+                max_new_tokens=self.settings.generation.max_new_tokens,
+            )
+            return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
+
+    def _generate(self, read: Prefill) -> Iterator[Event]:
+        generation = self.settings.generation
+        tokens = decode(
+            self.loaded.model,
+            read,
+            max_new_tokens=generation.max_new_tokens,
+            stop_ids=self.loaded.stop_ids,
+            temperature=generation.temperature,
+            seed=self.seed,
+        )
+        try:
+            for token_id in tokens:
+                self.token_times.append(perf_counter())
+                if piece := self.stream.push(token_id):
+                    yield TextPiece(piece)
+            if len(self.token_times) < generation.max_new_tokens:
+                self.finish_reason = "stop"
+        except KeyboardInterrupt:
+            self.finish_reason = "interrupted"
+        finally:
+            tokens.close()
+        if tail := self.stream.finish():
+            yield TextPiece(tail)
+
+    def _answer(
+        self,
+        whole: VisualPrompt,
+        selection: Selection,
+        read: Prefill,
+        layers: tuple[LayerReport, ...],
+        ttft_sec: float,
+    ) -> Answer:
+        keep = selection.keep.cpu().numpy()
+        return Answer(
+            question=self.question,
+            text=self.stream.text,
+            finish_reason=self.finish_reason,
+            video=self.info,
+            sample=self.sample,
+            model=self.loaded.info,
+            text_tokens=whole.text_tokens,
+            generated_tokens=len(self.token_times),
+            retention=self._retention(keep.sum(axis=1).tolist(), keep.shape[1]),
+            keep=keep,
+            layers=layers,
+            memory=self._memory(whole, read, layers),
+            timing=self._timings(ttft_sec),
+            seed=self.seed,
+            warnings=self.sample.warnings + selection.warnings,
+        )
+
+    def _retention(self, kept: list[int], total: int) -> tuple[FrameRetention, ...]:
+        stamps = self.sample.timestamps_sec[:: self.loaded.family.frames_per_slot]
+        return tuple(
+            FrameRetention(frame, stamp, count, total)
+            for frame, (stamp, count) in enumerate(zip(stamps, kept, strict=True))
+        )
+
+    def _memory(self, whole: VisualPrompt, read: Prefill, layers: tuple[LayerReport, ...]) -> MemoryStats:
+        _, kv_heads, _, head_dim = read.cache.layers[0].keys.shape
+        stored = len(read.prompt.visual) * (len(layers) - len(read.discarded))
+        return MemoryStats(
+            kv_dense_bytes=metrics.kv_bytes(
+                len(whole),
+                layers=len(layers),
+                kv_heads=kv_heads,
+                head_dim=head_dim,
+                itemsize=read.cache.layers[0].keys.element_size(),
+            ),
+            kv_bytes=sum(layer.kv_bytes for layer in layers),
+            kv_retention=metrics.kv_retention(stored, whole.slots.numel(), len(layers)),
+            weights_bytes=self.loaded.weights_bytes,
+            peak_bytes=_peak_bytes(self.loaded.device),
+        )
+
+    def _timings(self, ttft_sec: float) -> Timings:
+        times, seconds = self.token_times, self.clock.seconds
+        return Timings(
+            load_sec=self.load_sec,
+            decode_sec=self.decode_sec,
+            preprocess_sec=seconds["preprocess"],
+            vision_sec=seconds["vision"],
+            prune_sec=seconds["prune"],
+            prefill_sec=seconds["prefill"],
+            ttft_sec=ttft_sec,
+            tpot_sec=metrics.time_per_output_token(times[0], times[-1], len(times)) if times else None,
+            total_sec=perf_counter() - self.started,
+        )
+
+
+def _layer_reports(read: Prefill) -> tuple[LayerReport, ...]:
+    """What each layer stores now, right after the prefill."""
+    stored = zip(read.similarities, read.cache.lengths, read.cache.layer_bytes, strict=True)
+    return tuple(
+        LayerReport(index, similarity, index not in read.discarded, entries, size)
+        for index, (similarity, entries, size) in enumerate(stored)
+    )
+
+
+def _seed_of(settings: Settings) -> int | None:
+    """The seed that sampling uses: the user's, or a fresh one to report. Greedy decoding has none."""
+    if settings.generation.temperature == 0:
+        return None
+    seed = settings.generation.seed
+    return secrets.randbelow(2**32) if seed is None else seed
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return torch.mps.driver_allocated_memory() if device.type == "mps" else metrics.peak_rss_bytes()

@@ -1,0 +1,108 @@
+"""One question on one video, from the file to the answer: the clip is decoded while the model loads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sharpv_cli.types import Event, FrameSample, StageStarted, VideoInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpv_cli.models.loading import LoadedModel
+    from sharpv_cli.settings import SamplingSettings, Settings
+
+Path = str | os.PathLike[str]
+T = TypeVar("T")
+
+
+def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
+    """Answer `question` about `video`: stages, pieces of text, and last of all Finished.
+
+    KeyboardInterrupt while tokens come ends the answer where it is, with finish_reason "interrupted"; a
+    caller that is interrupted itself, between two events, gets the same Finished from
+    `events.throw(KeyboardInterrupt())`. Closing the generator at any time cleans up. Raises VideoError,
+    ModelError, ResourceError, UsageError.
+    """
+    started = perf_counter()
+    yield StageStarted("load")
+    yield StageStarted("decode")
+    (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
+    from sharpv_cli.pipeline.answering import answer
+
+    yield from answer(
+        loaded,
+        info,
+        sample,
+        question,
+        settings,
+        load_sec=load_sec,
+        decode_sec=decode_sec,
+        started=started,
+    )
+
+
+def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> LoadedModel:
+    """The model of the settings, ready for `answering.answer`. Raises ModelError, ResourceError."""
+    from sharpv_cli.models.loading import load
+
+    return load(settings.model, settings.device, offline=settings.offline, between_steps=between_steps)
+
+
+def _load_and_decode(
+    video: Path, settings: Settings
+) -> tuple[tuple[LoadedModel, float], tuple[tuple[VideoInfo, FrameSample], float]]:
+    """Both at once, each with its seconds. What fails first is raised at once: a bad video does not wait.
+
+    The other thread is not left running: loading ends before its next step, and the process waits for it
+    at exit.
+    """
+    given_up = threading.Event()
+
+    def between_steps() -> None:
+        if given_up.is_set():
+            raise CancelledError
+
+    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
+    try:
+        decoding = pool.submit(_timed, lambda: decode_video(video, settings.sampling))
+        loading = pool.submit(_timed, lambda: load_model(settings, between_steps=between_steps))
+        both: tuple[Future[Any], ...] = (decoding, loading)
+        wait(both, return_when=FIRST_EXCEPTION)
+        _raise_of(decoding)
+        return loading.result(), decoding.result()
+    finally:
+        given_up.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
+    """The frames that the settings ask for. Raises VideoError."""
+    from sharpv_cli.video.decoding import sample_frames
+
+    by_rate = sampling.strategy == "fps"
+    return sample_frames(
+        video,
+        strategy=sampling.strategy,
+        frames=None if by_rate else sampling.frames,
+        fps=sampling.fps if by_rate else None,
+        max_frames=sampling.max_frames if by_rate else None,
+        start_sec=sampling.start,
+        end_sec=sampling.end,
+    )
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    start = perf_counter()
+    return work(), perf_counter() - start
+
+
+def _raise_of(future: Future[tuple[tuple[VideoInfo, FrameSample], float]]) -> None:
+    """Raise what a finished future ended with, if anything: of two failures the video's is told."""
+    if future.done():
+        future.result()

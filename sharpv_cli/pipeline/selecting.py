@@ -1,0 +1,101 @@
+"""Which visual tokens are kept for a prompt, so that it fits the model's context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.pruning.visual import Scores, keep_counts, score, select_adaptive, select_manual
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import VisualSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`keep` bool [T, f], on the device; `contiguous`: positions are closed up; `warnings`: sentences."""
+
+    keep: Tensor
+    contiguous: bool
+    warnings: tuple[str, ...]
+
+
+def select(
+    prompt: VisualPrompt,
+    visual: VisualSettings,
+    *,
+    positions: Literal["original", "contiguous"],
+    context: int | None,
+    max_new_tokens: int,
+) -> Selection:
+    """Visual SharpV by the settings, then what the context asks for (1-D positions).
+
+    When the largest position would not fit, positions become contiguous; when even the kept tokens would not,
+    `scale` is lowered. Raises UsageError when that is not enough, or the mode has no scale.
+    """
+    keep, warnings = _select_to_fit(prompt, visual, context, max_new_tokens)
+    contiguous = positions == "contiguous"
+    end = int(prompt.position_ids.max()) + max_new_tokens
+    if context is not None and end > context and not contiguous:
+        contiguous = True
+        warnings += (
+            f"original positions would reach {end}, past the model's context of {context}: "
+            "the kept tokens got contiguous positions",
+        )
+    return Selection(keep, contiguous, warnings)
+
+
+def _select_to_fit(
+    prompt: VisualPrompt, visual: VisualSettings, context: int | None, max_new_tokens: int
+) -> tuple[Tensor, tuple[str, ...]]:
+    if visual.mode == "off":
+        keep = torch.ones_like(prompt.slots, dtype=torch.bool)
+        _require_room(keep, prompt, context, max_new_tokens)
+        return keep, ()
+    scores = score(prompt.features, visual.w)
+    if visual.mode == "manual":
+        keep = select_manual(scores, k=visual.k, min_tokens=visual.min_tokens)
+        _require_room(keep, prompt, context, max_new_tokens)
+        return keep, ()
+    keep = select_adaptive(scores, scale=visual.scale, min_tokens=visual.min_tokens)
+    room = _room(prompt, context, max_new_tokens)
+    if room is None or int(keep.sum()) <= room:
+        return keep, ()
+    scale = _largest_scale(scores, visual, room)
+    keep = select_adaptive(scores, scale=scale, min_tokens=visual.min_tokens)
+    _require_room(keep, prompt, context, max_new_tokens)
+    return keep, (
+        f"scale was lowered from {visual.scale:g} to {scale:.3g}, "
+        f"so that the kept tokens fit the model's context of {context}",
+    )
+
+
+def _room(prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> int | None:
+    """How many visual tokens the context leaves place for; None without a limit."""
+    return None if context is None else context - prompt.text_tokens - max_new_tokens
+
+
+def _require_room(keep: Tensor, prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> None:
+    room = _room(prompt, context, max_new_tokens)
+    if room is not None and (kept := int(keep.sum())) > room:
+        raise UsageError(
+            f"{kept} visual tokens, {prompt.text_tokens} of text and up to {max_new_tokens} of answer "
+            f"do not fit the model's context of {context}",
+            hint="take fewer --frames, prune more, or lower --max-new-tokens",
+        )
+
+
+def _largest_scale(scores: Scores, visual: VisualSettings, room: int) -> float:
+    """The largest scale that keeps at most `room` tokens, by bisection: the count rises with scale."""
+    ratio, tokens = scores.ratio.cpu(), scores.importance.shape[-1]
+    low, high = 0.0, visual.scale
+    for _ in range(40):
+        middle = (low + high) / 2
+        kept = int(keep_counts(ratio, tokens, scale=middle, min_tokens=visual.min_tokens).sum())
+        low, high = (middle, high) if kept <= room else (low, middle)
+    return low
