@@ -58,11 +58,10 @@ error. Your own profiles go into `~/.config/sharpv/profiles/NAME.yaml`; `extends
 """
 
 
-def reference() -> str:
+def reference(app: typer.Typer) -> str:
     """The whole of docs/cli.md."""
-    commands = "".join(
-        _command(path, command) for path, command in _walk("sharpv", typer.main.get_command(app))
-    )
+    root = typer.main.get_command(app)
+    commands = "".join(_command(path, command) for path, command in _walk("sharpv", root))
     return f"{_HEAD}{commands}{_STREAMS}{_SETTINGS}{''.join(_setting_rows())}"
 
 
