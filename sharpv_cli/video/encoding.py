@@ -1,0 +1,111 @@
+"""Writing clips: for the demo, the benchmark and the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.video.picture import assumed_colorspace
+from sharpv_cli.video.refusals import shown
+
+Codec = Literal["h264", "vp9", "mpeg4"]
+Quality = Literal["high", "medium", "low"]
+
+_CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "mpeg4": "mpeg4"}
+# Constant quality in each codec's own measure: CRF, CRF, quantizer.
+_QUALITY = {
+    "h264": {"high": 18, "medium": 25, "low": 34},
+    "vp9": {"high": 24, "medium": 36, "low": 50},
+    "mpeg4": {"high": 2, "medium": 6, "low": 14},
+}
+_MATRIX_CODE = {Colorspace.ITU709: 1, Colorspace.ITU601: 6}  # ISO 23091-2, MatrixCoefficients
+
+
+def write_clip(
+    path: str | os.PathLike[str],
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float,
+    *,
+    codec: Codec = "h264",
+    quality: Quality = "medium",
+) -> None:
+    """Encodes uint8 RGB frames [H, W, 3] of one even size, into the container that the suffix names.
+
+    The suffix is .mp4, .mkv, .webm (VP9 only) or .avi. The file has its name only when it is complete.
+    The same frames give the same file on any number of cores. Raises UsageError when it cannot be written.
+    """
+    target = Path(path)
+    container = _CONTAINERS[target.suffix.lower()]
+    assert container != "webm" or codec == "vp9", (path, codec)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with av.open(f"file:{unfinished.absolute()}", "w", format=container) as output:
+            _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality)
+        unfinished.replace(target)
+    except OSError as error:
+        raise UsageError(
+            f"{shown(path)} cannot be written: {error.strerror}", hint="choose a folder that you can write to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def _encode(
+    output: OutputContainer,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: Fraction,
+    codec: Codec,
+    quality: Quality,
+) -> None:
+    images = iter(frames)
+    first = next(images)
+    height, width, _ = first.shape
+    matrix = assumed_colorspace(width, height)
+    stream = _stream(output, width, height, fps, codec, quality)
+    for index, image in enumerate(chain([first], images)):
+        assert image.shape == first.shape, (index, image.shape, first.shape)
+        frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=matrix
+        )
+        frame.pts, frame.time_base = index, 1 / fps
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
+
+
+def _stream(
+    output: OutputContainer, width: int, height: int, fps: Fraction, codec: Codec, quality: Quality
+) -> VideoStream:
+    assert width % 2 == 0, width
+    assert height % 2 == 0, height
+    stream = output.add_stream(_ENCODERS[codec], rate=fps, options=_options(codec, quality))
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    context = stream.codec_context
+    context.colorspace = _MATRIX_CODE[assumed_colorspace(width, height)]
+    context.thread_count = 1  # encoders decide otherwise with another number of threads
+    return stream
+
+
+def _options(codec: Codec, quality: Quality) -> dict[str, str]:
+    value = str(_QUALITY[codec][quality])
+    if codec == "h264":
+        return {"crf": value, "preset": "veryfast"}
+    if codec == "vp9":
+        return {"crf": value, "b": "0", "deadline": "realtime", "cpu-used": "7"}
+    return {"qmin": value, "qmax": value}

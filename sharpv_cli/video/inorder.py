@@ -1,0 +1,145 @@
+"""Decoding from the beginning, frame by frame: the slow way that needs no index and survives damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from sharpv_cli.errors import VideoError
+from sharpv_cli.video.opening import decode, open_video, packets
+from sharpv_cli.video.picture import canvas, render
+from sharpv_cli.video.probe import Scan
+from sharpv_cli.video.refusals import FilePath, shown
+from sharpv_cli.video.sampling import Selection
+from sharpv_cli.video.timeline import Decoded, Timeline, timed
+
+Choose = Callable[[Timeline], Selection]
+Threads = Literal["AUTO", "NONE"]
+
+
+def in_order(path: FilePath, plan: Scan, choose: Choose) -> Decoded:
+    """The chosen frames, found by counting.
+
+    Where what comes out is not what the scan promises, a survey finds what there is, and the choice is made
+    anew. Raises VideoError when nothing can be decoded.
+    """
+    if plan.timeline.pts is not None:
+        selection = choose(plan.timeline)
+        run = _decode(path, plan, selection.indices, "AUTO")
+        if run.damage == 0 and run.pts == plan.timeline.pts[: selection.indices[-1] + 1].tolist():
+            return Decoded(run.images, selection, plan.timeline)
+    return _surveyed(path, plan, choose)
+
+
+def _surveyed(path: FilePath, plan: Scan, choose: Choose) -> Decoded:
+    threads, survey = _survey(path, plan)
+    places = _in_time(survey, plan)
+    timeline = _measured(plan, [survey.pts[place] for place in places])
+    selection = choose(timeline)
+    wanted = tuple(places[index] for index in selection.indices)
+    run = _decode(path, plan, wanted, threads)
+    if run.pts != survey.pts[: wanted[-1] + 1]:
+        raise VideoError(f"{shown(path)} changed while it was read", hint="wait until it is complete")
+    return Decoded(run.images, selection, timeline, _coverage(plan, timeline, survey.damage))
+
+
+def _survey(path: FilePath, plan: Scan) -> tuple[Threads, _Run]:
+    """All frames that come out, without their images, and the threads to get the same ones again."""
+    threads: Threads = "AUTO"
+    survey = _decode(path, plan, (), threads)
+    if survey.damage:
+        # With more threads the decoders conceal the same damage in other ways, and report less of it.
+        threads = "NONE"
+        survey = _decode(path, plan, (), threads)
+    if not survey.pts:
+        raise VideoError(
+            f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
+        )
+    return threads, survey
+
+
+def _in_time(survey: _Run, plan: Scan) -> list[int]:
+    """The frames to count. Damage can make a decoder give some too late: players drop these, and so do we."""
+    if not survey.damage or plan.timeline.pts is None:
+        return list(range(len(survey.pts)))
+    places: list[int] = []
+    latest: int | None = None
+    for place, pts in enumerate(survey.pts):
+        if pts is not None and (latest is None or pts > latest):
+            places.append(place)
+            latest = pts
+    return places
+
+
+@dataclass(slots=True)
+class _Run:
+    """One reading: the times of the frames that came out, as written, and the images of the wanted ones.
+
+    `damage` counts packets that are marked as damaged or that the decoder refused, and frames that it marked.
+    """
+
+    wanted: tuple[int, ...]
+    images: NDArray[np.uint8]
+    pts: list[int | None]
+    filled: int = 0
+    damage: int = 0
+
+    def take(self, frame: VideoFrame) -> None:
+        if self.filled < len(self.wanted) and self.wanted[self.filled] == len(self.pts):
+            self.images[self.filled] = render(frame, self.images.shape[2], self.images.shape[1])
+            self.filled += 1
+        self.pts.append(frame.pts)
+        self.damage += frame.is_corrupt
+
+    @property
+    def done(self) -> bool:
+        return bool(self.wanted) and self.filled == len(self.wanted)
+
+
+def _decode(path: FilePath, plan: Scan, wanted: tuple[int, ...], threads: Threads) -> _Run:
+    """Decodes up to the last wanted frame, or everything when none is wanted."""
+    run = _Run(wanted, canvas(plan.shape, len(wanted)), [])
+    with open_video(path) as (container, stream):
+        stream.codec_context.thread_type = threads
+        for packet in packets(container, stream):
+            frames, refused = decode(packet)
+            run.damage += refused or packet.is_corrupt
+            for frame in frames:
+                run.take(frame)
+                if run.done:
+                    return run
+    return run
+
+
+def _measured(plan: Scan, written: list[int | None]) -> Timeline:
+    """The timeline of what came out: the frames' own times where those rise, else counted at the rate."""
+    known = [pts for pts in written if pts is not None]
+    pts = np.array(known, np.int64)
+    if len(known) < len(written) or (np.diff(pts) <= 0).any():
+        return Timeline.counted(len(written), plan.rate)
+    promised = plan.timeline.pts
+    origin = int(pts[0] if promised is None else min(promised[0], pts[0]))
+    timeline = timed(pts, origin, plan.time_base, 1 / plan.rate)
+    # Where the last frames are lost, the one before them stays on screen.
+    end = timeline.end if promised is None else max(timeline.end, plan.timeline.end)
+    return Timeline(timeline.times, end, pts)
+
+
+def _coverage(plan: Scan, timeline: Timeline, damage: int) -> tuple[str, ...]:
+    said = []
+    packets_read, frames = len(plan.timeline), len(timeline)
+    if damage:
+        said.append(
+            f"the video is damaged: {frames} frames came out of {packets_read} packets "
+            f"(errors: {damage}); what can be decoded is used"
+        )
+    elif frames < 0.99 * packets_read:
+        said.append(f"only {frames} frames came out of {packets_read} packets: the video may be damaged")
+    if timeline.pts is None and plan.info.container != "avi":  # AVI has a rate and no times
+        said.append(f"the frames' times are missing or go back; {float(plan.rate):g} fps is assumed")
+    return tuple(said)

@@ -1,0 +1,135 @@
+"""Opening a file for FFmpeg to read: nothing but this file is opened, and the cost of decoding is limited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from sharpv_cli.errors import VideoError
+from sharpv_cli.video.refusals import FilePath, is_still_heif, picture, read_head, shown, unreadable
+
+TIMEOUT_SEC = 30.0
+MAX_PICTURE_PIXELS = 36_000_000  # 8K is 33 megapixels; a GIF of 5 kB can claim 64 of them, 200 times
+
+# Playlists, scripts and network formats stay out: they open other files. The second line can hold no video
+# and is there only so that the refusal can say what the file is.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,apng,h264,hevc,ivf,obu,mjpeg,"
+    "mp3,wav,flac,aac,srt,ass,webvtt"
+)
+_DECODERS = (
+    "h264,hevc,vp8,vp9,libdav1d,av1,mpeg1video,mpeg2video,mpeg4,msmpeg4,msmpeg4v2,msmpeg4v3,h263,flv,wmv1,wmv2,wmv3,"
+    "vc1,mjpeg,png,apng,gif,theora,prores,dnxhd,ffv1,rawvideo,cinepak"
+)
+_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": _FORMATS,
+    "max_streams": "64",
+    "max_pixels": str(MAX_PICTURE_PIXELS),
+}
+
+
+@contextmanager
+def open_video(path: FilePath) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The open container and its main video stream, ready to demux and decode; closed at the end.
+
+    Raises VideoError when the file cannot be used, also in place of an FFmpeg error that escapes the body.
+    """
+    head = read_head(path)
+    if is_still_heif(head):
+        raise picture(path)
+    with _open(path, head) as container:
+        stream = _main_stream(path, container)
+        _limit(path, stream)
+        try:
+            yield container, stream
+        except av.FFmpegError as error:
+            raise VideoError(f"{shown(path)} cannot be read: {error.strerror}") from error
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The stream's packets in file order, the empty one that flushes the decoder included.
+
+    A read error ends them as the end of the file would: what came before it is good.
+    """
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:
+        return
+
+
+def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
+    """The frames that come out after this packet, and whether the decoder called it damaged.
+
+    An empty packet may raise too (Theora says "repeat the last frame" with one); that is no damage.
+    """
+    try:
+        return packet.decode(), False
+    except av.FFmpegError:
+        return [], packet.size > 0
+
+
+def _open(path: FilePath, head: bytes) -> InputContainer:
+    # `file:` and an absolute path: a name such as `concat:a.mp4` or `http:x` would be taken for a protocol.
+    url = f"file:{Path(path).absolute()}"
+    try:
+        return av.open(url, "r", options=_OPTIONS, timeout=TIMEOUT_SEC)
+    except av.ExitError as error:
+        raise VideoError(
+            f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",
+            hint="copy it to a local disk first",
+        ) from error
+    except av.FFmpegError as error:
+        raise unreadable(path, head) from error
+
+
+def _main_stream(path: FilePath, container: InputContainer) -> VideoStream:
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not films:
+        raise _no_video(path, container)
+    best = container.streams.best("video")
+    return next((s for s in films if s is best), films[0])
+
+
+def _no_video(path: FilePath, container: InputContainer) -> VideoError:
+    holds = []
+    for audio in container.streams.audio:
+        codec = audio.codec_context.codec.canonical_name if audio.codec_context else "of an unknown codec"
+        holds.append(f"audio only: {codec}" + _length(container))
+    if container.streams.subtitles:
+        holds.append("it holds subtitles")
+    if container.streams.video:
+        holds.append("its only picture is cover art")
+    reason = f" ({'; '.join(holds)})" if holds else ""
+    hint = "give a file with a video track" if holds else "the file may have been cut short"
+    return VideoError(f"{shown(path)} has no video{reason}", hint=hint)
+
+
+def _length(container: InputContainer) -> str:
+    return f", {container.duration / av.time_base:.1f} s" if container.duration else ""
+
+
+def _limit(path: FilePath, stream: VideoStream) -> None:
+    """Limits on the decoder itself: those given to the container do not reach it."""
+    context = stream.codec_context
+    if context is None or context.name not in _DECODERS.split(","):
+        codec = context.codec.canonical_name if context is not None else "an unknown codec"
+        raise VideoError(
+            f"{shown(path)} is encoded as {codec}, which is not read", hint="convert it to H.264"
+        )
+    if context.width * context.height > MAX_PICTURE_PIXELS:
+        raise VideoError(
+            f"{shown(path)} has pictures of {context.width}x{context.height}, over the limit of "
+            f"{MAX_PICTURE_PIXELS // 1_000_000} megapixels",
+            hint="scale the video down first",
+        )
+    context.options = {"max_pixels": str(MAX_PICTURE_PIXELS), "codec_whitelist": _DECODERS}
+    context.thread_type = "AUTO"

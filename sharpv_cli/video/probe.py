@@ -1,0 +1,177 @@
+"""What a video holds, found by reading all its packets and decoding its first picture: header counts lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from sharpv_cli.errors import VideoError
+from sharpv_cli.types import VideoInfo
+from sharpv_cli.video.opening import decode, open_video, packets
+from sharpv_cli.video.picture import Shape, colour_warnings
+from sharpv_cli.video.refusals import FilePath, picture, shown
+from sharpv_cli.video.timeline import Timeline, timed
+
+__all__ = ["Scan", "open_video", "probe", "scan"]
+
+_ASSUMED_FPS = Fraction(25)
+_MAX_FPS = 1000
+# Containers whose header says how long the video track is, apart from what the packets say.
+_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
+# Containers whose seeks land on a keyframe's own time, so that the landing can be checked.
+_SEEKABLE = {"mov", "matroska"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All that a reader needs: the info, the timeline that the packets promise, and how to get there.
+
+    `keys` are the indices of keyframes in the timeline, ascending; empty where seeking cannot be checked.
+    `rate` is frames a second, for frames whose times are missing. `warnings` are sentences for the user.
+    """
+
+    info: VideoInfo
+    timeline: Timeline
+    keys: NDArray[np.intp]
+    time_base: Fraction
+    rate: Fraction
+    shape: Shape
+    warnings: tuple[str, ...]
+
+
+def probe(path: FilePath) -> VideoInfo:
+    """What the file holds, as its packets say and its first picture shows. Raises VideoError."""
+    return scan(path).info
+
+
+def scan(path: FilePath) -> Scan:
+    """Reads every packet, and decodes up to the first picture. Raises VideoError when there is none."""
+    with open_video(path) as (container, stream):
+        found = _Packets()
+        for packet in packets(container, stream):
+            found.add(packet)
+        if found.first is None:
+            raise _nothing(path, found)
+        if len(found) == 1 and container.format.name in ("gif", "apng"):
+            raise picture(path)
+        return _summary(path, container, stream, found, found.first)
+
+
+@dataclass(slots=True)
+class _Packets:
+    """The displayable packets of a stream, in file order."""
+
+    pts: list[int | None] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    first: VideoFrame | None = None
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        if self.first is None:
+            self.first = next(iter(decode(packet)[0]), None)
+        # Edit lists discard some; an empty packet with a time repeats the frame before it (Theora).
+        if packet.is_discard or (packet.size == 0 and packet.pts is None):
+            return
+        self.pts.append(packet.pts)
+        self.durations.append(packet.duration or 0)
+        self.keys.append(packet.is_keyframe)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def ordered(self) -> tuple[NDArray[np.int64], int, NDArray[np.intp]] | None:
+        """Sorted times, the last one's duration, the keyframes' places; None where times lack or repeat."""
+        known = [pts for pts in self.pts if pts is not None]
+        if len(set(known)) < len(self.pts):
+            return None
+        pts = np.array(known, np.int64)
+        order = np.argsort(pts)
+        return pts[order], self.durations[order[-1]], np.flatnonzero(np.array(self.keys)[order])
+
+
+def _nothing(path: FilePath, found: _Packets) -> VideoError:
+    if len(found) == 0:
+        return VideoError(f"{shown(path)} holds no frames", hint="the recording or download was cut short")
+    return VideoError(
+        f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
+    )
+
+
+def _summary(
+    path: FilePath, container: InputContainer, stream: VideoStream, found: _Packets, first: VideoFrame
+) -> Scan:
+    time_base = stream.time_base or Fraction(1, 1000)
+    rate = _rate(stream)
+    formats = container.format.name.split(",")
+    ordered = found.ordered()
+    keys = np.array([], np.intp)
+    if ordered is None:
+        timeline = Timeline.counted(len(found), rate)
+    else:
+        pts, last, places = ordered
+        timeline = timed(pts, int(pts[0]), time_base, last * time_base or 1 / rate)
+        keys = places if not _SEEKABLE.isdisjoint(formats) else keys
+    shape = Shape.of(first, stream.sample_aspect_ratio)
+    info = VideoInfo(
+        path=os.fsdecode(path),
+        container=_container_name(path, formats),
+        codec=stream.codec_context.codec.canonical_name,
+        width=shape.width,
+        height=shape.height,
+        rotation_deg=90 * shape.turns,
+        fps=len(timeline) / timeline.end,
+        duration_sec=timeline.end,
+        frames_total=len(timeline),
+    )
+    promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
+    warnings = (*colour_warnings(first), *_cut_short(timeline, promised))
+    return Scan(info, timeline, keys, time_base, rate, shape, warnings)
+
+
+def _rate(stream: VideoStream) -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate
+    return rate if rate and 0 < rate <= _MAX_FPS else _ASSUMED_FPS
+
+
+def _container_name(path: FilePath, formats: list[str]) -> str:
+    """FFmpeg names a family, as `mov,mp4,m4a,...`: the member that the suffix names, or else the first."""
+    suffix = Path(path).suffix[1:].lower()
+    return suffix if suffix in formats else formats[0]
+
+
+def _promised(container: InputContainer, stream: VideoStream, timeline: Timeline) -> float:
+    """How long the header says that the video is, in seconds; 0 or less where it does not say."""
+    time_base = stream.time_base or Fraction(0)
+    if stream.duration:
+        return float(stream.duration * time_base)
+    # Matroska says when the video ends, also where it does not begin at 0.
+    start = 0.0 if timeline.pts is None else float(int(timeline.pts[0]) * time_base)
+    if tag := stream.metadata.get("DURATION"):
+        return _clock_seconds(tag) - start
+    only = len(container.streams) == 1
+    return container.duration / 1_000_000 - start if only and container.duration else 0.0
+
+
+def _clock_seconds(text: str) -> float:
+    """Seconds of a Matroska tag such as `00:00:04.000000000`; 0 where it is something else."""
+    try:
+        hours, minutes, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        return 0.0
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _cut_short(timeline: Timeline, promised: float) -> tuple[str, ...]:
+    # A tenth of a second and one in a hundred: headers round, and the last frame's duration is a guess.
+    if promised * 0.99 - 0.1 <= timeline.end:
+        return ()
+    return (f"only {timeline.end:.1f} s of {promised:.1f} s can be read: the file is cut short or damaged",)
