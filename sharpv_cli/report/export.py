@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -22,6 +25,7 @@ from sharpv_cli.report.sizes import printable
 from sharpv_cli.types import Answer
 
 WIDTH = 80  # columns of the text that svg, html and txt hold
+_SVG_LENGTH = re.compile(r'(<text [^>]*?)( textLength="[^"]*")([^>]*>)([^<]*)')
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -83,12 +87,12 @@ def _shown(target: Path) -> str:
     return printable(str(target))
 
 
-def _console(*, color: bool) -> Console:
+def _console(width: int, *, color: bool) -> Console:
     """A console that writes to memory and takes nothing from the environment it runs in."""
     return Console(
         file=io.StringIO(),
         record=True,
-        width=WIDTH,
+        width=width,
         force_terminal=color,
         force_jupyter=False,
         color_system="truecolor" if color else None,
@@ -113,17 +117,28 @@ def _heading(answer: Answer) -> Table:
 
 
 def _drawn(answer: Answer, *, color: bool) -> Console:
-    console = _console(color=color)
-    margin = (0, 1) if color else (0, 0)
-    console.print(Padding(_heading(answer), margin))
+    margin = 1 if color else 0  # columns at each side
+    console = _console(WIDTH + 2 * margin, color=color)
+    console.print(Padding(_heading(answer), (0, margin)))
     console.print()
-    console.print(Padding(AnswerChart(answer), margin))
+    console.print(Padding(AnswerChart(answer), (0, margin)))
     return console
 
 
 def _svg(answer: Answer) -> bytes:
     console = _drawn(answer, color=True)
-    return console.export_svg(theme=templates.THEME, code_format=templates.SVG).encode()
+    svg = console.export_svg(theme=templates.THEME, code_format=templates.SVG, font_aspect_ratio=0.602)
+    return _SVG_LENGTH.sub(_fitted, svg).encode()
+
+
+def _fitted(match: re.Match[str]) -> str:
+    """A text element of Rich's SVG, stretched to its cells: spacing it out would leave seams in the bars.
+
+    Wide characters keep their own width, for Rich counts them as one cell here and they would overlap.
+    """
+    tag, length, rest, text = match.groups()
+    wide = cell_len(html.unescape(text)) != len(html.unescape(text))
+    return f"{tag}{rest}{text}" if wide else f'{tag} lengthAdjust="spacingAndGlyphs"{length}{rest}{text}'
 
 
 def _html(answer: Answer) -> bytes:

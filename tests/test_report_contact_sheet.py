@@ -1,0 +1,123 @@
+"""The contact sheet: the right tokens dimmed, each frame labelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_answer import make_answer
+from PIL import Image
+
+from sharpv_cli.report.contact_sheet import contact_sheet, token_grid
+from sharpv_cli.report.export import write_chart
+from sharpv_cli.types import Answer
+
+
+@pytest.mark.parametrize(
+    ("tokens", "width", "height", "expected"),
+    [
+        (196, 1920, 1080, (14, 14)),
+        (1, 640, 480, (1, 1)),
+        (12, 400, 300, (3, 4)),
+        (12, 300, 400, (4, 3)),
+        (40, 1000, 400, (4, 10)),
+        (7, 640, 480, (1, 7)),
+        (7, 480, 640, (7, 1)),
+    ],
+)
+def test_token_grid(tokens: int, width: int, height: int, expected: tuple[int, int]) -> None:
+    assert token_grid(tokens, width, height) == expected
+
+
+def frame_on_sheet(sheet: Image.Image, answer: Answer, index: int) -> np.ndarray:
+    """Frame `index` of a sheet of bright frames, found by looking for the frames' own colour."""
+    pixels = np.asarray(sheet).astype(int)
+    color = answer.sample.images[index][0, 0].astype(int)
+    full = np.abs(pixels - color).max(axis=2) <= 1
+    dim = np.abs(pixels - color // 4).max(axis=2) <= 1
+    rows, columns = np.nonzero(full | dim)
+    return pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+COLORS = np.array([(240, 80, 80), (80, 240, 80), (80, 80, 240), (240, 240, 80), (80, 240, 240)], np.uint8)
+
+
+def plain_answer(size: tuple[int, int], tokens: int, kept: list[int]) -> Answer:
+    """Every frame of one colour of its own, so that it can be found again."""
+    answer = make_answer(len(kept), tokens=tokens, kept=kept, image_size=size)
+    images = np.broadcast_to(COLORS[: len(kept), None, None], answer.sample.images.shape).copy()
+    return replace(answer, sample=replace(answer.sample, images=images))
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "grid"),
+    [((64, 64), 16, (4, 4)), ((90, 160), 196, (14, 14)), ((96, 128), 12, (3, 4)), ((160, 90), 15, (5, 3))],
+)
+def test_dimmed_exactly_where_not_kept(size: tuple[int, int], tokens: int, grid: tuple[int, int]) -> None:
+    answer = plain_answer(size, tokens, [tokens // 2, tokens, 0, 1, tokens - 1])
+    sheet = contact_sheet(answer)
+    for index, color in enumerate(COLORS):
+        frame = frame_on_sheet(sheet, answer, index)
+        assert frame.shape[1] / frame.shape[0] == pytest.approx(size[1] / size[0], rel=0.02)
+        keep = answer.keep[index].reshape(grid)
+        for row in range(grid[0]):
+            for column in range(grid[1]):
+                cell = frame[_inside(row, grid[0], frame.shape[0]), _inside(column, grid[1], frame.shape[1])]
+                expected = color if keep[row, column] else color // 4
+                assert np.abs(cell - expected.astype(int)).max() <= 1, (index, row, column)
+
+
+def _inside(cell: int, cells: int, pixels: int) -> slice:
+    """A cell's pixels without the one at each border, where rounding may go either way."""
+    return slice(cell * pixels // cells + 1, (cell + 1) * pixels // cells - 1)
+
+
+def test_cells_fill_the_frame() -> None:
+    answer = plain_answer((90, 160), 196, [98])
+    frame = frame_on_sheet(contact_sheet(answer), answer, 0)
+    bright = (np.abs(frame - COLORS[0].astype(int)).max(axis=2) <= 1).mean()
+    assert bright == pytest.approx(98 / 196, abs=0.02)
+
+
+@pytest.mark.parametrize(("frames", "columns"), [(1, 1), (2, 2), (5, 3), (17, 5)])
+def test_every_frame_is_there(frames: int, columns: int) -> None:
+    answer = make_answer(frames, tokens=4, kept=[4] * frames, image_size=(40, 40))
+    sheet = np.asarray(contact_sheet(answer)).astype(int)
+    is_frame = (sheet == 255).all(axis=2)  # the ramp's bright end, one strip a frame
+    strips = np.diff(np.r_[0, is_frame.any(axis=0).astype(int), 0]).clip(0).sum()
+    bands = np.diff(np.r_[0, is_frame.any(axis=1).astype(int), 0]).clip(0).sum()
+    assert (strips, bands) == (columns, -(-frames // columns))
+
+
+def test_captions_differ_with_their_figures() -> None:
+    few = contact_sheet(make_answer(1, kept=[3], image_size=(40, 40)))
+    many = contact_sheet(make_answer(1, kept=[4], image_size=(40, 40)))
+    caption = slice(few.height - 40, few.height)
+    assert (np.asarray(few)[caption] != np.asarray(many)[caption]).any()
+    assert (np.asarray(few)[caption, :80] == np.asarray(many)[caption, :80]).all()  # the timestamp
+
+
+def test_frames_that_a_family_merges_share_their_tokens() -> None:
+    answer = plain_answer((40, 40), 4, [4, 4, 4])
+    keep = np.array([[True] * 4, [False] * 4])
+    first, second = answer.retention[0], replace(answer.retention[2], frame=1, kept=0)
+    answer = replace(answer, keep=keep, retention=(first, second))
+    sheet = contact_sheet(answer)
+    for index, brightness in enumerate((1, 1, 4)):
+        frame = frame_on_sheet(sheet, answer, index)
+        assert np.abs(frame - COLORS[index].astype(int) // brightness).max() <= 1
+
+
+def test_png_file_opens(tmp_path: Path) -> None:
+    answer = make_answer(8)
+    write_chart(answer, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.format == "PNG"
+        assert np.array_equal(np.asarray(picture), np.asarray(contact_sheet(answer)))
+
+
+def test_six_hundred_frames_stay_a_picture_that_opens() -> None:
+    sheet = contact_sheet(make_answer(600, image_size=(9, 16)))
+    assert max(sheet.size) < 4200

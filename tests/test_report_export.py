@@ -1,0 +1,254 @@
+"""Charts as files: what is refused before any work, what is written, and that it opens elsewhere."""
+
+from __future__ import annotations
+
+import html.parser
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from make_answer import make_answer
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.report.export import check_target, write_chart
+
+SVG_NAMESPACE = "http://www.w3.org/2000/svg"
+ODD_QUESTION = 'Is it [red]red[/red], :smile: or {blue} <b>&amp;</b>? textLength="1" | `x`'
+SUFFIXES = (".svg", ".html", ".png", ".md", ".txt")
+
+
+def svg_lines(svg: str) -> list[str]:
+    """The texts of an SVG, those of one line joined in order."""
+    rows: dict[float, list[tuple[float, str]]] = {}
+    for element in ET.fromstring(svg).iter(f"{{{SVG_NAMESPACE}}}text"):
+        place = (float(element.get("x", "0")), (element.text or "").replace("\xa0", " "))
+        rows.setdefault(float(element.get("y", "0")), []).append(place)
+    return [" ".join(" ".join(text for _, text in sorted(rows[y])).split()) for y in sorted(rows)]
+
+
+class _Text(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def html_text(document: str) -> str:
+    parser = _Text()
+    parser.feed(document)
+    return "".join(parser.parts)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def written(tmp_path: Path, suffix: str, **changes: object) -> str:
+    path = tmp_path / f"chart{suffix}"
+    write_chart(make_answer(8, **changes), path)
+    assert names(tmp_path) == [path.name]
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["chart", "chart.pdf", "chart.", ".svg", "chart.svg.gz"])
+def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(name)) as caught:
+        check_target(tmp_path / name)
+    assert caught.value.hint == "end the name in one of .svg, .html, .png, .md, .txt"
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".SVG", ".Png"])
+def test_check_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+    check_target(tmp_path / f"chart{suffix}")
+    assert names(tmp_path) == []
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="its folder is missing") as caught:
+        check_target(tmp_path / "nowhere" / "chart.svg")
+    assert caught.value.hint is not None
+    assert str(tmp_path / "nowhere") in caught.value.hint
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="Not a directory"):
+        check_target(tmp_path / "file" / "chart.svg")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "chart.svg").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        check_target(tmp_path / "chart.svg")
+
+
+def test_folder_without_permission(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:  # root may write anywhere: ask as someone else
+        os.seteuid(65534)
+    try:
+        with pytest.raises(UsageError, match="Permission denied"):
+            check_target(folder / "chart.svg")
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_control_characters_in_a_name_are_escaped(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\\x1b\[2J"):
+        check_target(tmp_path / "a\x1b[2J.pdf")
+
+
+def test_write_checks_too(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        write_chart(make_answer(1), tmp_path / "chart.bmp")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_old_file_is_replaced_whole(tmp_path: Path, suffix: str) -> None:
+    path, link = tmp_path / f"real{suffix}", tmp_path / f"link{suffix}"
+    path.write_bytes(b"old" * 1_000_000)
+    link.symlink_to(path)
+    write_chart(make_answer(1), link)
+    assert link.is_symlink()
+    assert b"old" not in path.read_bytes()
+    assert names(tmp_path) == [link.name, path.name]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chart.txt"
+    path.write_text("old", encoding="utf-8")
+
+    def full_disk(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_chart(make_answer(1), path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert names(tmp_path) == ["chart.txt"]
+
+
+def test_svg_opens_and_loads_nothing(tmp_path: Path) -> None:
+    svg = written(tmp_path, ".svg")
+    assert ET.fromstring(svg).tag == f"{{{SVG_NAMESPACE}}}svg"
+    assert re.findall(r"https?://[^\s\"']*", svg) == [SVG_NAMESPACE]
+    assert "@import" not in svg
+    assert re.findall(r"url\((?!#)", svg) == []
+
+
+def test_svg_holds_the_chart(tmp_path: Path) -> None:
+    lines = svg_lines(written(tmp_path, ".svg"))
+    assert lines[:3] == ["video demo/circle.mp4", "question What colour is the circle?", "answer red"]
+    assert "0:01.5 █████ 24/196 12.2%" in lines
+    assert "KV retention █████▍ 13.1%" in lines
+    assert lines[-1] == "attention sdpa, flash-attn needs a CUDA device"
+
+
+def test_svg_has_its_own_background(tmp_path: Path) -> None:
+    root = ET.fromstring(written(tmp_path, ".svg"))
+    card = root.find(f"{{{SVG_NAMESPACE}}}rect")
+    width, height = root.get("viewBox", "").split()[2:]
+    assert card is not None
+    assert (card.get("width"), card.get("height"), card.get("fill")) == (width, height, "#0d1117")
+    assert "fill: #39c5cf" in written(tmp_path, ".svg")  # the accent, legible on it
+
+
+def test_html_loads_nothing(tmp_path: Path) -> None:
+    page = written(tmp_path, ".html")
+    assert page.startswith("<!DOCTYPE html>")
+    assert '<meta charset="utf-8">' in page
+    assert not re.search(r"https?:|src=|@import|url\(", page)
+    assert "0:01.5            █████                                          24/196    12.2%" in html_text(
+        page
+    )
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM", "COLUMNS", "FORCE_COLOR"])
+def test_the_environment_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    before = {suffix: written(tmp_path / suffix, suffix) for suffix in _folders(tmp_path)}
+    monkeypatch.setenv(variable, {"TERM": "dumb", "COLUMNS": "33"}.get(variable, "1"))
+    assert {suffix: written(tmp_path / suffix, suffix) for suffix in before} == before
+
+
+def _folders(tmp_path: Path) -> list[str]:
+    suffixes = [".svg", ".html", ".txt"]
+    for suffix in suffixes:
+        (tmp_path / suffix).mkdir()
+    return suffixes
+
+
+def test_foreign_text_is_written_as_it_is(tmp_path: Path) -> None:
+    answer = "[bold]yes[/bold] :+1: {0}"
+    changes = {"question": ODD_QUESTION, "text": answer}
+    lines = svg_lines(written(tmp_path, ".svg", **changes))
+    # The question is longer than a line and folds at a space.
+    assert " ".join(lines[1:3]) == f"question {ODD_QUESTION}"
+    assert lines[3] == f"answer {answer}"
+    for suffix, text in ((".html", html_text), (".txt", str), (".md", str)):
+        (tmp_path / suffix).mkdir()
+        shown = " ".join(text(written(tmp_path / suffix, suffix, **changes)).split())
+        assert ODD_QUESTION in shown
+        assert answer in shown
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html", ".txt", ".md"])
+def test_control_characters_and_lone_surrogates_do_not_break_a_file(tmp_path: Path, suffix: str) -> None:
+    text = written(tmp_path, suffix, question="a\x1b[2J\udcff\ufffe\x00b", text="one\n\ntwo\r\nthree")
+    assert "a\\x1b[2J\\udcff\\ufffe\\x00b" in text
+    assert "\x1b" not in text
+    if suffix == ".svg":
+        ET.fromstring(text)
+
+
+def test_wide_characters_keep_their_width_in_svg(tmp_path: Path) -> None:
+    root = ET.fromstring(written(tmp_path, ".svg", question="円の色は何ですか"))
+    texts = {element.text: element for element in root.iter(f"{{{SVG_NAMESPACE}}}text")}
+    assert texts["円の色は何ですか"].get("textLength") is None
+    bar = texts["█" * 41]
+    assert bar.get("lengthAdjust") == "spacingAndGlyphs"
+    assert float(bar.get("textLength", "0")) == pytest.approx(41 * 0.602 * 20, abs=0.01)
+
+
+def test_txt_is_the_plain_chart_at_80_columns(tmp_path: Path) -> None:
+    lines = written(tmp_path, ".txt").splitlines()
+    assert lines[0] == "video             demo/circle.mp4"
+    assert lines[5] == "0:00.5            █████████████████████████████████████████     196/196   100.0%"
+    assert max(len(line) for line in lines) == 80
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_md_has_the_figures_of_the_chart(tmp_path: Path) -> None:
+    text = written(tmp_path, ".md")
+    for row in (
+        "| 0:01.5 | 24/196 | 12.2% |",
+        "| 4–7 | discarded | 0.02 to 0.18 | 240.0 KiB |",  # noqa: RUF001
+        "| visual retention | 21.9% |",
+        "| KV retention | 13.1% |",
+        "| KV bytes dense | 15.9 MiB |",
+        "| KV bytes now | 2.6 MiB |",
+        "| TTFT | 182 ms |",
+        "| TPOT | 12.1 ms |",
+    ):
+        assert f"\n{row}\n" in text
+
+
+def test_md_tables_are_not_broken_by_foreign_text(tmp_path: Path) -> None:
+    answer = make_answer(2)
+    answer = replace(answer, model=replace(answer.model, id="a|b `c`\n# d"), text="```\n# not a heading\n```")
+    write_chart(answer, tmp_path / "chart.md")
+    text = (tmp_path / "chart.md").read_text(encoding="utf-8")
+    assert "| model | ``a\\|b `c`\\n# d`` |\n" in text
+    assert "````text\n```\n# not a heading\n```\n````\n" in text
