@@ -91,6 +91,14 @@ def test_every_frame_is_there(frames: int, columns: int) -> None:
     assert (strips, bands) == (columns, -(-frames // columns))
 
 
+def test_the_legend_is_not_cut_on_a_narrow_sheet() -> None:
+    sheet = np.asarray(contact_sheet(make_answer(1, kept=[1], tokens=4096, image_size=(160, 40)))).astype(int)
+    paper = sheet[0, 0]
+    right_margin = sheet[:50, -10:]
+    assert (sheet[:50] != paper).any()
+    assert (right_margin == paper).all()
+
+
 def test_captions_differ_with_their_figures() -> None:
     few = contact_sheet(make_answer(1, kept=[3], image_size=(40, 40)))
     many = contact_sheet(make_answer(1, kept=[4], image_size=(40, 40)))

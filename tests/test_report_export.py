@@ -75,6 +75,19 @@ def test_missing_folder(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in caught.value.hint
 
 
+def test_a_link_into_a_missing_folder_names_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "chart.svg").symlink_to(tmp_path / "nowhere" / "chart.svg")
+    with pytest.raises(UsageError) as caught:
+        check_target(tmp_path / "chart.svg")
+    assert caught.value.hint == f"create {tmp_path / 'nowhere'} first"
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    name = "円" * 83 + ".txt"  # 253 bytes
+    write_chart(make_answer(1), tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="Not a directory"):

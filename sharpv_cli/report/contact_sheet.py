@@ -16,7 +16,7 @@ SHEET_WIDTH = 1600  # pixels aimed at; many frames make it wider, few make it na
 MAX_FRAME, MIN_FRAME = 360, 144  # pixels of a frame's longer side
 MARGIN = 16
 CAPTION_HEIGHT = 24
-LEGEND_HEIGHT = 56
+LEGEND_WIDTH, LEGEND_HEIGHT = 340, 56
 DIMMED = 0.25  # brightness left to a pruned token
 _PAPER, _INK, _FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
 _FONT_SIZE = 13
@@ -53,7 +53,8 @@ def contact_sheet(answer: Answer) -> Image.Image:
     rows = math.ceil(frames / columns)
     width, height = _frame_size(answer, columns)
     cell_width, cell_height = max(width, MIN_FRAME) + MARGIN, height + CAPTION_HEIGHT + MARGIN
-    sheet = Image.new("RGB", (columns * cell_width + MARGIN, LEGEND_HEIGHT + rows * cell_height), _PAPER)
+    sheet_width = max(columns * cell_width + MARGIN, LEGEND_WIDTH)
+    sheet = Image.new("RGB", (sheet_width, LEGEND_HEIGHT + rows * cell_height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.font = ImageFont.load_default(_FONT_SIZE)
     _draw_legend(draw, answer)

@@ -38,7 +38,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise UsageError(f"{_shown(target)} is a folder", hint="name a file in it")
     try:
         # The file system's own answer: permission bits know nothing of read-only mounts.
-        with tempfile.TemporaryFile(dir=_folder(target)):
+        with tempfile.TemporaryFile(dir=_final(target).parent):
             pass
     except OSError as error:
         raise _not_writable(target, error) from error
@@ -60,8 +60,8 @@ def write_chart(answer: Answer, path: str | os.PathLike[str]) -> None:
 
 
 def _write_atomically(target: Path, content: bytes) -> None:
-    final = target.resolve()  # the rename must replace what a symbolic link points to, not the link
-    partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+    final = _final(target)
+    partial = final.with_name(f".sharpv-{os.getpid()}.part")
     try:
         partial.write_bytes(content)
         partial.replace(final)
@@ -69,13 +69,14 @@ def _write_atomically(target: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _folder(target: Path) -> Path:
-    return target.resolve().parent
+def _final(target: Path) -> Path:
+    """Where `target` leads: a rename must replace what a symbolic link points to, not the link."""
+    return Path(os.path.realpath(target))  # unlike Path.resolve it does not raise on a loop of links
 
 
 def _not_writable(target: Path, error: OSError) -> UsageError:
     if isinstance(error, FileNotFoundError):
-        folder = printable(str(target.parent))
+        folder = _shown(_final(target).parent)
         return UsageError(
             f"cannot write {_shown(target)}: its folder is missing", hint=f"create {folder} first"
         )
