@@ -1,7 +1,8 @@
 """A random LLaVA-OneVision checkpoint, small enough to write in a second, for tests that need a real folder.
 
-64 px, patch 8: 8 x 8 patches pooled to 4 x 4 = 16 tokens a frame. The weights are scaled so that greedy answers
-are decisive and the hidden states leave the visual embeddings with depth: some layers fall below M = 0.2.
+64 px, patch 8: 8 x 8 patches pooled to 4 x 4 = 16 tokens a frame. The weights are scaled so that greedy
+answers are decisive and the hidden states leave the visual embeddings with depth: some layers fall below
+M = 0.2.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _gain(name: str) -> float:
     if "embed_tokens" in name:
         return 50.0
     if "language_model" in name and ("o_proj" in name or "down_proj" in name):
-        return 300.0
+        return 800.0
     if "language_model" in name and ("q_proj" in name or "k_proj" in name):
         return 12.0
     return 40.0 if "lm_head" in name else 8.0
