@@ -14,7 +14,15 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sharpv_cli.errors import VideoError
-from sharpv_cli.video.refusals import FilePath, is_still_heif, picture, read_head, shown, unreadable
+from sharpv_cli.video.refusals import (
+    FilePath,
+    claimed_size,
+    is_still_heif,
+    picture,
+    read_head,
+    shown,
+    unreadable,
+)
 
 TIMEOUT_SEC = 30.0
 MAX_PICTURE_PIXELS = 36_000_000  # 8K is 33 megapixels; a GIF of 5 kB can claim 64 of them, 200 times
@@ -48,7 +56,7 @@ def open_video(path: FilePath) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise picture(path)
     with _open(path, head) as container:
         stream = _main_stream(path, container)
-        _limit(path, stream)
+        _limit(path, stream, head)
         try:
             yield container, stream
         except av.FFmpegError as error:
@@ -117,7 +125,7 @@ def _length(container: InputContainer) -> str:
     return f", {container.duration / av.time_base:.1f} s" if container.duration else ""
 
 
-def _limit(path: FilePath, stream: VideoStream) -> None:
+def _limit(path: FilePath, stream: VideoStream, head: bytes) -> None:
     """Limits on the decoder itself: those given to the container do not reach it."""
     context = stream.codec_context
     if context is None or context.name not in _DECODERS.split(","):
@@ -125,9 +133,10 @@ def _limit(path: FilePath, stream: VideoStream) -> None:
         raise VideoError(
             f"{shown(path)} is encoded as {codec}, which is not read", hint="convert it to H.264"
         )
-    if context.width * context.height > MAX_PICTURE_PIXELS:
+    width, height = (context.width, context.height) if context.width else claimed_size(head)
+    if width * height > MAX_PICTURE_PIXELS:
         raise VideoError(
-            f"{shown(path)} has pictures of {context.width}x{context.height}, over the limit of "
+            f"{shown(path)} has pictures of {width}x{height}, over the limit of "
             f"{MAX_PICTURE_PIXELS // 1_000_000} megapixels",
             hint="scale the video down first",
         )

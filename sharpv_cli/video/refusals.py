@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
@@ -95,6 +96,17 @@ def is_still_heif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
 
 
+def claimed_size(head: bytes) -> tuple[int, int]:
+    """Width and height in the header of a GIF or PNG, whose demuxers leave them to the decoder; else 0, 0."""
+    if head.startswith(b"GIF8") and len(head) >= 10:
+        width, height = struct.unpack("<HH", head[6:10])
+    elif head.startswith(b"\x89PNG") and len(head) >= 24:
+        width, height = struct.unpack(">II", head[16:24])
+    else:
+        return 0, 0
+    return width, height
+
+
 def picture(path: FilePath) -> VideoError:
     return VideoError(f"{shown(path)} is a picture, not a video", hint=READABLE)
 
@@ -151,9 +163,11 @@ def _is_playlist(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    # The last three bytes may be the beginning of a character.
-    text = (head if len(head) < HEAD_BYTES else head[:-3]).decode("utf-8", "replace")
-    return all(c.isprintable() or c in "\r\n\t\f\ufeff" for c in text) and "\ufffd" not in text
+    try:  # bit by bit, since the head may end inside a character
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(c.isprintable() or c in "\r\n\t\f\ufeff" for c in text)
 
 
 _SIGNATURES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
