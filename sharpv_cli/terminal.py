@@ -61,10 +61,12 @@ def say(label: str, text: str) -> None:
     show(Text.assemble((f"{label}:", label), " ", text.translate(_VISIBLE)), soft_wrap=True)
 
 
-def show(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
-    """A chart, a table or text on stderr."""
+def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
+    """A chart, a table or text on stderr; a string as it is, without markup."""
+    from rich.text import Text
+
     try:
-        stderr().print(renderable, soft_wrap=soft_wrap)
+        stderr().print(Text(what) if isinstance(what, str) else what, soft_wrap=soft_wrap)
     except OSError:
         stderr().quiet = True
 

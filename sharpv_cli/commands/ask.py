@@ -75,7 +75,7 @@ def ask(
     \b
     Examples:
       sharpv ask clip.mp4 "what colour is the circle?"
-      sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b --start 60 --end 90
+      sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b --start 60
       sharpv ask clip.mp4 -q "what happens?" --json | jq .tokens
       sharpv ask clip.mp4 "what happens?" --prune off --stats
       echo "what moves?" | sharpv ask clip.mp4 - --chart-out chart.svg
@@ -85,7 +85,9 @@ def ask(
     asked = read_question(question, questions or [])
     resolved = _prepare(video, flags, profile, chart_out)
     if show_settings:
-        _show_settings(resolved)
+        from sharpv_cli.settings import as_yaml
+
+        terminal.show(as_yaml(resolved).rstrip(), soft_wrap=True)
     if not quiet:
         _name_demo_model(resolved)
     answer = _answer(video, asked, resolved, stream=not (as_json or no_stream), quiet=quiet)
@@ -135,14 +137,6 @@ def _check_video(video: str, resolved: Resolved) -> None:
         raise UsageError(
             f"--start {start:g} is after the end of {video}", hint=f"it lasts {info.duration_sec:.2f} s"
         )
-
-
-def _show_settings(resolved: Resolved) -> None:
-    from rich.text import Text
-
-    from sharpv_cli.settings import as_yaml
-
-    terminal.show(Text(as_yaml(resolved), end=""))
 
 
 def _name_demo_model(resolved: Resolved) -> None:

@@ -1,0 +1,102 @@
+"""Running `sharpv` in sub-processes, for tests of what lands on stdout, on stderr and in the exit code.
+
+As a script it is `sharpv` with torch and transformers forbidden and the pipeline replaced by a scripted one,
+so that streams can be tested in a fraction of a second: `python run_cli.py SCENARIO ask clip.mp4 "what?"`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARPV = [sys.executable, "-m", "sharpv_cli"]
+PIECES = ["[red] is ", "not :smile: markup, ", "naïve"]
+TEXT = "".join(PIECES)
+
+
+def scripted(scenario: str) -> list[str]:
+    """The command of a scripted `sharpv`."""
+    return [sys.executable, str(Path(__file__).resolve()), scenario]
+
+
+def environment(home: Path, **changes: str) -> dict[str, str]:
+    """A clean one: no settings of sharpv, no config folder, no wish for colours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHARPV_", "XDG_"))}
+    unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONWARNINGS")
+    plain = {name: value for name, value in kept.items() if name not in unset}
+    return {**plain, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}
+
+
+def run(
+    command: list[str], *args: str, home: Path, stdin: str | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *args],
+        env=environment(home, **changes),
+        cwd=home,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def _script(scenario: str) -> None:
+    """`real` forbids torch and transformers and replaces nothing."""
+    for name in ("torch", "transformers"):
+        sys.modules[name] = None  # type: ignore[assignment]
+    if scenario == "real":
+        return
+    from sharpv_cli.models import checkpoint
+
+    checkpoint.check = lambda model, *, offline=False: None
+    pipeline = ModuleType("sharpv_cli.pipeline")
+    pipeline.ask = lambda video, question, settings: _events(scenario, question)  # type: ignore[attr-defined]
+    sys.modules["sharpv_cli.pipeline"] = pipeline
+
+
+def _events(scenario: str, question: str) -> Iterator[object]:
+    from make_answer import make_answer
+
+    from sharpv_cli.errors import ResourceError
+    from sharpv_cli.types import Finished, StageStarted, TextPiece
+
+    yield StageStarted("load")
+    if scenario == "slow-load":
+        print("loading", file=sys.stderr, flush=True)
+        time.sleep(30)
+    yield StageStarted("generate")
+    if scenario == "slow-start":
+        time.sleep(1.2)
+    text, reason = "", "stop"
+    try:
+        for piece in PIECES:
+            yield TextPiece(piece)
+            text += piece
+            if scenario == "slow":
+                time.sleep(30)
+            if scenario == "no-memory":
+                raise ResourceError("out of memory", hint="take fewer frames")
+            if scenario == "bug":
+                raise ZeroDivisionError("a bug")
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    warnings = ("only 7 of 8 frames were found",)
+    yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
+
+
+if __name__ == "__main__":
+    scenario = sys.argv.pop(1)
+    _script(scenario)
+    from sharpv_cli.__main__ import main
+
+    main()

@@ -1,0 +1,120 @@
+"""Mistakes: what is said, the exit code, and that no mistake waits for torch (importing it fails here)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_cli import environment, run, scripted
+
+from sharpv_cli.video.encoding import write_clip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
+    write_clip(folder / "clip.mp4", frames, 10.0)
+    (folder / "text.mp4").write_text("no video\n", encoding="utf-8")
+    (folder / "typo.yaml").write_text("sampling:\n  frame: 3\n", encoding="utf-8")
+    (folder / "empty-model").mkdir()
+    weightless = folder / "weightless"
+    weightless.mkdir()
+    (weightless / "config.json").write_text(json.dumps({"model_type": "llava_onevision"}), encoding="utf-8")
+    return folder
+
+
+def sharpv(
+    home: Path, *args: str, stdin: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return run(scripted("real"), *args, home=home, stdin=stdin, **environ)
+
+
+CASES = [
+    (2, ["ask"], "missing argument 'VIDEO'"),
+    (2, ["ask", "clip.mp4"], "no question"),
+    (2, ["ask", "clip.mp4", "  "], "the question is empty"),
+    (2, ["ask", "clip.mp4", "a", "-q", "b"], "more than one question: 'a', 'b'"),
+    (2, ["ask", "clip.mp4", "-q", "a", "-q", "b"], "more than one question: 'a', 'b'"),
+    (2, ["ask", "-", "what?"], "a video on stdin is not supported yet"),
+    (2, ["ask", "clip.mp4", "what?", "--fram", "3"], "no such option: --fram"),
+    (2, ["ask", "clip.mp4", "what?", "--frames", "0"], "--frames 0: "),
+    (2, ["ask", "clip.mp4", "what?", "--frames", "few"], "invalid value for '--frames'"),
+    (2, ["ask", "clip.mp4", "what?", "--m", "2"], "--m 2.0: "),
+    (2, ["ask", "clip.mp4", "what?", "--w", "nan"], "--w nan: "),
+    (2, ["ask", "clip.mp4", "what?", "--frames", "2", "--fps", "1"], "exclude each other"),
+    (2, ["ask", "clip.mp4", "what?", "--quiet", "--stats"], "--quiet and --stats exclude each other"),
+    (2, ["ask", "clip.mp4", "what?", "--prune", "most"], "'most' is not one of"),
+    (2, ["ask", "clip.mp4", "what?", "-p", "tinny"], "unknown profile: tinny"),
+    (2, ["ask", "clip.mp4", "what?", "-p", "typo.yaml"], "typo.yaml:2: unknown key `sampling.frame`"),
+    (2, ["ask", "clip.mp4", "what?", "--chart-out", "chart.bmp"], "chart.bmp"),
+    (2, ["ask", "clip.mp4", "what?", "--start", "60"], "60"),
+    (2, ["asq"], "no such command 'asq'"),
+    (2, ["models"], "missing command"),
+    (2, ["models", "show", "[red]"], "unknown profile: [red]"),
+    (2, ["demo", "text.mp4"], "cannot make the folder text.mp4"),
+    (3, ["ask", "nowhere.mp4", "what?"], "nowhere.mp4"),
+    (3, ["ask", ".", "what?"], "folder"),
+    (3, ["ask", "text.mp4", "what?"], "text.mp4"),
+    (3, ["ask", "https://example.org/a.mp4", "what?"], "https://example.org/a.mp4"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "./empty-model"], "empty-model"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "./weightless"], "no weights"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "./no-such-folder"], "no-such-folder"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "owner/name", "--offline"], "owner/name"),
+]
+
+
+@pytest.mark.parametrize(("code", "args", "said"), CASES, ids=[" ".join(args) for _, args, _ in CASES])
+def test_mistake(home: Path, code: int, args: list[str], said: str) -> None:
+    done = sharpv(home, *args)
+    lines = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert lines[0].startswith("error: "), done.stderr
+    assert said in lines[0]
+    assert all(line.startswith("hint: ") for line in lines[1:]), done.stderr
+    assert done.returncode == code
+
+
+def test_arguments_come_before_the_profile_and_the_video(home: Path) -> None:
+    args = ["ask", "nowhere.mp4", "what?", "--chart-out", "chart.bmp", "--model", "./no-such-folder"]
+    assert "tinny" in sharpv(home, *args, "-p", "tinny").stderr
+    assert "chart.bmp" in sharpv(home, *args).stderr
+    assert "nowhere.mp4" in sharpv(home, *args[:3], *args[5:]).stderr
+
+
+def test_what_the_terminal_would_obey_is_spelt_out(home: Path) -> None:
+    assert r"\x1b[31mred.mp4" in sharpv(home, "models", "show", "\x1b[31mred.mp4").stderr
+
+
+def test_long_values_are_not_wrapped(home: Path) -> None:
+    name = "x" * 200
+    assert name in sharpv(home, "models", "show", name, COLUMNS="40").stderr
+
+
+def test_misspelt_variable(home: Path) -> None:
+    done = sharpv(home, "ask", "clip.mp4", "what?", SHARPV_FRAME="3")
+    assert done.returncode == 2
+    assert "hint: did you mean SHARPV_FRAMES?" in done.stderr
+
+
+def test_question_on_stdin_may_be_empty_or_no_text(home: Path) -> None:
+    assert "the question is empty" in sharpv(home, "ask", "clip.mp4", "-", stdin="\n").stderr
+    done = _raw(home, "-", stdin=b"caf\xe9")
+    assert done.returncode == 2
+    assert b"not UTF-8 text (byte 3)" in done.stderr
+
+
+def test_question_that_is_no_text(home: Path) -> None:
+    done = _raw(home, b"caf\xe9")
+    assert done.returncode == 2
+    assert b"not UTF-8 text" in done.stderr
+
+
+def _raw(home: Path, question: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [*scripted("real"), "ask", "clip.mp4", question]
+    return subprocess.run(
+        command, input=stdin, cwd=home, env=environment(home), capture_output=True, check=False
+    )

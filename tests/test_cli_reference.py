@@ -1,0 +1,131 @@
+"""Help, version, the written reference and the `models` and `demo` commands: all without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from run_cli import ROOT, run, scripted
+
+import sharpv_cli
+from sharpv_cli.app import app
+from sharpv_cli.commands.demo import command
+from sharpv_cli.commands.options import SETTING_OPTIONS
+from sharpv_cli.commands.reference import reference
+from sharpv_cli.models.local import local_size
+from sharpv_cli.settings import FLAGS, profile_paths
+
+COMMANDS = [[], ["ask"], ["demo"], ["models"], ["models", "list"], ["models", "show"]]
+
+
+def test_reference_is_as_written() -> None:
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert reference(app) == written, "run: python -m sharpv_cli.commands.reference > docs/cli.md"
+
+
+def test_every_setting_with_a_flag_is_an_option() -> None:
+    assert set(SETTING_OPTIONS) == set(FLAGS)
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
+def test_help_fits_80_columns_and_gives_examples_first(args: list[str], tmp_path: Path) -> None:
+    done = run(scripted("real"), *args, "--help", home=tmp_path, COLUMNS="80")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    if args != ["models"]:
+        assert done.stdout.index("Examples:") < done.stdout.index("Options:")
+
+
+def test_no_arguments_is_help(tmp_path: Path) -> None:
+    bare = run(scripted("real"), home=tmp_path)
+    assert (bare.returncode, bare.stdout) == (0, run(scripted("real"), "--help", home=tmp_path).stdout)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(option: str, tmp_path: Path) -> None:
+    done = run([sys.executable, "-X", "importtime", "-m", "sharpv_cli"], option, home=tmp_path)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "transformers", "av", "numpy", "pydantic", "rich", "yaml"}
+
+
+def test_version(tmp_path: Path) -> None:
+    done = run(scripted("real"), "--version", home=tmp_path)
+    assert done.stdout == f"sharpv {sharpv_cli.__version__}\n"
+
+
+def test_models_list(tmp_path: Path) -> None:
+    done = run(scripted("real"), "models", "list", home=tmp_path)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["PROFILE", "STATUS", "LOCAL", "MODEL"]
+    status = {row[0]: row[1] for row in rows[1:]}
+    assert list(status) == list(profile_paths({}))
+    assert (status["tiny"], status["llava-ov-7b"], status["qwen3-vl-8b"]) == ("ready", "ready", "planned")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_models_list_json_has_a_users_own_profile(tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "sharpv" / "profiles"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("extends: llava-ov-7b\nmodel: {id: ./weights}\n", encoding="utf-8")
+    (folder / "broken.yaml").write_text("visual: {x: 1}\n", encoding="utf-8")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"12345")
+    done = run(scripted("real"), "models", "list", "--json", home=tmp_path)
+    document = json.loads(done.stdout)
+    rows = {row["name"]: row for row in document["profiles"]}
+    assert document["schema"] == "sharpv.models/1"
+    assert (rows["mine"]["local_bytes"], rows["mine"]["supported"]) == (5, True)
+    assert rows["mine"]["source"] == str(folder / "mine.yaml")
+    assert rows["llava-ov-7b"]["local_bytes"] is None
+    assert "broken" not in rows
+    assert "broken.yaml:1: unknown key `visual.x`" in done.stderr
+
+
+def test_models_show_prints_yaml_with_origins(tmp_path: Path) -> None:
+    done = run(scripted("real"), "models", "show", "llava-ov-0.5b", home=tmp_path, SHARPV_W="2")
+    settings = yaml.safe_load(done.stdout)
+    assert settings["model"]["id"] == "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"
+    assert settings["visual"]["w"] == 2.0
+    assert "# SHARPV_W" in done.stdout
+    assert "# profile llava-ov-7b" in done.stdout
+
+
+def test_local_size_of_a_hub_cache(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / "0"
+    blobs = tmp_path / "models--owner--name" / "blobs"
+    refs = tmp_path / "models--owner--name" / "refs"
+    for folder in (snapshot, blobs, refs):
+        folder.mkdir(parents=True)
+    (refs / "main").write_text("0", encoding="utf-8")
+    (blobs / "b").write_bytes(b"x" * 1000)
+    (snapshot / "model.safetensors").symlink_to(blobs / "b")
+    script = (
+        "import sys; from sharpv_cli.models.local import local_size; print(*map(local_size, sys.argv[1:]))"
+    )
+    args = ["owner/name", "owner/other"]
+    done = run([sys.executable, "-c", script], *args, home=tmp_path, HF_HUB_CACHE=str(tmp_path))
+    assert done.stdout == "1000 None\n"
+    missing = run([sys.executable, "-c", script], *args, home=tmp_path, HF_HUB_CACHE=str(tmp_path / "none"))
+    assert missing.stdout == "None None\n"
+
+
+def test_local_size_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a").write_bytes(b"123")
+    (tmp_path / "b").write_bytes(b"45")
+    assert local_size(os.fspath(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("path", ["demo/a clip.mp4", "it's/$HOME.mp4", "-x.mp4"])
+def test_demo_commands_can_be_pasted(path: str) -> None:
+    words = shlex.split(command(Path(path), "what's moving?"))
+    assert words[:2] == ["sharpv", "ask"]
+    assert Path(words[2]) == Path(path)
+    assert not words[2].startswith("-")
+    assert words[3:] == ["what's moving?"]

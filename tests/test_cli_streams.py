@@ -1,0 +1,225 @@
+"""What lands on stdout and stderr, in every mode, and how a run ends: scripted pipeline, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_cli import TEXT, environment, run, scripted
+
+from sharpv_cli.video.encoding import write_clip
+
+NOTE = "note: the built-in demo model answers"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
+    write_clip(folder / "clip.mp4", frames, 10.0)
+    return folder
+
+
+def ask(home: Path, *args: str, scenario: str = "answer", **kwargs: str) -> subprocess.CompletedProcess[str]:
+    return run(scripted(scenario), "ask", "clip.mp4", *args, home=home, **kwargs)
+
+
+@pytest.mark.parametrize("mode", [[], ["--no-stream"], ["--quiet"], ["--stats"], ["--show-settings"]])
+def test_stdout_is_the_answer_and_one_newline(home: Path, mode: list[str]) -> None:
+    done = ask(home, "what?", *mode)
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
+
+
+def test_piped_stderr_has_the_note_and_warnings_but_no_chart(home: Path) -> None:
+    lines = ask(home, "what?").stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(NOTE)
+    assert lines[1] == "warning: only 7 of 8 frames were found"
+
+
+def test_quiet_is_silent(home: Path) -> None:
+    assert ask(home, "what?", "--quiet").stderr == ""
+
+
+def test_stats_draws_the_chart_on_stderr(home: Path) -> None:
+    assert "TTFT" in ask(home, "what?", "--stats").stderr
+
+
+def test_json_is_one_document_with_the_profile(home: Path) -> None:
+    done = ask(home, "-q", "what?", "--json", "--frames", "5", "--prune", "off")
+    document = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert (document["question"], document["answer"]) == ("what?", TEXT)
+    assert (document["profile"]["name"], document["profile"]["source"]) == ("tiny", "shipped")
+    settings = document["profile"]["settings"]
+    assert (settings["sampling"]["frames"], settings["visual"]["mode"]) == (5, "off")
+
+
+def test_real_model_gets_no_demo_note(home: Path) -> None:
+    assert NOTE not in ask(home, "what?", "--model", "owner/name").stderr
+
+
+def test_show_settings_names_origins_on_stderr(home: Path) -> None:
+    done = ask(home, "what?", "--show-settings", "--w", "2", SHARPV_K="3")
+    assert re.search(r"w: 2\.0 +# flag --w", done.stderr)
+    assert re.search(r"k: 3\.0 +# SHARPV_K", done.stderr)
+    assert re.search(r"frames: 8 +# profile tiny", done.stderr)
+    assert re.search(r"device: auto +# default", done.stderr)
+
+
+def test_question_from_stdin(home: Path) -> None:
+    done = ask(home, "-", "--json", stdin="what\nmoves?\n")
+    assert json.loads(done.stdout)["question"] == "what\nmoves?"
+
+
+def test_chart_out(home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "chart.txt"
+    done = ask(home, "what?", "--chart-out", str(target))
+    assert "TTFT" in target.read_text(encoding="utf-8")
+    assert f"chart written to {target}" in done.stderr
+
+
+def test_answer_survives_an_ascii_stdout(home: Path) -> None:
+    done = ask(home, "what?", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n".replace("ï", r"\xef"))
+
+
+FULL = "error: cannot write the answer to stdout: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("redirect", "mode", "code", "said"),
+    [
+        ("| true", "", 0, ""),
+        ("| true", "--json", 0, ""),
+        (">&-", "", 2, "error: stdout is closed"),
+        (">/dev/full", "", 2, FULL),
+        (">/dev/full", "--no-stream", 2, FULL),
+    ],
+)
+def test_stdout_that_is_gone(home: Path, redirect: str, mode: str, code: int, said: str) -> None:
+    command = " ".join(scripted("answer"))
+    line = f"set -o pipefail; {command} ask clip.mp4 what? --quiet {mode} {redirect}"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(home), cwd=home, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr[: len(said)]) == (code, said)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", "2> >(true)"])
+def test_stderr_that_is_gone_is_no_failure(home: Path, redirect: str) -> None:
+    line = f"{' '.join(scripted('answer'))} ask clip.mp4 what? --stats {redirect}"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(home), cwd=home, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
+
+
+def test_expected_error_in_mid_answer_ends_the_line(home: Path) -> None:
+    done = ask(home, "what?", "--quiet", scenario="no-memory")
+    assert (done.returncode, done.stdout) == (5, "[red] is \n")
+    assert done.stderr == "error: out of memory\nhint: take fewer frames\n"
+
+
+def test_bug_is_exit_1_and_says_how_to_report_it(home: Path) -> None:
+    done = ask(home, "what?", "--quiet", scenario="bug")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: unexpected ZeroDivisionError: a bug\nhint: ")
+    assert "SHARPV_DEBUG=1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("scenario", ["bug", "no-memory"])
+def test_debug_shows_the_traceback(home: Path, scenario: str) -> None:
+    assert "Traceback" in ask(home, "what?", scenario=scenario, SHARPV_DEBUG="1").stderr
+
+
+def test_ctrl_c_keeps_the_partial_answer(home: Path) -> None:
+    process = _start(home, "slow")
+    assert process.stdout is not None
+    assert os.read(process.stdout.fileno(), 100) == b"[red] is "  # it streams to pipes, too
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    assert (process.returncode, rest) == (130, b"\n")
+
+
+def test_ctrl_c_while_loading_leaves_at_once(home: Path) -> None:
+    process = _start(home, "slow-load")
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"loading\n"
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, b"")
+    assert time.monotonic() - sent < 10
+
+
+def _start(home: Path, scenario: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*scripted(scenario), "ask", "clip.mp4", "what?", "--quiet"],
+        env=environment(home),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _on_terminal(home: Path, *args: str, scenario: str = "answer", **changes: str) -> tuple[str, str]:
+    """stdout through a pipe, and stderr as a terminal of 80 columns got it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*scripted(scenario), "ask", "clip.mp4", "what?", *args],
+        env=environment(home, COLUMNS="80", **changes),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while select.select([ours], [], [], 30)[0]:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # Linux ends a terminal whose last writer is gone this way
+            break
+        seen += chunk
+    out, _ = process.communicate(timeout=30)
+    os.close(ours)
+    assert process.returncode == 0
+    return out.decode(), seen.decode()
+
+
+def test_terminal_gets_progress_and_chart_and_the_pipe_its_answer(home: Path) -> None:
+    # A folder as the model: while one is downloaded, the hub's own bars are shown instead.
+    out, err = _on_terminal(home, "--model", str(home), scenario="slow-start")
+    assert out == f"{TEXT}\n"
+    assert "answering" in err
+    assert "TTFT" in err
+
+
+def test_quick_stages_are_not_named(home: Path) -> None:
+    _, err = _on_terminal(home, "--model", str(home))
+    assert "loading the model" not in err
+    assert "answering" not in err
+
+
+def test_no_stats_and_no_colour_on_a_terminal(home: Path) -> None:
+    _, err = _on_terminal(home, "--no-stats", NO_COLOR="1")
+    assert "TTFT" not in err
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", err)
+
+
+def test_dumb_terminal_gets_no_escape_codes(home: Path) -> None:
+    _, err = _on_terminal(home, "--model", str(home), scenario="slow-start", TERM="dumb")
+    assert "\x1b" not in err
+    assert "TTFT" in err
