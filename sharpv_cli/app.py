@@ -72,6 +72,10 @@ def _exit_code() -> int:
         return _report_usage(error)
     except terminal.ReaderClosed:
         return 0
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # Typer's way with `sharpv --help | head -1`
+            return 0
+        raise
     except (KeyboardInterrupt, typer.Abort):
         return terminal.INTERRUPTED
     return result if isinstance(result, int) else 0

@@ -117,6 +117,12 @@ def test_stdout_that_is_gone(home: Path, redirect: str, mode: str, code: int, sa
     assert "Exception ignored" not in done.stderr
 
 
+def test_help_whose_reader_is_gone(home: Path) -> None:
+    line = f"set -o pipefail; (sleep 0.2; {' '.join(scripted('answer'))} --help) | true"
+    done = subprocess.run(["bash", "-c", line], env=environment(home), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", "2> >(true)"])
 def test_stderr_that_is_gone_is_no_failure(home: Path, redirect: str) -> None:
     line = f"{' '.join(scripted('answer'))} ask clip.mp4 what? --stats {redirect}"

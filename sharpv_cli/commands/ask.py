@@ -125,7 +125,7 @@ def _stay_offline(resolved: Resolved) -> None:
     from sharpv_cli.settings import BUILTIN_MODEL
 
     model = resolved.settings.model.id
-    if resolved.settings.offline or model == BUILTIN_MODEL or Path(model).is_dir():
+    if resolved.settings.offline or model == BUILTIN_MODEL or os.path.isdir(model):  # noqa: PTH112 - never raises
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
@@ -222,15 +222,15 @@ def _document(answer: Answer, resolved: Resolved) -> str:
 
 
 def _report(answer: Answer, chart_out: Path | None, *, quiet: bool, stats: bool) -> None:
-    from sharpv_cli.report.chart import AnswerChart
-    from sharpv_cli.report.export import write_chart
+    for warning in () if quiet else answer.warnings:
+        terminal.say("warning", warning)
+    if stats and not quiet:
+        from sharpv_cli.report.chart import AnswerChart
 
-    if not quiet:
-        for warning in answer.warnings:
-            terminal.say("warning", warning)
-        if stats:
-            terminal.show(AnswerChart(answer))
+        terminal.show(AnswerChart(answer))
     if chart_out is not None:
+        from sharpv_cli.report.export import write_chart
+
         write_chart(answer, chart_out)
         if not quiet:
             terminal.say("note", f"chart written to {chart_out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -16,7 +17,7 @@ def local_size(model_id: str) -> int | None:
     An interrupted download counts with what it left.
     """
     folder = BUILTIN_FOLDER if model_id == "builtin" else Path(model_id)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir it never raises, whatever the id
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _hub_sizes().get(model_id)
 

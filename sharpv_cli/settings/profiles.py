@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -108,7 +109,7 @@ def _candidates(name: str, chain: list[SettingsFile], environ: Mapping[str, str]
         paths = [chain[-1].path.parent / path if chain else path]
     else:
         paths = [folder / f"{name}.yaml" for folder in _folders(environ)]
-    yield from (path for path in paths if path.exists())
+    yield from (path for path in paths if os.path.exists(path))  # noqa: PTH110 - never raises
 
 
 def read(path: Path, *, top: tuple[str, ...]) -> SettingsFile:

@@ -70,10 +70,12 @@ def resolve(
     """
     config = _read_config(environ)
     explicit = _explicit(_flag_layer(flags), _variable_layer(environ))
-    name = profile or environ.get("SHARPV_PROFILE") or (config.profile if config else None)
+    name = profile
+    if name is None:
+        name = environ.get("SHARPV_PROFILE") or (config.profile if config else None)
     if name is None and "model.id" not in explicit and not (config and "model.id" in config.values):
         name = DEFAULT_PROFILE
-    chain = profile_chain(name, environ) if name else []
+    chain = [] if name is None else profile_chain(name, environ)
     merged: _Layer = {key: (value, "default") for key, value in defaults().items()}
     for layer in [_config_layer(config), *map(_profile_layer, reversed(chain)), explicit]:
         merged |= layer
