@@ -87,7 +87,8 @@ def load(
         attention_reason=attention.reason,
     )
     family = family_of(model.config.model_type, settings.id)
-    return LoadedModel(model, processor, family, info, _weights_bytes(model))
+    weights_bytes = sum(parameter.nbytes for parameter in model.parameters())
+    return LoadedModel(model, processor, family, info, weights_bytes)
 
 
 def pick_device(name: str) -> torch.device:
@@ -188,8 +189,3 @@ def _no_memory(what: str) -> ResourceError:
 def _unreadable(name: str, what: str, error: Exception) -> ModelError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ModelError(f"{name}: its {what} cannot be loaded: {reason}", hint="copy or download it again")
-
-
-def _weights_bytes(model: torch.nn.Module) -> int:
-    tensors = {tensor.data_ptr(): tensor for tensor in [*model.parameters(), *model.buffers()]}
-    return sum(tensor.nbytes for tensor in tensors.values())

@@ -76,8 +76,11 @@ def _select_to_fit(
 
 
 def _room(prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> int | None:
-    """How many visual tokens the context leaves place for; None without a limit."""
-    return None if context is None else context - prompt.text_tokens - max_new_tokens
+    """How many visual tokens the context leaves place for; None without a limit.
+
+    The last answer token is never read, so it takes no place.
+    """
+    return None if context is None else context - prompt.text_tokens - (max_new_tokens - 1)
 
 
 def _require_room(keep: Tensor, prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> None:

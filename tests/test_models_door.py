@@ -1,0 +1,103 @@
+"""What is captured at the language model's door, and how it is pruned."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_checkpoint import TOKENS_PER_FRAME
+from tiny_model import (
+    FRAMES,
+    captured,
+    everything,
+    folder,
+    hook_count,
+    loaded,
+    some,
+    stock_inputs,
+)
+from transformers import AutoConfig
+
+from sharpv_cli.errors import ModelError
+from sharpv_cli.models.door import capture
+from sharpv_cli.models.families import FAMILIES, family_of
+
+
+def test_slots_hold_the_projected_tokens_of_each_frame() -> None:
+    model, whole = loaded().model, captured()
+    pixels = stock_inputs(loaded())["pixel_values_videos"]
+    with torch.no_grad():
+        for t in range(FRAMES):  # the vision tower treats frames apart
+            output = model.model.get_video_features(pixels[:, t : t + 1], return_dict=True)
+            tokens = output.pooler_output.reshape(-1, whole.features.shape[-1])[:TOKENS_PER_FRAME]
+            torch.testing.assert_close(whole.features[t], tokens, rtol=1e-4, atol=1e-5)
+
+
+def test_every_placeholder_but_the_newline_is_a_slot() -> None:
+    model, whole = loaded().model, captured()
+    run = (whole.input_ids[0] == model.config.video_token_id).nonzero().flatten()
+
+    assert whole.slots.shape == (FRAMES, TOKENS_PER_FRAME)
+    assert whole.slots.flatten().tolist() == run[:-1].tolist()
+    assert torch.equal(whole.embeds[0, run[-1]], model.model.image_newline)
+    assert whole.text_tokens == len(whole) - FRAMES * TOKENS_PER_FRAME
+
+
+def test_pruning_takes_out_slots_and_nothing_else() -> None:
+    whole = captured()
+    keep = some(whole)
+    gone = set(whole.slots[~keep].tolist())
+    stays = [i for i in range(len(whole)) if i not in gone]
+
+    prompt = whole.prune(keep)
+
+    assert prompt.position_ids[0].tolist() == stays
+    assert torch.equal(prompt.embeds[0], whole.embeds[0, stays])
+    assert torch.equal(prompt.input_ids[0], whole.input_ids[0, stays])
+    assert torch.equal(prompt.embeds[0, prompt.visual], whole.features[keep])
+    assert whole.prune(keep, contiguous=True).position_ids[0].tolist() == list(range(len(stays)))
+
+
+def test_keeping_everything_changes_nothing() -> None:
+    whole = captured()
+
+    prompt = whole.prune(everything(whole))
+
+    assert torch.equal(prompt.embeds, whole.embeds)
+    assert torch.equal(prompt.position_ids, whole.position_ids)
+    assert prompt.visual.tolist() == whole.slots.flatten().tolist()
+
+
+def test_the_hook_is_gone_after_a_capture_and_after_an_error() -> None:
+    model = loaded()
+    before = hook_count(model)
+    inputs = stock_inputs(model)
+
+    capture(model.model, inputs, model.family)
+    assert hook_count(model) == before
+
+    inputs["pixel_values_videos"] = inputs["pixel_values_videos"][:, :2]
+    with pytest.raises(ValueError, match="do not match"):
+        capture(model.model, inputs, model.family)
+    assert hook_count(model) == before
+
+
+def test_an_odd_patch_grid_is_pooled_up_as_in_the_real_checkpoints() -> None:
+    config = AutoConfig.from_pretrained(folder())
+    config.vision_config.image_size, config.vision_config.patch_size = 384, 14
+    ids = torch.full((1, 5 + 2 * 196 + 1), config.video_token_id)
+    ids[0, :5] = 7
+
+    layout = FAMILIES["llava_onevision"].layout(
+        config, {"input_ids": ids, "pixel_values_videos": torch.empty(1, 2, 3, 8, 8)}
+    )
+
+    assert layout.grid == (14, 14)
+    assert layout.slots.flatten().tolist() == list(range(5, 5 + 2 * 196))
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", None])
+def test_an_unknown_family_is_refused_with_the_known_ones(model_type: str | None) -> None:
+    with pytest.raises(ModelError, match=str(model_type)) as refused:
+        family_of(model_type, "some/model")
+
+    assert "llava_onevision" in str(refused.value.hint)

@@ -1,0 +1,283 @@
+"""Loading, and refusing what cannot be loaded: always a ModelError or ResourceError with a next step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_model import folder, loaded
+
+from sharpv_cli.errors import ModelError, ResourceError
+from sharpv_cli.models import attention, checkpoint
+from sharpv_cli.models.attention import choose_attention
+from sharpv_cli.models.loading import load
+from sharpv_cli.settings import ModelSettings
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    target = tmp_path / "model"
+    shutil.copytree(folder(), target)
+    return target
+
+
+def named(path: Path | str, **more: str) -> ModelSettings:
+    return ModelSettings.model_validate({"id": str(path), **more})
+
+
+def edit_config(path: Path, **changes: object) -> None:
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+
+
+def cut(path: Path) -> None:
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def pickle_only(path: Path) -> None:
+    (path / "model.safetensors").unlink()
+    torch.save({}, path / "pytorch_model.bin")
+
+
+def lose_a_shard(path: Path) -> None:
+    (path / "model.safetensors").rename(path / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda path: (path / name).unlink()
+
+
+BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no weights": (without("model.safetensors"), "no weights"),
+    "no config": (without("config.json"), "no config.json"),
+    "config is no JSON": (lambda path: (path / "config.json").write_text("{"), "config.json cannot be read"),
+    "config is a list": (lambda path: (path / "config.json").write_text("[]"), "not a JSON object"),
+    "no tokenizer": (without("tokenizer.json"), "no tokenizer"),
+    "no processor": (without("processor_config.json"), "no processor"),
+    "pickled": (pickle_only, "pytorch_model.bin"),
+    "cut short": (cut, "cut short"),
+    "weights are text": (lambda path: (path / "model.safetensors").write_text("hello"), "cut short"),
+    "shard missing": (lose_a_shard, "model-00002-of-00002"),
+    "unknown type": (lambda path: edit_config(path, model_type="frobnicator"), "'frobnicator'"),
+    "no type": (lambda path: edit_config(path, model_type=None), "None"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_folder_is_refused_before_the_weights_are_read(broken: str, copy: Path) -> None:
+    breaks, message = BROKEN[broken]
+    breaks(copy)
+
+    with pytest.raises(ModelError, match=message) as refused:
+        checkpoint.check(named(copy))
+
+    assert str(copy) in str(refused.value)
+    assert refused.value.hint
+    assert refused.value.exit_code == 4
+    with pytest.raises(ModelError, match=message):
+        load(named(copy), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("{tmp}/absent", "no such folder"), ("./absent", "no such folder"), ("{tmp}/file", "is a file")],
+)
+def test_a_path_that_is_no_folder_is_refused(path: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ModelError, match=message):
+        checkpoint.check(named(path.format(tmp=tmp_path)))
+
+
+def test_another_family_than_the_config_says_is_refused(copy: Path) -> None:
+    with pytest.raises(ModelError, match=r"'qwen2_5_vl'.*'llava_onevision'"):
+        checkpoint.check(named(copy, family="qwen2_5_vl"))
+
+    checkpoint.check(named(copy, family="llava_onevision"))
+
+
+def test_offline_an_id_that_is_not_cached_is_refused_at_once() -> None:
+    with pytest.raises(ModelError, match="nobody/nothing-here") as refused:
+        checkpoint.check(named("nobody/nothing-here"), offline=True)
+
+    assert "--offline" in str(refused.value.hint)
+    checkpoint.check(named("nobody/nothing-here"), offline=False)  # it might be downloaded
+
+
+def test_the_hub_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def unreachable(*_args: object, **_kwargs: object) -> str:
+        raise LocalEntryNotFoundError("Connection error, and we cannot find the requested files")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+
+    with pytest.raises(ModelError, match="hub cannot be reached") as refused:
+        load(named("nobody/nothing-here"), "cpu")
+
+    assert "network" in str(refused.value.hint)
+
+
+def test_a_name_that_is_neither_folder_nor_id_is_refused() -> None:
+    with pytest.raises(ModelError, match="neither a folder nor a hub id"):
+        checkpoint.fetch(named("what is this?"), offline=True)
+
+
+def test_a_cached_hub_model_reports_its_commit(copy: Path, tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--a--b" / "snapshots" / commit
+    snapshot.parent.mkdir(parents=True)
+    copy.rename(snapshot)
+
+    assert load(named(snapshot), "cpu").info.revision == commit
+    assert loaded().info.revision is None
+
+
+def test_weights_that_are_missing_are_not_made_up(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    gone = next(name for name in weights if name.endswith("layers.3.mlp.down_proj.weight"))
+    del weights[gone]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(ModelError, match="1 weights are missing"):
+        load(named(copy), "cpu")
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 256
+    (copy / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(ModelError, match="model cannot be loaded"):
+        load(named(copy), "cpu")
+
+
+def test_a_checkpoint_without_chat_template_is_refused(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+
+    with pytest.raises(ModelError, match="chat template"):
+        load(named(copy), "cpu")
+
+
+def test_a_sliding_window_in_the_language_model_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    kinds = ["full_attention"] * 5 + ["sliding_attention"]
+    config["text_config"] |= {"layer_types": kinds, "use_sliding_window": True, "sliding_window": 8}
+    (copy / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(ModelError, match="sliding_attention"):
+        load(named(copy), "cpu")
+
+
+def test_what_was_loaded_is_reported() -> None:
+    model = loaded("eager")
+
+    assert model.info.family == "llava_onevision"
+    assert (model.info.dtype, model.info.device, model.info.attention) == ("float32", "cpu", "eager")
+    assert model.weights_bytes == sum(t.nbytes for t in load_file(folder() / "model.safetensors").values())
+    assert model.context == 4096
+    assert model.stop_ids == {2}
+    assert not model.model.training
+
+
+def test_half_precision_by_name() -> None:
+    model = load(named(folder(), dtype="bfloat16"), "cpu")
+
+    assert model.info.dtype == "bfloat16"
+    assert {parameter.dtype for parameter in model.model.parameters()} == {torch.bfloat16}
+    assert model.weights_bytes * 2 == loaded().weights_bytes
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
+def test_a_device_that_is_not_there_is_a_resource_error(device: str) -> None:
+    with pytest.raises(ResourceError, match=device) as refused:
+        load(named(folder()), device)
+
+    assert refused.value.exit_code == 5
+    assert refused.value.hint
+
+
+def test_flash_by_name_where_it_cannot_run_is_a_model_error() -> None:
+    with pytest.raises(ModelError, match="flash-attn needs CUDA") as refused:
+        load(named(folder(), attention="flash"), "cpu")
+
+    assert refused.value.hint
+
+
+def test_auto_says_in_words_why_sdpa_runs() -> None:
+    info = load(named(folder()), "cpu").info
+
+    assert info.attention == "sdpa"
+    assert "needs CUDA" in info.attention_reason
+
+
+CUDA, HALF = torch.device("cuda"), torch.bfloat16
+
+
+def test_auto_takes_flash_for_the_language_model_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "why_no_flash", lambda *_: None)
+
+    choice = choose_attention("auto", CUDA, HALF)
+
+    assert choice.name == "flash"
+    assert choice.implementation == {"text_config": "flash_attention_2", "vision_config": "sdpa"}
+
+
+def test_each_obstacle_to_flash_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(attention, "find_spec", lambda _: None)
+    assert attention.why_no_flash(CUDA, HALF) == "flash-attn is not installed"
+
+    monkeypatch.setattr(attention, "find_spec", lambda _: object())
+    assert "not float32" in str(attention.why_no_flash(CUDA, torch.float32))
+
+    (tmp_path / "flash_attn.py").write_text("raise ImportError('undefined symbol: _ZN3c10')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "undefined symbol" in str(attention.why_no_flash(CUDA, HALF))
+
+
+def test_loading_can_be_given_up_between_two_steps() -> None:
+    steps = []
+
+    class EnoughError(Exception):
+        pass
+
+    def stop_at_the_second() -> None:
+        steps.append(1)
+        if len(steps) == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        load(named(folder()), "cpu", between_steps=stop_at_the_second)
+
+
+def test_checks_need_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from sharpv_cli.models import checkpoint\n"
+        "from sharpv_cli.settings import ModelSettings\n"
+        f"checkpoint.check(ModelSettings(id={str(folder())!r}))\n"
+        "import sharpv_cli.pipeline\n"
+        "print({'torch', 'transformers', 'av'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_builtin_model_is_a_folder_of_the_package() -> None:
+    inside = Path(checkpoint.__file__).parents[1] / "assets" / "tiny"
+    if inside.is_dir():
+        assert checkpoint.fetch(named("builtin"), offline=True) == inside
+    else:
+        with pytest.raises(ModelError, match="built-in model"):
+            checkpoint.check(named("builtin"))
