@@ -45,7 +45,7 @@ def sharpv(
     \b
     Examples:
       sharpv demo
-      sharpv ask demo/clip.mp4 "what moves?"
+      sharpv ask demo/moving.mp4 "Which direction does the red circle move?"
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
       sharpv models list
     """

@@ -149,7 +149,7 @@ class Progress:
     is stopped before the first token.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool = True) -> None:
         from rich.live import Live
         from rich.spinner import Spinner
 

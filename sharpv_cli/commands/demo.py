@@ -29,9 +29,11 @@ def demo(folder: FolderArgument = Path("demo")) -> None:
     """
     terminal.require_stdout()
     _make(folder)
-    with terminal.heavy_imports():
-        from sharpv_cli.shapes.demo import write_demo
-    clips = write_demo(folder)
+    with terminal.Progress() as progress:
+        progress.stage("drawing the clips")
+        with terminal.heavy_imports():
+            from sharpv_cli.shapes.demo import write_demo
+        clips = write_demo(folder)
     terminal.say("note", f"wrote {len(clips)} clips to {folder}; try:")
     for clip in clips:
         terminal.write_answer(f"{command(clip.path, clip.question)}\n")
