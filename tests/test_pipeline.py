@@ -305,15 +305,22 @@ def test_frames_by_rate(video: Path) -> None:
 
 
 def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    release, loading_ended = threading.Event(), threading.Event()
+    loading, release, loading_ended = threading.Event(), threading.Event(), threading.Event()
+    decode_video = asking.decode_video
+
+    def decode_once_loading(*args: Any) -> Any:
+        loading.wait(timeout=30)
+        return decode_video(*args)
 
     def slow_load(_settings: Settings, *, between_steps: Any) -> None:
+        loading.set()
         release.wait(timeout=30)
         try:
             between_steps()
         finally:
             loading_ended.set()
 
+    monkeypatch.setattr(asking, "decode_video", decode_once_loading)
     monkeypatch.setattr(asking, "load_model", slow_load)
     try:
         with pytest.raises(VideoError, match=r"nowhere\.mp4"):
