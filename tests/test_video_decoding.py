@@ -1,6 +1,8 @@
 """Sampled frames of real files, against the numbers burnt into them and against a decode front to back."""
 
+import itertools
 import struct
+from dataclasses import replace
 from fractions import Fraction
 
 import clips
@@ -9,10 +11,10 @@ import pytest
 from PIL import Image
 
 from sharpv_cli.errors import ResourceError, UsageError, VideoError
-from sharpv_cli.video import picture
+from sharpv_cli.video import opening, picture
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import scan
-from sharpv_cli.video.sampling import uniform
+from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.seeking import by_seeking
 
 MS = Fraction(1, 1000)
@@ -126,11 +128,7 @@ def test_seeking_gives_the_same_pictures(clip, name):
     plan = scan(path)
     whole = clips.decoded(path)
     for wanted in ((39,), (12, 35), (10, 29)):
-        timeline = plan.timeline
-        middle = [float(timeline.times[i]) + 0.001 for i in wanted]
-        selection = uniform(timeline.times, timeline.end, 1, middle[-1] - 0.0005, middle[-1])
-        assert selection.indices == wanted[-1:]
-        found = by_seeking(path, plan, type(selection)(wanted))
+        found = by_seeking(path, plan, Selection(wanted))
         assert found is not None
         for index, image in zip(wanted, found.images, strict=True):
             assert np.array_equal(image, whole[index][1])
@@ -401,23 +399,24 @@ def test_a_file_cut_short_gives_what_there_is_and_says_how_much(tmp_path, name):
     assert [clips.number_of(image) for image in sample.images] == list(sample.indices)
 
 
-@pytest.fixture
-def damaged(tmp_path):
-    """An MP4 of 100 frames whose packets in the middle are zeroed."""
-    source = clips.encode(tmp_path / "sound.mp4", 100, options={"preset": "veryfast", "g": "25", "bf": "2"})
-    data = bytearray(source.read_bytes())
+def damaged(folder, keyframes, place):
+    """An MP4 of 100 frames with 1000 bytes zeroed, at a place between 0 and 1 of its data."""
+    options = {"preset": "veryfast", "g": str(keyframes), "bf": "3"}
+    data = bytearray(clips.encode(folder / "sound.mp4", 100, options=options).read_bytes())
     start, end = clips.find_box(bytes(data), b"mdat")
-    middle = (start + end) // 2
-    data[middle : middle + 3000] = bytes(3000)
-    path = tmp_path / "damaged.mp4"
+    start += int(place * (end - start))
+    data[start : start + 1000] = bytes(1000)
+    path = folder / "damaged.mp4"
     path.write_bytes(data)
     return path
 
 
-def test_a_damaged_file_gives_what_can_be_decoded_with_true_times(damaged):
-    whole = clips.decoded(damaged)
-    info, sample = take(damaged, 12)
-    assert 50 < info.frames_total < 100
+def test_a_damaged_file_gives_what_can_be_decoded_with_true_times(tmp_path):
+    path = damaged(tmp_path, 50, 0.3)
+    whole = clips.decoded(path)
+    assert any(after <= before for (before, _), (after, _) in itertools.pairwise(whole)), "one comes too late"
+    info, sample = take(path, 12)
+    assert 50 < info.frames_total < len(whole)
     assert f"{info.frames_total} frames came out of 100 packets" in sample.warnings[0]
     by_time = {round(pts / 12800, 4): image for pts, image in whole}
     for time, image in zip(sample.timestamps_sec, sample.images, strict=True):
@@ -425,6 +424,49 @@ def test_a_damaged_file_gives_what_can_be_decoded_with_true_times(damaged):
     late = [i for i, time in enumerate(sample.timestamps_sec) if time > 3.2]
     assert late
     assert all(clips.number_of(sample.images[i]) == round(sample.timestamps_sec[i] * 25) for i in late)
+
+
+def test_damage_found_after_a_seek_is_said(tmp_path):
+    path = damaged(tmp_path, 25, 0.6)
+    plan = scan(path)
+    sound, broken = (range(start, start + 25) for start in (25, 50))
+    assert by_seeking(path, plan, Selection((max(sound),))) is not None
+    assert by_seeking(path, plan, Selection((max(broken),))) is None
+    assert "the video is damaged" in take(path, 1, start_sec=2.9, end_sec=3.0)[1].warnings[0]
+    assert take(path, 1, start_sec=1.9, end_sec=2.0)[1].warnings == ()
+
+
+def test_a_frame_that_the_scan_promises_and_that_does_not_come_ends_seeking(clip):
+    path = clip("bframes.mkv")
+    plan = scan(path)
+    pts = np.insert(plan.timeline.pts, 36, plan.timeline.pts[35] + 1)
+    timeline = replace(plan.timeline, times=(pts - pts[0]) / 1000, pts=pts)
+    assert by_seeking(path, plan, Selection((37,))) is not None
+    assert by_seeking(path, replace(plan, timeline=timeline), Selection((37,))) is None
+
+
+def test_lost_packets_are_concealed_the_same_way_each_time(tmp_path):
+    data = clips.encode(tmp_path / "sound.ts", 100, size=(320, 240)).read_bytes()
+    third = len(data) // 188 // 3 * 188
+    path = tmp_path / "lossy.ts"
+    path.write_bytes(data[:third] + data[third + 12 * 188 :])
+    whole = clips.decoded(path)
+    info, sample = take(path, 30)
+    assert info.frames_total == len(whole) < 100
+    assert "the video is damaged" in sample.warnings[0]
+    for index, image in zip(sample.indices, sample.images, strict=True):
+        assert np.array_equal(image, whole[index][1])
+
+
+def test_pictures_that_grow_over_the_limit_are_not_decoded(tmp_path, monkeypatch):
+    small = clips.encode(tmp_path / "small.ts", 20)
+    large = clips.encode(tmp_path / "large.ts", 20, size=(320, 192), pts=lambda number: number + 20)
+    path = tmp_path / "both.ts"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    monkeypatch.setattr(opening, "MAX_PICTURE_PIXELS", 20_000)
+    info, sample = take(path, 40)
+    assert info.frames_total == 20
+    assert "20 frames came out of 40 packets" in sample.warnings[0]
 
 
 def test_nothing_decodable_is_refused(tmp_path):
