@@ -53,6 +53,11 @@ def lose_a_shard(path: Path) -> None:
     (path / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def odd_index(path: Path) -> None:
+    (path / "model.safetensors").unlink()
+    (path / "model.safetensors.index.json").write_text('{"weight_map": ["model.safetensors"]}')
+
+
 def without(name: str) -> Callable[[Path], None]:
     return lambda path: (path / name).unlink()
 
@@ -68,6 +73,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut short": (cut, "cut short"),
     "weights are text": (lambda path: (path / "model.safetensors").write_text("hello"), "cut short"),
     "shard missing": (lose_a_shard, "model-00002-of-00002"),
+    "index is odd": (odd_index, "weights missing"),
     "unknown type": (lambda path: edit_config(path, model_type="frobnicator"), "'frobnicator'"),
     "no type": (lambda path: edit_config(path, model_type=None), "None"),
 }
@@ -90,7 +96,14 @@ def test_a_broken_folder_is_refused_before_the_weights_are_read(broken: str, cop
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("{tmp}/absent", "no such folder"), ("./absent", "no such folder"), ("{tmp}/file", "is a file")],
+    [
+        ("{tmp}/absent", "no such folder"),
+        ("./absent", "no such folder"),
+        ("~nobody-at-all/model", "no such folder"),
+        ("./" + "long" * 2000, "no such folder"),
+        ("./nul\0", "no such folder"),
+        ("{tmp}/file", "is a file"),
+    ],
 )
 def test_a_path_that_is_no_folder_is_refused(path: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()

@@ -15,7 +15,7 @@ import torch
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
 from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, stock_inputs
 
-from sharpv_cli.errors import ModelError, UsageError, VideoError
+from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
 from sharpv_cli.pipeline import ask, asking
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings
@@ -259,6 +259,24 @@ def test_system_and_suffix_reach_the_model() -> None:
 def test_a_placeholder_in_the_question_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=text.split()[-1].rstrip("?")):
         list(answer(loaded(), *clip(), text, settings()))
+
+
+def test_no_memory_left_is_a_resource_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = loaded().model.get_decoder().layers[0]
+    monkeypatch.setattr(layer, "forward", lambda *_args, **_kwargs: torch.empty(2**50))
+
+    with pytest.raises(ResourceError, match=f"memory on cpu with {FRAMES} frames") as refused:
+        events()
+
+    assert refused.value.exit_code == 5
+
+
+def test_other_errors_are_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = loaded().model.get_decoder().layers[0]
+    monkeypatch.setattr(layer, "forward", lambda *_args, **_kwargs: torch.ones(2) @ torch.ones(3))
+
+    with pytest.raises(RuntimeError, match="size"):
+        events()
 
 
 def test_one_frame() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,21 +49,21 @@ def commit_of(folder: Path) -> str | None:
 def _is_local(model_id: str) -> bool:
     """Whether an id means a folder: the built-in model, an existing path, or what only a path looks like."""
     path_like = model_id.startswith((".", "/", "~")) or model_id.count("/") > 1 or "\\" in model_id
-    return model_id == BUILTIN or path_like or Path(model_id).exists()
+    return model_id == BUILTIN or path_like or os.path.exists(model_id)  # noqa: PTH110 - never raises
 
 
 def _locate(model: ModelSettings, *, offline: bool) -> Path:
     if model.id == BUILTIN:
-        return _folder(Path(str(files("sharpv_cli"))) / "assets" / "tiny", "the built-in model")
+        return _folder(str(files("sharpv_cli") / "assets" / "tiny"), "the built-in model")
     if _is_local(model.id):
-        return _folder(Path(model.id).expanduser(), model.id)
+        return _folder(os.path.expanduser(model.id), model.id)  # noqa: PTH111 - never raises
     return _snapshot(model, offline=offline)
 
 
-def _folder(path: Path, name: str) -> Path:
-    if path.is_dir():
-        return path
-    what = "is a file, not a model's folder" if path.exists() else "no such folder"
+def _folder(path: str, name: str) -> Path:
+    if os.path.isdir(path):  # noqa: PTH112 - never raises, whatever the name
+        return Path(path)
+    what = "is a file, not a model's folder" if os.path.exists(path) else "no such folder"  # noqa: PTH110
     raise ModelError(f"{name}: {what}", hint="give a folder with config.json and *.safetensors, or a hub id")
 
 
@@ -135,8 +136,9 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
-        index = _read_json(folder, INDEX, name).get("weight_map", {})
-        shards = [folder / shard for shard in sorted(set(index.values()))]
+        index = _read_json(folder, INDEX, name).get("weight_map")
+        names = set(map(str, index.values())) if isinstance(index, dict) else set()
+        shards = [folder / shard for shard in sorted(names)]
         missing = [shard.name for shard in shards if not shard.is_file()]
         if missing or not shards:
             raise ModelError(

@@ -134,6 +134,8 @@ def _read_processor(folder: Path, name: str) -> Any:
         raise _unreadable(name, "processor", error) from error
     if getattr(processor, "video_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"{name}: its processor takes no video", hint="pick a checkpoint of a VideoLLM")
+    if not hasattr(processor.tokenizer, "backend_tokenizer"):
+        raise ModelError(f"{name}: its tokenizer has no fast form", hint="pick one with a tokenizer.json")
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
             f"{name}: it has no chat template", hint="put its chat_template.jinja into the folder"
@@ -151,10 +153,8 @@ def _read_model(folder: Path, name: str, dtype: torch.dtype, attention: Attentio
             local_files_only=True,
             output_loading_info=True,
         )
-    except torch.OutOfMemoryError as error:
-        raise _no_memory(name) from error
-    except (OSError, ValueError, ImportError, KeyError, TypeError, RuntimeError) as error:
-        raise _unreadable(name, "model", error) from error
+    except (OSError, ValueError, ImportError, KeyError, TypeError, RuntimeError, MemoryError) as error:
+        raise (_no_memory(name) if out_of_memory(error) else _unreadable(name, "model", error)) from error
     absent = sorted(map(str, report["missing_keys"]))
     if absent:  # transformers would leave them random
         raise ModelError(
@@ -178,8 +178,16 @@ def _require_full_attention(text_config: Any, name: str) -> None:
 def _move(model: Any, device: torch.device) -> Any:
     try:
         return model.to(device)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         raise _no_memory(str(device)) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the host ran out of memory: the CPU allocator raises a plain RuntimeError."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 def _no_memory(what: str) -> ResourceError:

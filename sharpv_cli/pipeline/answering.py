@@ -14,7 +14,7 @@ from sharpv_cli import metrics
 from sharpv_cli.engine.decode import Prefill, decode, prefill
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
-from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.loading import LoadedModel, out_of_memory
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.selecting import Selection, select
@@ -56,10 +56,12 @@ def answer(
     run = _Run(loaded, info, sample, question, settings, load_sec, decode_sec, started or perf_counter())
     try:
         yield from run.events()
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         raise ResourceError(
             f"out of memory on {loaded.info.device} with {len(sample)} frames",
-            hint="take fewer --frames, prune more, or use --device cpu",
+            hint="take fewer --frames, or a smaller model",
         ) from error
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +50,9 @@ def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
 
 def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> LoadedModel:
     """The model of the settings, ready for `answering.answer`. Raises ModelError, ResourceError."""
+    for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
+        import_module(library)
+        between_steps()
     from sharpv_cli.models.loading import load
 
     return load(settings.model, settings.device, offline=settings.offline, between_steps=between_steps)

@@ -1,0 +1,74 @@
+"""What only a CUDA device can show: late decisions, half precision, and equality with the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+from tiny_checkpoint import LAYERS
+from tiny_model import QUESTION, captured, clip, folder, loaded, some
+
+from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.loading import LoadedModel, load
+from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.pruning.visual import score, select_adaptive
+from sharpv_cli.settings import ModelSettings, Settings
+from sharpv_cli.types import Finished
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def on_cuda(dtype: str) -> LoadedModel:
+    return load(ModelSettings.model_validate({"id": str(folder()), "dtype": dtype}), "cuda")
+
+
+def to_cuda(prompt: Prompt) -> Prompt:
+    return Prompt(**{part.name: getattr(prompt, part.name).cuda() for part in fields(prompt)})
+
+
+@pytest.mark.parametrize("m", [0.2, 1.0])
+def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float) -> None:
+    whole = captured()
+    prompt = whole.prune(some(whole))
+    here = prefill(loaded().model, prompt, m=m)
+    ids = list(decode(loaded().model, here, max_new_tokens=10, stop_ids=()))
+    cuda = on_cuda("float32").model
+
+    there = prefill(cuda, to_cuda(prompt), m=m)
+    lengths = there.cache.lengths
+
+    assert there.similarities == pytest.approx(here.similarities, abs=1e-4)
+    assert there.discarded == here.discarded
+    assert lengths == [len(prompt) - len(prompt.visual) * (i in here.discarded) for i in range(LAYERS)]
+    assert list(decode(cuda, there, max_new_tokens=10, stop_ids=())) == ids
+
+
+def test_scoring_on_the_device_waits_for_nothing() -> None:
+    features = captured().features
+    want = select_adaptive(score(features))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        keep = select_adaptive(score(features.pin_memory().cuda(non_blocking=True)))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+    assert torch.equal(keep.cpu(), want)
+
+
+def test_an_answer_in_bfloat16_has_device_figures() -> None:
+    settings = Settings.model_validate({"generation": {"max_new_tokens": 8}})
+    model = on_cuda("auto")
+
+    last = list(answer(model, *clip(), QUESTION, settings))[-1]
+
+    assert isinstance(last, Finished)
+    assert model.info.dtype == "bfloat16"
+    assert last.answer.memory.peak_bytes >= last.answer.memory.weights_bytes
+    assert (
+        last.answer.memory.kv_bytes == sum(layer.kv_entries for layer in last.answer.layers) * 2 * 2 * 16 * 2
+    )
