@@ -100,7 +100,7 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ResourceError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="use --device auto or cpu"
+            f"device {name!r} cannot be used: {_first_sentence(error)}", hint="use --device auto or cpu"
         ) from error
     if device.type == "meta":
         raise ResourceError("device 'meta' holds no data", hint="use --device auto or cpu")
@@ -195,5 +195,10 @@ def _no_memory(what: str) -> ResourceError:
 
 
 def _unreadable(name: str, what: str, error: Exception) -> ModelError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = _first_sentence(error)
     return ModelError(f"{name}: its {what} cannot be loaded: {reason}", hint="copy or download it again")
+
+
+def _first_sentence(error: Exception) -> str:
+    """PyTorch and transformers put paragraphs of advice behind it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
