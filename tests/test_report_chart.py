@@ -1,7 +1,5 @@
 """The chart, character by character, at the widths people have."""
 
-# ruff: noqa: RUF001  (the chart writes ranges with an en dash)
-
 from __future__ import annotations
 
 import io

@@ -247,7 +247,7 @@ def test_md_has_the_figures_of_the_chart(tmp_path: Path) -> None:
     text = written(tmp_path, ".md")
     for row in (
         "| 0:01.5 | 24/196 | 12.2% |",
-        "| 4–7 | discarded | 0.02 to 0.18 | 240.0 KiB |",  # noqa: RUF001
+        "| 4–7 | discarded | 0.02 to 0.18 | 240.0 KiB |",
         "| visual retention | 21.9% |",
         "| KV retention | 13.1% |",
         "| KV bytes dense | 15.9 MiB |",

@@ -26,7 +26,7 @@ class Glyphs:
     ascii_only: bool
 
 
-UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", ascii_only=False)  # noqa: RUF001
+UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", ascii_only=False)
 ASCII = Glyphs("#", "-", "...", ascii_only=True)
 
 

@@ -9,7 +9,7 @@ from sharpv_cli.report import figures
 from sharpv_cli.report.sizes import format_bytes, format_percent, printable
 from sharpv_cli.types import Answer
 
-_DASH = "–"  # noqa: RUF001
+_DASH = "–"
 
 
 def markdown_chart(answer: Answer) -> str:
