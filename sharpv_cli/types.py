@@ -209,3 +209,61 @@ class Finished:
 
 
 Event = StageStarted | TextPiece | Finished
+
+
+MethodName = Literal["dense", "visual", "memory", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Work of one answer by formula (not measured), with the shapes and per-layer KV lengths of its model.
+
+    FLOPs count a multiply-add as two; bytes are what a decode step must read: weights once, and the KV cache.
+    """
+
+    prefill_flops: int
+    decode_flops_per_token: int
+    decode_weight_bytes: int
+    decode_kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRates:
+    """What this machine's device reaches in its own benchmark: a large copy (read + write) and a large matmul."""
+
+    copy_bytes_per_sec: float
+    matmul_flops_per_sec: float
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodProfile:
+    """One method on one clip. `answer` is its natural answer; `runs` are the timed runs, each with a fixed number
+    of new tokens (end tokens ignored), in the order they ran; `cost` is by formula."""
+
+    method: MethodName
+    answer: Answer
+    runs: tuple[Timings, ...]
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One value of a swept setting, measured like a method."""
+
+    key: str
+    value: float
+    profile: MethodProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ClipProfile:
+    """All that `sharpv profile` measured on a clip; also a valid result when it was interrupted in between."""
+
+    question: str
+    new_tokens: int
+    warmup: int
+    methods: tuple[MethodProfile, ...]
+    sweep: tuple[SweepPoint, ...]
+    rates: DeviceRates | None
+    interrupted: bool
