@@ -258,7 +258,10 @@ class SweepPoint:
 
 @dataclass(frozen=True, slots=True)
 class ClipProfile:
-    """All that `sharpv profile` measured on a clip; also a valid result when it was interrupted in between."""
+    """All that `sharpv profile` measured on a clip; also a valid result when it was interrupted in between.
+
+    `m` is Memory SharpV's threshold M as set, None where it is off.
+    """
 
     question: str
     new_tokens: int
@@ -266,4 +269,5 @@ class ClipProfile:
     methods: tuple[MethodProfile, ...]
     sweep: tuple[SweepPoint, ...]
     rates: DeviceRates | None
+    m: float | None
     interrupted: bool
