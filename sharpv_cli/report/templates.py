@@ -1,6 +1,6 @@
 """How an exported chart looks: a dark card that stands on a light and on a dark page alike.
 
-Fonts are the reader's own: an SVG or HTML file of ours loads nothing from anywhere.
+`TITLE` stands for the title. Fonts are the reader's own: an SVG or HTML file of ours loads nothing from anywhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FONTS = "ui-monospace, 'SF Mono', SFMono-Regular, Menlo, Consolas, 'DejaVu Sans
 SVG = (
     """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>sharpv: what was kept of the video</title>
+<title>TITLE</title>
 <style>
 .{unique_id}-matrix {{ font-family: FONTS; font-size: {char_height}px; white-space: pre; }}
 {styles}
@@ -55,7 +55,7 @@ HTML = (
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>sharpv: what was kept of the video</title>
+<title>TITLE</title>
 <style>
 {stylesheet}
 body {{ margin: 2rem; color: {foreground}; background: {background}; }}
