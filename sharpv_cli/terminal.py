@@ -128,8 +128,12 @@ def _to_devnull(descriptor: int) -> None:
 def heavy_imports() -> Iterator[None]:
     """Ctrl-C ends the process at once, with 130, while torch is imported.
 
-    KeyboardInterrupt raised inside of extension modules is swallowed at times, so none is raised here.
+    KeyboardInterrupt raised inside of extension modules is swallowed at times, so none is raised here. Where
+    our caller ignores Ctrl-C (a job in the background of a script), so do we.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
 
     def leave(_signal: int, _frame: FrameType | None) -> None:
         stderr().show_cursor(True)

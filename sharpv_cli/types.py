@@ -218,7 +218,9 @@ MethodName = Literal["dense", "visual", "memory", "both"]
 class Cost:
     """Work of one answer by formula (not measured), with the shapes and per-layer KV lengths of its model.
 
-    FLOPs count a multiply-add as two; bytes are what a decode step must read: weights once, and the KV cache.
+    FLOPs count a multiply-add as two, and of attention the causal half only; bytes are what a decode step must
+    read: weights once, and the KV cache. A decode step is the first one after the prefill. The language model
+    only: Visual SharpV does not change what the vision tower costs.
     """
 
     prefill_flops: int
@@ -239,7 +241,11 @@ class DeviceRates:
 @dataclass(frozen=True, slots=True)
 class MethodProfile:
     """One method on one clip. `answer` is its natural answer; `runs` are the timed runs, each with a fixed number
-    of new tokens (end tokens ignored), in the order they ran; `cost` is by formula."""
+    of new tokens (end tokens ignored), in the order they ran; `cost` is by formula.
+
+    Loading and decoding are measured once and repeated in every Timings; the `total_sec` of a run begins with
+    RGB frames in host memory, like its TTFT.
+    """
 
     method: MethodName
     answer: Answer
@@ -271,3 +277,19 @@ class ClipProfile:
     rates: DeviceRates | None
     m: float | None
     interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """An event of the profiling pipeline: run `number` of `total` begins, all kinds counted.
+
+    `label` is a method (`both`) or a swept value (`w=0.5`).
+    """
+
+    label: str
+    kind: Literal["answer", "warm-up", "timed"]
+    number: int
+    total: int
+
+
+ProfileEvent = StageStarted | RunStarted | ClipProfile

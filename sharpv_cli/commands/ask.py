@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -16,7 +16,7 @@ from sharpv_cli.commands.question import read_question
 from sharpv_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Answer, Event
@@ -155,19 +155,20 @@ def _answer(video: str, question: str, resolved: Resolved, *, stream: bool, quie
 
     events = cast("Generator[Event, None, None]", pipeline.ask(video, question, resolved.settings))
     with terminal.Progress(enabled=_draws_progress(resolved, quiet)) as progress, closing(events):
-        return _follow(_loaded(events), progress, stream=stream)
+        with terminal.heavy_imports():
+            event = _first_after_loading(events, progress)
+        return _follow(event, events, progress, stream=stream)
 
 
-def _loaded(events: Iterator[Event]) -> Iterator[Event]:
-    """The same events; until the model is loaded, Ctrl-C leaves at once: there is nothing to keep yet."""
+def _first_after_loading(events: Generator[Event, None, None], progress: terminal.Progress) -> Event:
+    """Skip to where there is something to keep; until then Ctrl-C leaves at once."""
     from sharpv_cli.types import StageStarted
 
-    with ExitStack() as loading:
-        loading.enter_context(terminal.heavy_imports())
-        for event in events:
-            if not (isinstance(event, StageStarted) and event.stage in ("load", "decode")):
-                loading.close()
-            yield event
+    for event in events:
+        if not (isinstance(event, StageStarted) and event.stage in ("load", "decode")):
+            return event
+        progress.stage(_STAGES[event.stage])
+    raise AssertionError("the pipeline ended before it asked the model")
 
 
 def _draws_progress(resolved: Resolved, quiet: bool) -> bool:
@@ -183,29 +184,64 @@ def _draws_progress(resolved: Resolved, quiet: bool) -> bool:
     return local_size(resolved.settings.model.id) is not None
 
 
-def _follow(events: Iterator[Event], progress: terminal.Progress, *, stream: bool) -> Answer:
-    """A streamed answer ends with its newline however it ends: complete, by Ctrl-C or by an error."""
-    from sharpv_cli.types import Finished, StageStarted, TextPiece
+def _follow(
+    event: Event, events: Generator[Event, None, None], progress: terminal.Progress, *, stream: bool
+) -> Answer:
+    """Act on `event` and all after it. A streamed answer ends with its newline however it ends.
 
-    line_open = False
+    Ctrl-C may come while the pipeline works, which then finishes by itself, or while we write: then it is
+    told. Before the first token, or a second time, KeyboardInterrupt goes through.
+    """
+    from sharpv_cli.types import Finished
+
+    out = _Stream(progress, enabled=stream)
     try:
-        for event in events:
-            match event:
-                case StageStarted(stage):
-                    progress.stage(_STAGES[stage])
-                case TextPiece(text):
-                    progress.stop()
-                    if stream:
-                        line_open = True
-                        terminal.write_answer(text)
-                case Finished(answer):
-                    line_open = stream
-                    return answer
+        while not isinstance(event, Finished):
+            try:
+                out.act(event)
+                event = next(events)
+            except KeyboardInterrupt:
+                event = events.throw(KeyboardInterrupt())
+        out.complete(event.answer)
+        return event.answer
     finally:
-        progress.stop()
-        if line_open:
+        out.close()
+
+
+class _Stream:
+    """The progress line until the first token, then the answer on stdout as it comes."""
+
+    def __init__(self, progress: terminal.Progress, *, enabled: bool) -> None:
+        self._progress = progress
+        self._enabled = enabled
+        self._written = 0
+        self._line_open = False
+
+    def act(self, event: Event) -> None:
+        from sharpv_cli.types import StageStarted, TextPiece
+
+        match event:
+            case StageStarted(stage):
+                self._progress.stage(_STAGES[stage])
+            case TextPiece(text):
+                self._write(text)
+
+    def complete(self, answer: Answer) -> None:
+        """Write what is left: a piece that Ctrl-C kept from us is part of the answer all the same."""
+        self._write(answer.text[self._written :])
+
+    def _write(self, text: str) -> None:
+        self._progress.stop()
+        if self._enabled:
+            self._line_open = True
+            terminal.write_answer(text)
+            self._written += len(text)
+
+    def close(self) -> None:
+        self._progress.stop()
+        if self._line_open:
+            self._line_open = False
             terminal.write_answer("\n")
-    raise AssertionError("the pipeline ended without an answer")
 
 
 def _document(answer: Answer, resolved: Resolved) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,13 +46,16 @@ def answer(
     load_sec: float = 0.0,
     decode_sec: float = 0.0,
     started: float | None = None,
+    new_tokens: int | None = None,
 ) -> Iterator[Event]:
     """Events from "preprocess" on, as `sharpv_cli.pipeline.ask` yields them.
 
-    `load_sec` and `decode_sec` are reported as given; `started` is the perf_counter at which the total began,
-    now when None. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
+    `load_sec` and `decode_sec` are reported as given; `started` is the `metrics.now()` at which the total began,
+    now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end tokens do not
+    end it. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
     """
-    run = _Run(loaded, info, sample, question, settings, load_sec, decode_sec, started or perf_counter())
+    started = metrics.now() if started is None else started
+    run = _Run(loaded, info, sample, question, settings, load_sec, decode_sec, started, new_tokens)
     try:
         yield from run.events()
     except (RuntimeError, MemoryError) as error:
@@ -77,6 +79,7 @@ class _Run:
     load_sec: float
     decode_sec: float
     started: float
+    new_tokens: int | None
     clock: metrics.StageClock = field(init=False)
     stream: TextStream = field(init=False)
     seed: int | None = field(init=False)
@@ -84,13 +87,13 @@ class _Run:
     finish_reason: FinishReason = "length"
 
     def __post_init__(self) -> None:
-        self.clock = metrics.StageClock(lambda: _synchronize(self.loaded.device))
+        self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
         self.stream = TextStream(self.loaded.tokenizer)
         self.seed = _seed_of(self.settings)
 
     def events(self) -> Iterator[Event]:
         _reset_peak(self.loaded.device)
-        began = perf_counter()
+        began = metrics.now()
         yield StageStarted("preprocess")
         with self.clock.stage("preprocess"):
             inputs = build_inputs(self.loaded, self.info, self.sample, self.question, self.settings.prompt)
@@ -102,10 +105,15 @@ class _Run:
         with self.clock.stage("prefill"):
             read = prefill(self.loaded.model, prompt, m=self._threshold())
         layers = _layer_reports(read)
-        yield StageStarted("generate")
         yield from self._generate(read)
-        ttft = (self.token_times[0] if self.token_times else perf_counter()) - began
-        yield Finished(self._answer(whole, selection, read, layers, ttft))
+        ttft = (self.token_times[0] if self.token_times else metrics.now()) - began
+        total = metrics.now() - self.started
+        yield Finished(self._answer(whole, selection, read, layers, self._timings(ttft, total)))
+
+    @property
+    def _limit(self) -> int:
+        """Most tokens of the answer."""
+        return self.settings.generation.max_new_tokens if self.new_tokens is None else self.new_tokens
 
     def _threshold(self) -> float | None:
         return self.settings.memory.m if self.settings.memory.enabled else None
@@ -117,7 +125,7 @@ class _Run:
                 self.settings.visual,
                 positions=self.settings.positions,
                 context=self.loaded.context,
-                max_new_tokens=self.settings.generation.max_new_tokens,
+                max_new_tokens=self._limit,
             )
             return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
 
@@ -126,17 +134,18 @@ class _Run:
         tokens = decode(
             self.loaded.model,
             read,
-            max_new_tokens=generation.max_new_tokens,
-            stop_ids=self.loaded.stop_ids,
+            max_new_tokens=self._limit,
+            stop_ids=self.loaded.stop_ids if self.new_tokens is None else frozenset(),
             temperature=generation.temperature,
             seed=self.seed,
         )
         try:
+            yield StageStarted("generate")
             for token_id in tokens:
-                self.token_times.append(perf_counter())
+                self.token_times.append(metrics.now())
                 if piece := self.stream.push(token_id):
                     yield TextPiece(piece)
-            if len(self.token_times) < generation.max_new_tokens:
+            if len(self.token_times) < self._limit:
                 self.finish_reason = "stop"
         except KeyboardInterrupt:
             self.finish_reason = "interrupted"
@@ -151,7 +160,7 @@ class _Run:
         selection: Selection,
         read: Prefill,
         layers: tuple[LayerReport, ...],
-        ttft_sec: float,
+        timing: Timings,
     ) -> Answer:
         keep = selection.keep.cpu().numpy()
         return Answer(
@@ -167,7 +176,7 @@ class _Run:
             keep=keep,
             layers=layers,
             memory=self._memory(whole, read, layers),
-            timing=self._timings(ttft_sec),
+            timing=timing,
             seed=self.seed,
             warnings=self.sample.warnings + selection.warnings,
         )
@@ -196,7 +205,7 @@ class _Run:
             peak_bytes=_peak_bytes(self.loaded.device),
         )
 
-    def _timings(self, ttft_sec: float) -> Timings:
+    def _timings(self, ttft_sec: float, total_sec: float) -> Timings:
         times, seconds = self.token_times, self.clock.seconds
         return Timings(
             load_sec=self.load_sec,
@@ -207,7 +216,7 @@ class _Run:
             prefill_sec=seconds["prefill"],
             ttft_sec=ttft_sec,
             tpot_sec=metrics.time_per_output_token(times[0], times[-1], len(times)) if times else None,
-            total_sec=perf_counter() - self.started,
+            total_sec=total_sec,
         )
 
 
@@ -228,7 +237,8 @@ def _seed_of(settings: Settings) -> int | None:
     return secrets.randbelow(2**32) if seed is None else seed
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait for what the device still has in its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from importlib import import_module
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sharpv_cli import metrics
 from sharpv_cli.types import Event, FrameSample, StageStarted, VideoInfo
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
     `events.throw(KeyboardInterrupt())`. Closing the generator at any time cleans up. Raises VideoError,
     ModelError, ResourceError, UsageError.
     """
-    started = perf_counter()
+    started = metrics.now()
     yield StageStarted("load")
     yield StageStarted("decode")
     (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
@@ -102,8 +102,8 @@ def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, Fr
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    start = perf_counter()
-    return work(), perf_counter() - start
+    start = metrics.now()
+    return work(), metrics.now() - start
 
 
 def _raise_of(future: Future[tuple[tuple[VideoInfo, FrameSample], float]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -16,7 +16,7 @@ from sharpv_cli.types import Answer
 
 ACCENT = "cyan"
 MAX_WIDTH = 100  # cells; along longer bars the eye loses the row
-_ALIGNED_WIDTH = 72  # from here on all bars of the chart share their columns
+ALIGNED_WIDTH = 72  # from here on all bars of the chart share their columns
 _PAIRED_WIDTH = 60  # from here on two figures share a line
 _RANGE_WIDTH = 34  # below it a group of frames shows only where it starts
 LABEL_WIDTH = len("visual retention")  # cells; from 72 columns on, everything else starts after it
@@ -44,6 +44,22 @@ class AnswerChart:
         yield from (*frames, Text(), *layers, Text(), *budgets, *facts)
 
 
+def frame_lines(answer: Answer, width: int, glyphs: Glyphs) -> list[Text]:
+    """The frames alone: a header, and a line a frame or a group of them."""
+    rows = _frame_rows(answer, figures.MAX_ROWS, width, glyphs)
+    if width >= ALIGNED_WIDTH:
+        rows = [replace(row, label=row.label.ljust(LABEL_WIDTH)) for row in rows]
+    return _bar_table("time", rows, width, glyphs)
+
+
+def fact_lines(facts: Iterable[Fact], width: int, glyphs: Glyphs) -> list[Text]:
+    """A line a fact, the value after its label or, where there is no room, below it. Values may be foreign."""
+    shown = [Fact(fact.label, printable(fact.value, ascii_only=glyphs.ascii_only)) for fact in facts]
+    if width >= _STACKED_WIDTH:
+        return [_fact_line(fact, width, glyphs) for fact in shown]
+    return [line for fact in shown for line in stacked(fact.label, fact.value, width, glyphs)]
+
+
 def _row_limit(height: int | None, lines_below: int) -> int:
     if height is None:
         return figures.MAX_ROWS
@@ -61,15 +77,15 @@ class _BarRow:
 def _bar_lines(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> tuple[list[Text], list[Text]]:
     """The lines of the frames and those of the two budgets, on common columns where there is room."""
     frames, budgets = _frame_rows(answer, limit, width, glyphs), _budget_rows(answer)
-    if width >= _ALIGNED_WIDTH:
+    if width >= ALIGNED_WIDTH:
         lines = _bar_table("time", [*frames, *budgets], width, glyphs)
         return lines[: -len(budgets)], lines[-len(budgets) :]
     if width >= _STACKED_WIDTH:
         return _bar_table("time", frames, width, glyphs), _bar_table("", budgets, width, glyphs)[1:]
-    stacked = [
-        line for row in budgets for line in _stacked(row.label, format_percent(row.ratio), width, glyphs)
+    below = [
+        line for row in budgets for line in stacked(row.label, format_percent(row.ratio), width, glyphs)
     ]
-    return _bar_table("time", frames, width, glyphs), stacked
+    return _bar_table("time", frames, width, glyphs), below
 
 
 def _frame_rows(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> list[_BarRow]:
@@ -105,7 +121,7 @@ def _bar_table(first: str, rows: Sequence[_BarRow], width: int, glyphs: Glyphs) 
 
 def _layer_lines(answer: Answer, width: int, glyphs: Glyphs) -> list[Text]:
     rows = figures.layer_rows(answer.layers)
-    label_width = LABEL_WIDTH if width >= _ALIGNED_WIDTH else 0
+    label_width = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
     columns = (
         Column("layers", tuple(row.numbers(glyphs.dash).ljust(label_width) for row in rows)),
         Column("visual KV", tuple(row.verdict for row in rows)),
@@ -119,16 +135,11 @@ def _layer_lines(answer: Answer, width: int, glyphs: Glyphs) -> list[Text]:
 
 def _fact_lines(answer: Answer, width: int, glyphs: Glyphs) -> list[Text]:
     pairs = list(figures.cost_facts(answer))
-    foreign = (
-        Fact(fact.label, printable(fact.value, ascii_only=glyphs.ascii_only))
-        for fact in figures.model_facts(answer)
-    )
     if width >= _PAIRED_WIDTH:
-        return [*_paired_lines(pairs, width, glyphs), *(_fact_line(fact, width, glyphs) for fact in foreign)]
-    single = [*(fact for pair in pairs for fact in pair), *foreign]
-    if width >= _STACKED_WIDTH:
-        return [_fact_line(fact, width, glyphs) for fact in single]
-    return [line for fact in single for line in _stacked(fact.label, fact.value, width, glyphs)]
+        costs = _paired_lines(pairs, width, glyphs)
+    else:
+        costs = fact_lines((fact for pair in pairs for fact in pair), width, glyphs)
+    return [*costs, *fact_lines(figures.model_facts(answer), width, glyphs)]
 
 
 def _paired_lines(pairs: Sequence[tuple[Fact, Fact]], width: int, glyphs: Glyphs) -> list[Text]:
@@ -147,6 +158,7 @@ def _fact_line(fact: Fact, width: int, glyphs: Glyphs) -> Text:
     return cut(line, width, glyphs)
 
 
-def _stacked(label: str, value: str, width: int, glyphs: Glyphs) -> Iterator[Text]:
+def stacked(label: str, value: str, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """A value below its label."""
     yield cut(Text(label, style="dim"), width, glyphs)
     yield cut(Text(" " * GAP + value), width, glyphs)

@@ -19,7 +19,7 @@ _MODEL = ("id", "revision", "family", "dtype", "device", "attention")
 _FRAME = ("frame", "timestamp_sec", "kept", "total", "ratio")
 _LAYER = ("layer", "similarity", "visual_kv_kept", "kv_entries", "kv_bytes")
 _MEMORY = ("kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes", "peak_bytes")
-_TIMING = (
+TIMING = (
     "load_sec", "decode_sec", "preprocess_sec", "vision_sec", "prune_sec",
     "prefill_sec", "ttft_sec", "tpot_sec", "total_sec",
 )  # fmt: skip
@@ -39,27 +39,41 @@ def ask_document(
         "question": answer.question,
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
-        "video": _pick(answer.video, _VIDEO),
+        **clip_blocks(answer),
+        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        **measured_blocks(answer),
+        "seed": answer.seed,
+        "warnings": answer.warnings,
+    }
+    return {key: plain(value) for key, value in document.items()}
+
+
+def clip_blocks(answer: Answer) -> dict[str, object]:
+    """What was asked about and what answered: video, sampling, model."""
+    return {
+        "video": pick(answer.video, _VIDEO),
         "sampling": {
             "strategy": answer.sample.strategy,
             "frames": len(answer.sample),
             "timestamps_sec": answer.sample.timestamps_sec,
         },
-        "model": _pick(answer.model, _MODEL),
-        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "model": pick(answer.model, _MODEL),
+    }
+
+
+def measured_blocks(answer: Answer) -> dict[str, object]:
+    """What was measured: tokens, retention, layers, memory, timing."""
+    return {
         "tokens": {
-            **_pick(answer, ("visual_total", "visual_kept", "visual_retention")),
+            **pick(answer, ("visual_total", "visual_kept", "visual_retention")),
             "text": answer.text_tokens,
             "generated": answer.generated_tokens,
         },
-        "retention": [_pick(frame, _FRAME) for frame in answer.retention],
-        "layers": [_pick(layer, _LAYER) for layer in answer.layers],
-        "memory": _pick(answer.memory, _MEMORY),
-        "timing": _pick(answer.timing, _TIMING),
-        "seed": answer.seed,
-        "warnings": answer.warnings,
+        "retention": [pick(frame, _FRAME) for frame in answer.retention],
+        "layers": [pick(layer, _LAYER) for layer in answer.layers],
+        "memory": pick(answer.memory, _MEMORY),
+        "timing": pick(answer.timing, TIMING),
     }
-    return {key: _plain(value) for key, value in document.items()}
 
 
 def dump(document: Mapping[str, object], *, indent: int | None = None) -> str:
@@ -71,11 +85,12 @@ def dump(document: Mapping[str, object], *, indent: int | None = None) -> str:
     return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)
 
 
-def _pick(source: object, names: tuple[str, ...]) -> dict[str, object]:
+def pick(source: object, names: tuple[str, ...]) -> dict[str, object]:
+    """The attributes `names` of `source`."""
     return {name: getattr(source, name) for name in names}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """`value` in JSON's own types: NumPy scalars and paths converted, not finite numbers to None."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -86,6 +101,6 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     assert isinstance(value, Iterable), f"{type(value).__name__} has no place in a JSON document"
-    return [_plain(item) for item in value]
+    return [plain(item) for item in value]

@@ -23,11 +23,12 @@ class Glyphs:
     blocks: str
     dash: str
     ellipsis: str
+    mark: str
     ascii_only: bool
 
 
-UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", ascii_only=False)
-ASCII = Glyphs("#", "-", "...", ascii_only=True)
+UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", "│", ascii_only=False)
+ASCII = Glyphs("#", "-", "...", "|", ascii_only=True)
 
 
 def glyphs_for(options: ConsoleOptions) -> Glyphs:
@@ -58,18 +59,30 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class BarColumn:
-    """Ratios in [0, 1], drawn as bars over whatever width the other columns leave."""
+    """Ratios in [0, 1], drawn as bars over whatever width the other columns leave.
+
+    Where `mark` is a ratio, a line through all rows stands at its place, headed by the header.
+    """
 
     header: str
     ratios: tuple[float, ...]
     rank: int = 0
     style: str = ""
+    mark: float | None = None
     width = MIN_BAR
 
-    def drawn(self, width: int, blocks: str) -> Column:
+    def drawn(self, width: int, glyphs: Glyphs) -> Column:
+        bars = [bar(ratio, width, glyphs.blocks) for ratio in self.ratios]
         header = self.header if len(self.header) <= width else ""
-        bars = (bar(ratio, width, blocks) for ratio in self.ratios)
+        if self.mark is not None:
+            place = min(int(self.mark * width), width - 1)
+            bars = [_marked(text, place, glyphs.mark) for text in bars]
+            header = " " * min(place, width - len(header)) + header
         return Column(set_cell_size(header, width), tuple(bars), style=self.style)
+
+
+def _marked(text: str, place: int, mark: str) -> str:
+    return f"{text[:place]:<{place}}{mark}{text[place + 1 :]}"
 
 
 def bar(ratio: float, width: int, blocks: str) -> str:
@@ -85,18 +98,19 @@ def bar(ratio: float, width: int, blocks: str) -> str:
 def table(columns: Sequence[Column | BarColumn], width: int, glyphs: Glyphs) -> list[Text]:
     """The header's line and one line a row, none wider than `width` cells."""
     shown = list(columns)
-    while _natural_width(shown) > width and any(column.rank for column in shown):
+    while natural_width(shown) > width and any(column.rank for column in shown):
         shown.remove(max(shown, key=lambda column: column.rank))
-    spare = width - _natural_width(shown)
+    spare = width - natural_width(shown)
     drawn = [
-        column.drawn(column.width + spare, glyphs.blocks) if isinstance(column, BarColumn) else column
+        column.drawn(column.width + spare, glyphs) if isinstance(column, BarColumn) else column
         for column in shown
     ]
     rows = range(1 + len(drawn[0].cells))
     return [cut(_joined([column.text(row) for column in drawn]), width, glyphs) for row in rows]
 
 
-def _natural_width(columns: Sequence[Column | BarColumn]) -> int:
+def natural_width(columns: Sequence[Column | BarColumn]) -> int:
+    """Cells that `columns` take with their gaps, bars at their shortest."""
     return sum(column.width for column in columns) + GAP * (len(columns) - 1)
 
 

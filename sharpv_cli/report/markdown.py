@@ -15,9 +15,9 @@ _DASH = "–"
 def markdown_chart(answer: Answer) -> str:
     """Question, answer and the chart's figures as Markdown, ended by a newline."""
     blocks = (
-        f"**Video** {_code(answer.video.path)}",
-        f"**Question**\n\n{_fenced(answer.question)}",
-        f"**Answer**\n\n{_fenced(answer.text)}",
+        f"**Video** {code(answer.video.path)}",
+        f"**Question**\n\n{fenced(answer.question)}",
+        f"**Answer**\n\n{fenced(answer.text)}",
         _frames(answer),
         _layers(answer),
         _facts(answer),
@@ -31,7 +31,7 @@ def _frames(answer: Answer) -> str:
         (row.time(clock, _DASH), f"{row.kept}/{row.total}", format_percent(row.ratio))
         for row in figures.frame_rows(answer.retention)
     )
-    return _table(("time", "visual tokens kept", "percent"), "lrr", rows)
+    return table(("time", "visual tokens kept", "percent"), "lrr", rows)
 
 
 def _layers(answer: Answer) -> str:
@@ -39,22 +39,23 @@ def _layers(answer: Answer) -> str:
         (row.numbers(_DASH), row.verdict, row.similarity_text, format_bytes(row.kv_bytes))
         for row in figures.layer_rows(answer.layers)
     )
-    return _table(("layers", "visual KV", "similarity", "KV bytes"), "lllr", rows)
+    return table(("layers", "visual KV", "similarity", "KV bytes"), "lllr", rows)
 
 
 def _facts(answer: Answer) -> str:
     shares = ((label, format_percent(ratio)) for label, ratio in figures.budgets(answer))
     costs = ((fact.label, fact.value) for pair in figures.cost_facts(answer) for fact in pair)
-    model = ((fact.label, _code(fact.value).replace("|", r"\|")) for fact in figures.model_facts(answer))
-    return _table(("figure", "value"), "lr", (*shares, *costs, *model))
+    model = ((fact.label, cell(fact.value)) for fact in figures.model_facts(answer))
+    return table(("figure", "value"), "lr", (*shares, *costs, *model))
 
 
-def _table(head: Sequence[str], aligns: str, rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], aligns: str, rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; `aligns` has an `l` or `r` a column."""
     rule = ["---:" if align == "r" else ":---" for align in aligns]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """`text` as a code span, in which Markdown leaves everything as it is (emoji codes too)."""
     text = printable(text)
     ticks = "`" * (_longest_run(text) + 1)
@@ -62,7 +63,12 @@ def _code(text: str) -> str:
     return f"{ticks}{pad}{text}{pad}{ticks}"
 
 
-def _fenced(text: str) -> str:
+def cell(text: str) -> str:
+    """Foreign `text` as a code span that no bar in it can cut off."""
+    return code(text).replace("|", r"\|")
+
+
+def fenced(text: str) -> str:
     """`text` as a fenced block, its lines as they are."""
     lines = [printable(line) for line in text.splitlines()]
     fence = "`" * max(3, _longest_run(text) + 1)

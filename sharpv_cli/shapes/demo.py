@@ -80,8 +80,8 @@ _CLIPS = (
         "arriving",
         _clip(
             _object("green", "triangle", 0.35, 0.65, 0.13),
-            replace(_object("white", "cross", 0.95, 0.3, 0.11, "appear"), appears_at=0.4),
-            replace(_object("orange", "square", 0.9, 0.75, 0.1, "appear"), appears_at=0.65),
+            replace(_object("white", "cross", 1.1, 0.3, 0.11, "appear"), appears_at=0.4),
+            replace(_object("orange", "square", 0.8, 0.7, 0.1, "appear"), appears_at=0.65),
             seed=3,
         ),
         "Which object appears last?",

@@ -54,7 +54,11 @@ def write_clip(
     assert container != "webm" or codec == "vp9", (path, codec)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with av.open(f"file:{unfinished.absolute()}", "w", format=container) as output:
+        # Matroska draws random track numbers otherwise, and mp4 writes the clock.
+        reproducible = {"fflags": "bitexact"}
+        with av.open(
+            f"file:{unfinished.absolute()}", "w", format=container, container_options=reproducible
+        ) as output:
             _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality)
         unfinished.replace(target)
     except OSError as error:
