@@ -10,11 +10,17 @@ import numpy as np
 
 from sharpv_cli.types import (
     Answer,
+    ClipProfile,
+    Cost,
+    DeviceRates,
     FrameRetention,
     FrameSample,
     LayerReport,
     MemoryStats,
+    MethodName,
+    MethodProfile,
     ModelInfo,
+    SweepPoint,
     Timings,
     VideoInfo,
 )
@@ -130,4 +136,82 @@ def _memory(layers: Sequence[LayerReport], visual_total: int, visual_kept: int) 
         kv_retention=stored / (len(layers) * visual_total),
         weights_bytes=24_000_000,
         peak_bytes=910_000_000,
+    )
+
+
+METHODS: tuple[MethodName, ...] = ("dense", "visual", "memory", "both")
+SPEED = {"dense": 1.0, "visual": 0.35, "memory": 0.98, "both": 0.36}
+NEW_TOKENS = 32
+
+
+def make_profile(
+    frames: int = 8,
+    *,
+    methods: Sequence[MethodName] = METHODS,
+    runs: int | Sequence[int] = 5,
+    sweep: Sequence[tuple[str, float]] = (),
+    slower: float = 1.0,
+    **changes: Any,
+) -> ClipProfile:
+    """A ClipProfile of made-up Answers: `runs` timed runs a method, one swept point an entry of `sweep`.
+
+    `slower` stretches all times of the language model. `changes` replace fields at the end.
+    """
+    counts = [runs] * len(methods) if isinstance(runs, int) else runs
+    profile = ClipProfile(
+        question="Describe the video.",
+        new_tokens=NEW_TOKENS,
+        warmup=1,
+        methods=tuple(
+            make_method(method, frames, count, slower) for method, count in zip(methods, counts, strict=True)
+        ),
+        sweep=tuple(SweepPoint(key, value, make_method("both", frames, 2, slower)) for key, value in sweep),
+        rates=DeviceRates(copy_bytes_per_sec=12.3e9, matmul_flops_per_sec=140e9, dtype="float32"),
+        m=0.2,
+        interrupted=False,
+    )
+    return replace(profile, **changes)
+
+
+def make_method(method: MethodName, frames: int = 8, runs: int = 5, slower: float = 1.0) -> MethodProfile:
+    """One method: dense and memory keep every visual token, dense and visual every layer."""
+    prunes, discards = method in ("visual", "both"), method in ("memory", "both")
+    answer = make_answer(
+        frames,
+        kept=None if prunes else [196] * frames,
+        similarities=SIMILARITIES if discards else [None] * len(SIMILARITIES),
+        question="Describe the video.",
+        text="a red circle moves left. a blue square stays still."
+        if method != "both"
+        else "a red circle moves left.",
+    )
+    speed = SPEED[method] * slower
+    return MethodProfile(
+        method=method,
+        answer=answer,
+        runs=tuple(_run(speed, 1 + 0.02 * (index % 3)) for index in range(runs)),
+        cost=Cost(
+            prefill_flops=round(9e9 * speed),
+            decode_flops_per_token=round(1.9e7 * (0.8 + 0.2 * speed)),
+            decode_weight_bytes=24_000_000,
+            decode_kv_bytes=answer.memory.kv_bytes,
+        ),
+    )
+
+
+def _run(speed: float, drift: float) -> Timings:
+    """Stages that sum to the total, as they do when they are measured."""
+    preprocess, vision, prune = 0.021 * drift, 0.094 * drift, 0.0013 * drift
+    prefill, tpot = 0.18 * speed * drift, 0.01214 * (0.7 + 0.3 * speed) * drift
+    ttft = preprocess + vision + prune + prefill
+    return Timings(
+        load_sec=4.213,
+        decode_sec=0.031,
+        preprocess_sec=preprocess,
+        vision_sec=vision,
+        prune_sec=prune,
+        prefill_sec=prefill,
+        ttft_sec=ttft,
+        tpot_sec=tpot,
+        total_sec=ttft + (NEW_TOKENS - 1) * tpot,
     )

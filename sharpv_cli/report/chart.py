@@ -82,9 +82,7 @@ def _bar_lines(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> tuple[
         return lines[: -len(budgets)], lines[-len(budgets) :]
     if width >= _STACKED_WIDTH:
         return _bar_table("time", frames, width, glyphs), _bar_table("", budgets, width, glyphs)[1:]
-    below = [
-        line for row in budgets for line in stacked(row.label, format_percent(row.ratio), width, glyphs)
-    ]
+    below = [line for row in budgets for line in stacked(row.label, format_percent(row.ratio), width, glyphs)]
     return _bar_table("time", frames, width, glyphs), below
 
 

@@ -37,6 +37,38 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+def format_span(low: float, high: float, like: float, dash: str) -> str:
+    """Durations `low` to `high` with the unit and digits that `format_seconds(like)` has.
+
+    The unit is left out, as it stands with `like`; minutes are followed by theirs: `11.9–12.4`, `11.9–12.4 min`.
+    """
+    scale, digits, unit = (1 / 60, 1, " min") if like >= 119.95 else (1, 1, "")
+    if like < 0.9995:
+        scale, digits = 1e3, 1 if like < 0.09995 else 0
+    elif like < 9.995:
+        digits = 2
+    return f"{low * scale:.{digits}f}{dash}{high * scale:.{digits}f}{unit}"
+
+
+def format_ratio(ratio: float) -> str:
+    """One figure over another: `0.61x`, `1.64x`, `12.3x`, `183x`."""
+    if 0 < ratio < 0.005:
+        return "<0.01x"
+    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
+    return f"{ratio:.{digits}f}x"
+
+
+def format_count(count: float) -> str:
+    """A large count in powers of 1000 with one decimal: `512`, `21.8 G`, `90.7 T`."""
+    if count < 1000:
+        return f"{count:.0f}"
+    for unit in "kMGT":
+        count /= 1000
+        if round(count, 1) < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} P"
+
+
 def format_percent(ratio: float) -> str:
     """A ratio in [0, 1] with one decimal. `0.0%` and `100.0%` mean exactly none and all."""
     if 0 < ratio < 0.0005:

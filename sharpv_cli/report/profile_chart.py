@@ -1,0 +1,150 @@
+"""The report of `sharpv profile`: the methods beside each other, then frames, layers, time and sweeps as figures.
+
+The figures are 1, 3, 4 and 5 of the paper (arXiv 2511.08003), for one's own clip.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report.chart import ACCENT, ALIGNED_WIDTH, LABEL_WIDTH, fact_lines, frame_lines
+from sharpv_cli.report.figures import Fact
+from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, natural_width, table
+from sharpv_cli.report.profile_table import method_lines
+from sharpv_cli.report.sizes import format_bytes, format_seconds, printable
+from sharpv_cli.report.stack import Stack, stack_lines
+from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
+
+MAX_WIDTH = 120  # cells
+_FIGURE_WIDTH = 100  # cells; along longer bars the eye loses the row
+_MIN_ANSWER = 12  # cells of an answer in a sweep's table
+
+
+class ProfileChart:
+    """A Rich renderable of one clip's profile, whatever part of it is there.
+
+    It looks only at the ConsoleOptions it is given. Every line fits the width, from 20 columns on: where
+    methods or swept values do not fit beside each other they follow each other.
+    """
+
+    def __init__(self, profile: ClipProfile) -> None:
+        self._profile = profile
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, glyphs = min(options.max_width, MAX_WIDTH), glyphs_for(options)
+        for index, section in enumerate(_sections(self._profile, console, width, glyphs)):
+            yield from (*([Text()] if index else []), *section)
+
+
+def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs) -> Iterator[list[Text]]:
+    narrow = min(width, _FIGURE_WIDTH)
+    yield fact_lines(figures.heading_facts(profile), width, glyphs)
+    if profile.methods:
+        yield _methods(profile, width, glyphs)
+        yield [_title("answers", width, glyphs), *_answers(profile, console, width, glyphs)]
+    if (pruned := figures.pruned_method(profile)) is not None:
+        title = _title(f"visual retention by frame ({pruned.method})", width, glyphs)
+        yield [title, *frame_lines(pruned.answer, narrow, glyphs)]
+    if (discarding := figures.discarding_method(profile)) is not None:
+        yield _layers(discarding, profile.m, narrow, glyphs)
+    if stacks := _stacks(profile, narrow):
+        title = _title("time by stage (median run)", width, glyphs)
+        yield [title, *stack_lines(stacks, figures.PARTS, narrow, glyphs)]
+    for key, points in figures.sweeps(profile):
+        yield [_title(figures.sweep_title(key), width, glyphs), *_sweep(key, points, width, glyphs)]
+    yield fact_lines(figures.machine_facts(profile), width, glyphs)
+
+
+def _title(text: str, width: int, glyphs: Glyphs) -> Text:
+    return cut(Text(text, style="bold"), width, glyphs)
+
+
+def _methods(profile: ClipProfile, width: int, glyphs: Glyphs) -> list[Text]:
+    names = [method.method for method in profile.methods]
+    caption = textwrap.wrap(figures.caption(profile, glyphs.dash), width)
+    lines = method_lines(names, figures.groups(profile, glyphs.dash), width, glyphs)
+    return [*lines, Text(), *(Text(line, style="dim") for line in caption)]
+
+
+def _answers(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """Folded, not cut: where two answers part may be at their ends."""
+    for fact in figures.answer_facts(profile):
+        label = f"{fact.label:<{LABEL_WIDTH if width >= ALIGNED_WIDTH else len('visual')}}{' ' * GAP}"
+        value = Text(printable(fact.value, ascii_only=glyphs.ascii_only))
+        for line in value.wrap(console, width - len(label)):
+            yield cut(Text.assemble((label, "dim"), line), width, glyphs)
+            label = " " * len(label)
+
+
+def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) -> list[Text]:
+    """A line a layer: how similar its visual states still are to their embeddings, and what that decided."""
+    layers = method.answer.layers
+    pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
+    mark = m if m is not None and 0 <= m <= 1 else None
+    ratios = tuple(min(max(layer.similarity or 0.0, 0.0), 1.0) for layer in layers)
+    columns = (
+        Column("layer", tuple(f"{layer.layer}".ljust(pad) for layer in layers)),
+        BarColumn("M" if mark is not None else "", ratios, rank=2, style=ACCENT, mark=mark),
+        Column("similarity", tuple(figures.similarity_text(layer) for layer in layers), rank=1, right=True),
+        Column("visual KV", tuple(figures.verdict(layer) for layer in layers)),
+        Column("KV bytes", tuple(format_bytes(layer.kv_bytes) for layer in layers), rank=3, right=True),
+    )
+    lines = table(columns, width, glyphs)
+    for line, layer in zip(lines[1:], layers, strict=True):
+        line.stylize("" if layer.visual_kv_kept else "dim")
+    threshold = "" if m is None else f", M = {m:.2f}"
+    return [_title(f"similarity by layer ({method.method}){threshold}", width, glyphs), *lines]
+
+
+def _stacks(profile: ClipProfile, width: int) -> list[Stack]:
+    pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
+    timed = ((method.method, figures.parts(method)) for method in profile.methods)
+    return [
+        Stack(name.ljust(pad), parts, format_seconds(sum(parts)))
+        for name, parts in timed
+        if parts is not None
+    ]
+
+
+def _sweep(key: str, points: Sequence[SweepPoint], width: int, glyphs: Glyphs) -> list[Text]:
+    """A line a value, or a block a value where even a short answer does not fit."""
+    values = [f"{point.value:g}" for point in points]
+    rows = [figures.sweep_cells(point) for point in points]
+    heads = [("", key), *(_two_lines(head) for head in figures.SWEEP_HEAD)]
+    columns = [
+        Column(above, (below, *cells), right=index not in (0, len(heads) - 1))
+        for index, ((above, below), cells) in enumerate(
+            zip(heads, (values, *zip(*rows, strict=True)), strict=True)
+        )
+    ]
+    room = width - natural_width(columns[:-1]) - GAP
+    if room >= _MIN_ANSWER:
+        return _sweep_table(columns, room, width, glyphs)
+    blocks = zip(values, rows, strict=True)
+    return [
+        line for value, cells in blocks for line in _sweep_block(f"{key} = {value}", cells, width, glyphs)
+    ]
+
+
+def _two_lines(head: str) -> tuple[str, str]:
+    above, _, below = head.rpartition(" ")
+    return above, below
+
+
+def _sweep_table(columns: list[Column], room: int, width: int, glyphs: Glyphs) -> list[Text]:
+    head, *answers = columns[-1].cells
+    shown = (printable(answer, ascii_only=glyphs.ascii_only) for answer in answers)
+    short = tuple(cut(Text(answer), room, glyphs).plain for answer in shown)
+    lines = table([*columns[:-1], Column("", (head, *short))], width, glyphs)
+    lines[1].stylize("dim")
+    return lines
+
+
+def _sweep_block(name: str, cells: Sequence[str], width: int, glyphs: Glyphs) -> list[Text]:
+    facts = [Fact(head, cell) for head, cell in zip(figures.SWEEP_HEAD, cells, strict=True)]
+    return [cut(Text(name), width, glyphs), *fact_lines(facts, width, glyphs)]
