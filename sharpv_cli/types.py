@@ -279,6 +279,9 @@ class ClipProfile:
     interrupted: bool
 
 
+RunKind = Literal["answer", "warm-up", "timed"]
+
+
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """An event of the profiling pipeline: run `number` of `total` begins, all kinds counted.
@@ -287,7 +290,7 @@ class RunStarted:
     """
 
     label: str
-    kind: Literal["answer", "warm-up", "timed"]
+    kind: RunKind
     number: int
     total: int
 

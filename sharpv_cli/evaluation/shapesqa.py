@@ -15,23 +15,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sharpv_cli.errors import UsageError
 from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.asking import decode_video
+from sharpv_cli.pipeline.methods import METHODS, method_names, settings_of
 from sharpv_cli.settings import resolve
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
 from sharpv_cli.shapes.questions import QUESTION_TYPES, Question, is_right, sample_question
-from sharpv_cli.types import Answer, Finished
+from sharpv_cli.types import Answer, Finished, MethodName
 
 QUESTIONS_PER_CLIP = 2
-# What each method changes in the profile's settings, by the names of the flags.
-METHODS: dict[str, dict[str, object]] = {
-    "dense": {"prune": "off", "memory": False},
-    "visual": {"memory": False},
-    "memory": {"prune": "off"},
-    "both": {},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +50,10 @@ def held_out(index: int) -> tuple[Clip, list[Question]]:
     return clip, [sample_question(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
 
 
-def evaluate(questions: int, methods: Sequence[str], folder: Path, profile: str) -> Iterator[Outcome]:
+def evaluate(questions: int, methods: Sequence[MethodName], folder: Path, profile: str) -> Iterator[Outcome]:
     """Ask `questions` held-out questions with every method, one loaded model for all."""
-    settings = {m: resolve(METHODS[m], {}, profile=profile).settings for m in methods}
+    given = resolve({}, {}, profile=profile).settings
+    settings = {method: settings_of(method, given) for method in methods}
     loaded = load_model(settings[methods[0]])
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(math.ceil(questions / QUESTIONS_PER_CLIP)):
@@ -141,11 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write every outcome to this JSON lines file as it comes")
     args = parser.parse_args()
-    methods = args.methods.split(",")
-    if unknown := set(methods) - set(METHODS):
-        raise UsageError(
-            f"unknown methods: {', '.join(sorted(unknown))}", hint=f"choose of {', '.join(METHODS)}"
-        )
+    methods = method_names(args.methods)
     outcomes = []
     with (args.out or Path(os.devnull)).open("w", encoding="utf-8") as log:
         for outcome in evaluate(args.questions, methods, args.clips, args.profile):

@@ -74,8 +74,8 @@ def _load_and_decode(
 
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
-        decoding = pool.submit(_timed, lambda: decode_video(video, settings.sampling))
-        loading = pool.submit(_timed, lambda: load_model(settings, between_steps=between_steps))
+        decoding = pool.submit(timed, lambda: decode_video(video, settings.sampling))
+        loading = pool.submit(timed, lambda: load_model(settings, between_steps=between_steps))
         both: tuple[Future[Any], ...] = (decoding, loading)
         wait(both, return_when=FIRST_EXCEPTION)
         _raise_of(decoding)
@@ -101,7 +101,8 @@ def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, Fr
     )
 
 
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What `work` gives, and its seconds."""
     start = metrics.now()
     return work(), metrics.now() - start
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sharpv_cli.pipeline.asking import Path, decode_video, load_model, timed
 from sharpv_cli.pipeline.methods import METHODS, settings_of
 from sharpv_cli.types import (
     Answer,
     ClipProfile,
+    DeviceRates,
     Finished,
     FrameSample,
     MethodName,
     MethodProfile,
     ProfileEvent,
+    RunKind,
     RunStarted,
     StageStarted,
     SweepPoint,
@@ -66,13 +69,13 @@ def profile(
     assert methods and len(set(methods)) == len(methods), methods
     assert warmup >= 0 and runs >= 0 and new_tokens >= 1, (warmup, runs, new_tokens)
     seed = secrets.randbelow(2**32)
-    lanes = [_Lane(method, _seeded(settings_of(method, settings), seed)) for method in methods]
-    points = [_Lane("both", _seeded(point.settings, seed), point) for point in sweep]
-    session = _Session(video, question, settings, lanes, points, warmup, runs, new_tokens)
+    named = [_Lane(method, _seeded(settings_of(method, settings), seed)) for method in methods]
+    swept = [_Lane("both", _seeded(point.settings, seed), point) for point in sweep]
+    session = _Session(video, question, settings, named, swept, warmup, runs, new_tokens)
     try:
         yield from session.events()
     except KeyboardInterrupt:
-        if not lanes[0].measured:
+        if named[0].measured is None:
             raise
         yield session.result(interrupted=True)
 
@@ -90,6 +93,10 @@ class _Lane:
     def label(self) -> str:
         return self.method if self.swept is None else f"{self.swept.key}={self.swept.value:g}"
 
+    def add(self, timing: Timings) -> None:
+        assert self.measured is not None, "the first run gives the answer"
+        self.measured = replace(self.measured, runs=(*self.measured.runs, timing))
+
 
 @dataclass
 class _Session:
@@ -98,10 +105,104 @@ class _Session:
     video: Path
     question: str
     settings: Settings
-    methods: list[_Lane]
-    points: list[_Lane]
+    named: list[_Lane]
+    swept: list[_Lane]
     warmup: int
     runs: int
     new_tokens: int
-    number: int = 0
     rates: DeviceRates | None = None
+    started: int = 0
+
+    def events(self) -> Iterator[ProfileEvent]:
+        yield StageStarted("decode")
+        import_module("sharpv_cli.video.decoding")  # not within the time of the first clip
+        clips = {
+            sampling: timed(partial(decode_video, self.video, sampling)) for sampling in self._samplings()
+        }
+        yield StageStarted("load")
+        loaded, load_sec = timed(lambda: load_model(self.settings))
+        from sharpv_cli.pipeline.costs import cost_of
+        from sharpv_cli.pipeline.rates import measure_rates
+
+        bench = _Bench(loaded, load_sec, clips, self.question)
+        for lane in self._lanes:
+            yield self._start(lane, "answer")
+            answer = bench.answer(lane)
+            lane.measured = MethodProfile(lane.method, answer, (), cost_of(loaded.model, answer))
+            yield self.result()
+        # After the answers, because on the CPU its buffers would count in their peak resident size.
+        self.rates = measure_rates(loaded.device, loaded.model.dtype)
+        for number in range(self.warmup + self.runs):
+            yield from self._round(bench, kept=number >= self.warmup)
+
+    def _round(self, bench: _Bench, *, kept: bool) -> Iterator[ProfileEvent]:
+        for lane in self._lanes:
+            yield self._start(lane, "timed" if kept else "warm-up")
+            timing = bench.answer(lane, self.new_tokens).timing
+            if kept:
+                lane.add(timing)
+                yield self.result()
+
+    def _start(self, lane: _Lane, kind: RunKind) -> RunStarted:
+        self.started += 1
+        total = len(self._lanes) * (1 + self.warmup + self.runs)
+        return RunStarted(lane.label, kind, self.started, total)
+
+    @property
+    def _lanes(self) -> list[_Lane]:
+        return [*self.named, *self.swept]
+
+    def _samplings(self) -> Iterable[SamplingSettings]:
+        """Each once, in order: only a sweep over frames has several."""
+        return dict.fromkeys(lane.settings.sampling for lane in self._lanes)
+
+    def result(self, *, interrupted: bool = False) -> ClipProfile:
+        points = [(lane.swept, lane.measured) for lane in self.swept]
+        return ClipProfile(
+            question=self.question,
+            new_tokens=self.new_tokens,
+            warmup=self.warmup,
+            methods=tuple(lane.measured for lane in self.named if lane.measured),
+            sweep=tuple(SweepPoint(at.key, at.value, done) for at, done in points if at and done),
+            rates=self.rates,
+            m=self.settings.memory.m if self.settings.memory.enabled else None,
+            interrupted=interrupted,
+        )
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The loaded model and the decoded clips, by how they were sampled, with the seconds of both."""
+
+    loaded: LoadedModel
+    load_sec: float
+    clips: Mapping[SamplingSettings, tuple[tuple[VideoInfo, FrameSample], float]]
+    question: str
+
+    def answer(self, lane: _Lane, new_tokens: int | None = None) -> Answer:
+        """One run. Raises KeyboardInterrupt also where the answer would only be cut short by it."""
+        from sharpv_cli.pipeline.answering import answer
+
+        (info, sample), decode_sec = self.clips[lane.settings.sampling]
+        events = answer(
+            self.loaded,
+            info,
+            sample,
+            self.question,
+            lane.settings,
+            load_sec=self.load_sec,
+            decode_sec=decode_sec,
+            new_tokens=new_tokens,
+        )
+        result = next(event.answer for event in events if isinstance(event, Finished))
+        if result.finish_reason == "interrupted":
+            raise KeyboardInterrupt
+        return result
+
+
+def _seeded(settings: Settings, seed: int) -> Settings:
+    """Every run samples with the same seed, so that methods differ by what they are; greedy runs have none."""
+    generation = settings.generation
+    if generation.temperature == 0 or generation.seed is not None:
+        return settings
+    return settings.model_copy(update={"generation": generation.model_copy(update={"seed": seed})})

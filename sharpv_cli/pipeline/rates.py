@@ -15,7 +15,9 @@ from sharpv_cli.types import DeviceRates
 # Larger than the caches.
 _COPY_BYTES = {"cpu": 128 << 20, "cuda": 512 << 20, "mps": 512 << 20}
 _LARGEST_SIDE = 8192
-_LONG_ENOUGH_SEC = 0.01  # one matmul: launching it no longer matters, and the next size would take 8 times as long
+_LONG_ENOUGH_SEC = (
+    0.01  # one matmul: launching it no longer matters, and the next size would take 8 times as long
+)
 _BUDGET_SEC = 0.3
 
 
