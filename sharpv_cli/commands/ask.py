@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.options import Flags, JsonOption, ProfileOption, QuietOption, takes_settings
+from sharpv_cli.commands.options import (
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    ShowSettingsOption,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import (
+    check_inputs,
+    draws_progress,
+    name_demo_model,
+    read_settings,
+    say_settings,
+)
 from sharpv_cli.commands.question import read_question
 from sharpv_cli.errors import UsageError
 
@@ -62,10 +75,7 @@ def ask(
             "--chart-out", metavar="FILE", help="Write the chart to FILE.svg, .html, .png, .md or .txt."
         ),
     ] = None,
-    show_settings: Annotated[
-        bool,
-        typer.Option("--show-settings", help="Print each setting and where it came from, on stderr."),
-    ] = False,
+    show_settings: ShowSettingsOption = False,
 ) -> None:
     """Answer a question about a video: the answer on stdout, all else on stderr.
 
@@ -85,11 +95,9 @@ def ask(
     asked = read_question(question, questions or [])
     resolved = _prepare(video, flags, profile, chart_out)
     if show_settings:
-        from sharpv_cli.settings import as_yaml
-
-        terminal.show(as_yaml(resolved).rstrip(), soft_wrap=True)
+        say_settings(resolved)
     if not quiet:
-        _name_demo_model(resolved)
+        name_demo_model(resolved)
     answer = _answer(video, asked, resolved, stream=not (as_json or no_stream), quiet=quiet)
     if as_json:
         terminal.write_answer(f"{_document(answer, resolved)}\n")
@@ -101,52 +109,14 @@ def ask(
 
 
 def _prepare(video: str, flags: Flags, profile: str | None, chart_out: Path | None) -> Resolved:
-    """All that can fail without the model, cheapest first, so that no mistake costs a wait for torch."""
-    from sharpv_cli.settings import resolve
-
-    terminal.require_stdout()
-    if video == "-":
-        raise UsageError("a video on stdin is not supported yet", hint="save it to a file and give its path")
-    resolved = resolve(flags, os.environ, profile=profile)
-    _stay_offline(resolved)
+    """All that can fail without the model, cheapest first."""
+    resolved = read_settings(video, flags, profile)
     if chart_out is not None:
         from sharpv_cli.report import export
 
         export.check_target(chart_out)
-    _check_video(video, resolved)
-    from sharpv_cli.models import checkpoint
-
-    checkpoint.check(resolved.settings.model, offline=resolved.settings.offline)
+    check_inputs(video, resolved)
     return resolved
-
-
-def _stay_offline(resolved: Resolved) -> None:
-    """The hub reads these when it is imported, so before that; what is on this machine needs no network."""
-    from sharpv_cli.settings import BUILTIN_MODEL
-
-    model = resolved.settings.model.id
-    if resolved.settings.offline or model == BUILTIN_MODEL or os.path.isdir(model):  # noqa: PTH112 - never raises
-        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-
-
-def _check_video(video: str, resolved: Resolved) -> None:
-    from sharpv_cli.video.probe import probe
-
-    info, start = probe(video), resolved.settings.sampling.start
-    if start is not None and info.duration_sec is not None and start >= info.duration_sec:
-        raise UsageError(
-            f"--start {start:g} is after the end of {video}", hint=f"it lasts {info.duration_sec:.2f} s"
-        )
-
-
-def _name_demo_model(resolved: Resolved) -> None:
-    from sharpv_cli.settings import BUILTIN_MODEL
-
-    if resolved.settings.model.id == BUILTIN_MODEL:
-        terminal.say(
-            "note",
-            "the built-in demo model answers; it only knows moving shapes (a real one: -p llava-ov-0.5b)",
-        )
 
 
 def _answer(video: str, question: str, resolved: Resolved, *, stream: bool, quiet: bool) -> Answer:
@@ -154,7 +124,7 @@ def _answer(video: str, question: str, resolved: Resolved, *, stream: bool, quie
     from sharpv_cli import pipeline
 
     events = cast("Generator[Event, None, None]", pipeline.ask(video, question, resolved.settings))
-    with terminal.Progress(enabled=_draws_progress(resolved, quiet)) as progress, closing(events):
+    with terminal.Progress(enabled=draws_progress(resolved, quiet)) as progress, closing(events):
         with terminal.heavy_imports():
             event = _first_after_loading(events, progress)
         return _follow(event, events, progress, stream=stream)
@@ -169,19 +139,6 @@ def _first_after_loading(events: Generator[Event, None, None], progress: termina
             return event
         progress.stage(_STAGES[event.stage])
     raise AssertionError("the pipeline ended before it asked the model")
-
-
-def _draws_progress(resolved: Resolved, quiet: bool) -> bool:
-    """Whether our progress line is drawn: not while the hub draws its own bars of a download.
-
-    Those are for terminals only, and not wanted with --quiet.
-    """
-    from sharpv_cli.models.local import local_size
-
-    if quiet or not terminal.stderr().is_terminal:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        return False
-    return local_size(resolved.settings.model.id) is not None
 
 
 def _follow(

@@ -34,6 +34,9 @@ ProfileOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Only the answer and errors.")]
+ShowSettingsOption = Annotated[
+    bool, typer.Option("--show-settings", help="Print each setting and where it came from, on stderr.")
+]
 
 
 def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None = None) -> Any:

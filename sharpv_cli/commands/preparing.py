@@ -1,0 +1,83 @@
+"""What commands that run a model do before it: all that can fail without it, so that no mistake waits for torch."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from sharpv_cli.commands.options import Flags
+    from sharpv_cli.settings import Resolved
+
+
+def read_settings(video: str, flags: Flags, profile: str | None) -> Resolved:
+    """The settings of the run; the cheapest checks come with it. Raises UsageError."""
+    from sharpv_cli.settings import resolve
+
+    terminal.require_stdout()
+    if video == "-":
+        raise UsageError("a video on stdin is not supported yet", hint="save it to a file and give its path")
+    resolved = resolve(flags, os.environ, profile=profile)
+    _stay_offline(resolved)
+    return resolved
+
+
+def check_inputs(video: str, resolved: Resolved) -> None:
+    """Refuse a video or a checkpoint that cannot be used. Raises VideoError, ModelError, UsageError."""
+    _check_video(video, resolved)
+    from sharpv_cli.models import checkpoint
+
+    checkpoint.check(resolved.settings.model, offline=resolved.settings.offline)
+
+
+def say_settings(resolved: Resolved) -> None:
+    """`--show-settings`: each setting and where it came from, on stderr."""
+    from sharpv_cli.settings import as_yaml
+
+    terminal.show(as_yaml(resolved).rstrip(), soft_wrap=True)
+
+
+def name_demo_model(resolved: Resolved) -> None:
+    """Say that the built-in model answers, when it does."""
+    from sharpv_cli.settings import BUILTIN_MODEL
+
+    if resolved.settings.model.id == BUILTIN_MODEL:
+        terminal.say(
+            "note",
+            "the built-in demo model answers; it only knows moving shapes (a real one: -p llava-ov-0.5b)",
+        )
+
+
+def draws_progress(resolved: Resolved, quiet: bool) -> bool:
+    """Whether our progress line is drawn: not while the hub draws its own bars of a download.
+
+    Those are for terminals only, and not wanted with --quiet.
+    """
+    from sharpv_cli.models.local import local_size
+
+    if quiet or not terminal.stderr().is_terminal:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        return False
+    return local_size(resolved.settings.model.id) is not None
+
+
+def _stay_offline(resolved: Resolved) -> None:
+    """The hub reads these when it is imported, so before that; what is on this machine needs no network."""
+    from sharpv_cli.settings import BUILTIN_MODEL
+
+    model = resolved.settings.model.id
+    if resolved.settings.offline or model == BUILTIN_MODEL or os.path.isdir(model):  # noqa: PTH112 - never raises
+        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def _check_video(video: str, resolved: Resolved) -> None:
+    from sharpv_cli.video.probe import probe
+
+    info, start = probe(video), resolved.settings.sampling.start
+    if start is not None and info.duration_sec is not None and start >= info.duration_sec:
+        raise UsageError(
+            f"--start {start:g} is after the end of {video}", hint=f"it lasts {info.duration_sec:.2f} s"
+        )
