@@ -1,0 +1,98 @@
+"""The built-in model through the real path, held against what the equations say of stock transformers' features."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import av
+import jsonschema
+import numpy as np
+import pytest
+import reference
+import torch
+from run_cli import ROOT, SHARPV, run
+from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
+
+from sharpv_cli.evaluation.shapesqa import evaluate
+from sharpv_cli.shapes.demo import DemoClip, write_demo
+
+FOLDER = ROOT / "sharpv_cli" / "assets" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[DemoClip]:
+    return write_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def document(clips: list[DemoClip], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a user's `sharpv ask ... --json` prints."""
+    home = tmp_path_factory.mktemp("home")
+    done = run(SHARPV, "ask", str(clips[0].path), clips[0].question, "--json", home=home)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _stock_features(path: Path, times: list[float]) -> np.ndarray:
+    """Visual tokens [T, f, d] as stock transformers computes them from frames that a plain PyAV loop finds."""
+    with av.open(str(path)) as container:
+        decoded = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+    start = decoded[0][0]
+    frames = np.stack([[image for time, image in decoded if time - start <= t + 1e-6][-1] for t in times])
+    processor = AutoProcessor.from_pretrained(FOLDER)
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(FOLDER, dtype=torch.float32)
+    pixels = processor.video_processor(videos=[frames], do_sample_frames=False, return_tensors="pt")
+    with torch.no_grad():
+        output = model.model.get_video_features(
+            pixels["pixel_values_videos"], vision_feature_layer=-1, vision_feature_select_strategy="full"
+        )
+    tokens = output.pooler_output[0, : len(frames) * 64]
+    return tokens.reshape(len(frames), 64, -1).numpy()
+
+
+def test_the_document_agrees_with_the_equations(clips: list[DemoClip], document: dict[str, Any]) -> None:
+    """Kept/total of every frame, recomputed in NumPy from stock features, with the settings the document names."""
+    settings = document["profile"]["settings"]["visual"]
+    features = _stock_features(clips[0].path, document["sampling"]["timestamps_sec"])
+    ratio = reference.scores(features, settings["w"])["r"]
+    expected = [reference.keep_count(float(r), 64, settings["scale"], settings["min_tokens"]) for r in ratio]
+    assert [frame["kept"] for frame in document["retention"]] == expected
+    assert {frame["total"] for frame in document["retention"]} == {64}
+    assert document["tokens"]["visual_kept"] == sum(expected)
+
+
+def test_the_document_is_whole_and_memory_sharpv_worked(document: dict[str, Any]) -> None:
+    schema = json.loads((ROOT / "docs" / "schema" / "sharpv.ask.1.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, schema)
+    assert document["answer"] == "left"
+    assert document["finish_reason"] == "stop"
+    layers, memory = document["layers"], document["memory"]
+    threshold = document["profile"]["settings"]["memory"]["m"]
+    assert any(not layer["visual_kv_kept"] for layer in layers)
+    assert all(layer["visual_kv_kept"] == (layer["similarity"] >= threshold) for layer in layers)
+    assert memory["kv_bytes"] == sum(layer["kv_bytes"] for layer in layers) < memory["kv_dense_bytes"]
+    kept = sum(layer["visual_kv_kept"] for layer in layers) / len(layers)
+    assert memory["kv_retention"] == pytest.approx(kept * document["tokens"]["visual_retention"])
+
+
+def test_stdout_is_the_answer_alone(clips: list[DemoClip], tmp_path: Path) -> None:
+    done = run(SHARPV, "ask", str(clips[1].path), clips[1].question, "--chart-out", "c.txt", home=tmp_path)
+    assert done.stdout == f"{clips[1].answer}\n"
+    assert "\x1b" not in done.stderr, "stderr is a pipe here: no escape codes"
+    assert "visual retention" in (tmp_path / "c.txt").read_text(encoding="utf-8")
+
+
+def test_held_out_questions_are_answered(tmp_path: Path) -> None:
+    """A slice of what docs/model-card.md measures: both far above what a broken path would give."""
+    outcomes = list(evaluate(16, ["dense", "both"], tmp_path, "tiny"))
+    for method in ("dense", "both"):
+        right = [o.right for o in outcomes if o.method == method]
+        assert len(right) == 16
+        assert sum(right) >= 14, [o for o in outcomes if not o.right]
+    pruned = [o for o in outcomes if o.method == "both"]
+    assert all(0 < o.kv_retention <= o.visual_retention < 0.4 for o in pruned)
+    assert all(math.isclose(o.visual_retention, 1.0) for o in outcomes if o.method == "dense")
