@@ -153,7 +153,8 @@ def make_profile(
     slower: float = 1.0,
     **changes: Any,
 ) -> ClipProfile:
-    """A ClipProfile of made-up Answers: `runs` timed runs a method, one swept point an entry of `sweep`.
+    """A ClipProfile of made-up Answers: `runs` timed runs a method, one swept point an entry of `sweep`,
+    slower the larger its value.
 
     `slower` stretches all times of the language model. `changes` replace fields at the end.
     """
@@ -165,7 +166,9 @@ def make_profile(
         methods=tuple(
             make_method(method, frames, count, slower) for method, count in zip(methods, counts, strict=True)
         ),
-        sweep=tuple(SweepPoint(key, value, make_method("both", frames, 2, slower)) for key, value in sweep),
+        sweep=tuple(
+            SweepPoint(key, value, make_method("both", frames, 2, slower + value)) for key, value in sweep
+        ),
         rates=DeviceRates(copy_bytes_per_sec=12.3e9, matmul_flops_per_sec=140e9, dtype="float32"),
         m=0.2,
         interrupted=False,

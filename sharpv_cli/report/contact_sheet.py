@@ -18,7 +18,7 @@ MARGIN = 16
 CAPTION_HEIGHT = 24
 LEGEND_WIDTH, LEGEND_HEIGHT = 340, 56
 DIMMED = 0.25  # brightness left to a pruned token
-_PAPER, _INK, _FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
+PAPER, INK, FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
 _FONT_SIZE = 13
 
 
@@ -54,7 +54,7 @@ def contact_sheet(answer: Answer) -> Image.Image:
     width, height = _frame_size(answer, columns)
     cell_width, cell_height = max(width, MIN_FRAME) + MARGIN, height + CAPTION_HEIGHT + MARGIN
     sheet_width = max(columns * cell_width + MARGIN, LEGEND_WIDTH)
-    sheet = Image.new("RGB", (sheet_width, LEGEND_HEIGHT + rows * cell_height), _PAPER)
+    sheet = Image.new("RGB", (sheet_width, LEGEND_HEIGHT + rows * cell_height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.font = ImageFont.load_default(_FONT_SIZE)
     _draw_legend(draw, answer)
@@ -89,12 +89,12 @@ def _draw_caption(
     draw: ImageDraw.ImageDraw, answer: Answer, index: int, place: tuple[int, int], width: int
 ) -> None:
     times, frame = answer.sample.timestamps_sec, answer.retention[_patch(answer, index)]
-    draw.text(place, Clock.for_times(times).format(times[index]), fill=_FAINT)
+    draw.text(place, Clock.for_times(times).format(times[index]), fill=FAINT)
     right = (place[0] + width, place[1])
-    draw.text(right, f"{frame.kept}/{frame.total}", fill=_INK, anchor="ra")
+    draw.text(right, f"{frame.kept}/{frame.total}", fill=INK, anchor="ra")
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, answer: Answer) -> None:
     figures = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in budgets(answer))
-    draw.text((MARGIN, 12), figures, fill=_INK)
-    draw.text((MARGIN, 31), "dimmed: visual tokens that were pruned", fill=_FAINT)
+    draw.text((MARGIN, 12), figures, fill=INK)
+    draw.text((MARGIN, 31), "dimmed: visual tokens that were pruned", fill=FAINT)

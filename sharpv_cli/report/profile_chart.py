@@ -126,9 +126,8 @@ def _sweep(key: str, points: Sequence[SweepPoint], width: int, glyphs: Glyphs) -
     if room >= _MIN_ANSWER:
         return _sweep_table(columns, room, width, glyphs)
     blocks = zip(values, rows, strict=True)
-    return [
-        line for value, cells in blocks for line in _sweep_block(f"{key} = {value}", cells, width, glyphs)
-    ]
+    lines = (_sweep_block(f"{key} = {value}", cells, width, glyphs) for value, cells in blocks)
+    return [line for block in lines for line in (*block, Text())][:-1]
 
 
 def _two_lines(head: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from sharpv_cli.report.layout import GAP, MIN_BAR, Glyphs, cut
 
 _FILLS = "╌░▒▚█▓"
 _ASCII_FILLS = ".:-+#="
-_STYLES = ("dim", "blue", "blue", "magenta", "cyan", "green")
+_STYLES = ("dim", "blue", "blue", "magenta", "cyan", "dim green")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+"""The JSON document of one clip's profile, `sharpv.profile/1` (docs/schema): keys are only added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sharpv_cli import __version__
+from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report.document import TIMING, clip_blocks, measured_blocks, pick, plain
+from sharpv_cli.types import ClipProfile, MethodProfile
+
+SCHEMA = "sharpv.profile/1"
+_COST = ("prefill_flops", "decode_flops_per_token", "decode_weight_bytes", "decode_kv_bytes")
+_RATES = ("copy_bytes_per_sec", "matmul_flops_per_sec", "dtype")
+_CLIP = ("video", "sampling", "model")
+
+
+def profile_document(
+    profile: ClipProfile, *, profile_name: str, profile_source: str, settings: Mapping[str, object]
+) -> dict[str, object]:
+    """The document as plain types, every key present and in the schema's order.
+
+    `settings` is nested as in the profile's YAML. `methods` has the methods that were measured, each with the
+    blocks of `sharpv.ask/1`. Units are in the keys; what was not measured and what is not finite is None, for
+    JSON has no NaN.
+    """
+    document = {
+        "schema": SCHEMA,
+        "sharpv_version": __version__,
+        "question": profile.question,
+        **(clip_blocks(profile.methods[0].answer) if profile.methods else dict.fromkeys(_CLIP)),
+        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "new_tokens": profile.new_tokens,
+        "warmup": profile.warmup,
+        "interrupted": profile.interrupted,
+        "rates": None if profile.rates is None else pick(profile.rates, _RATES),
+        "methods": {method.method: _method(profile, method) for method in profile.methods},
+        "sweep": [
+            {
+                "key": point.key,
+                "value": point.value,
+                "method": point.profile.method,
+                "sampling": clip_blocks(point.profile.answer)["sampling"],
+                **_method(profile, point.profile),
+            }
+            for point in profile.sweep
+        ],
+    }
+    return {key: plain(value) for key, value in document.items()}
+
+
+def _method(profile: ClipProfile, method: MethodProfile) -> dict[str, object]:
+    answer = method.answer
+    return {
+        **measured_blocks(answer),
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "agrees_with_dense": figures.agrees(profile, method),
+        "seed": answer.seed,
+        "warnings": answer.warnings,
+        "cost": pick(method.cost, _COST),
+        "achieved": {
+            "matmul_share": figures.matmul_share(profile, method),
+            "copy_share": figures.copy_share(profile, method),
+        },
+        "summary": {key: _summary(profile, method, key) for _, key in figures.TIMES},
+        "runs": [pick(run, TIMING) for run in method.runs],
+    }
+
+
+def _summary(profile: ClipProfile, method: MethodProfile, key: str) -> dict[str, object]:
+    """Of one time over the runs; all None where it was not measured."""
+    time = figures.spread(method, key)
+    return {
+        "median": time and time.median,
+        "min": time and time.low,
+        "max": time and time.high,
+        "ratio_to_dense": figures.time_ratio(profile, method, key),
+    }

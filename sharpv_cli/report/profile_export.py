@@ -1,0 +1,147 @@
+"""`--export-json`, `--export-markdown`, `--export-csv` and `--chart-out` of a clip's profile."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.report import pages
+from sharpv_cli.report.document import TIMING, dump
+from sharpv_cli.report.export import check_target
+from sharpv_cli.report.files import check_writable, shown, write_whole
+from sharpv_cli.report.profile_chart import ProfileChart
+from sharpv_cli.report.profile_document import profile_document
+from sharpv_cli.report.profile_markdown import profile_markdown
+from sharpv_cli.report.profile_picture import profile_picture
+from sharpv_cli.types import ClipProfile, MethodProfile
+
+Render = Callable[[ClipProfile], bytes]
+STDOUT = "-"
+WIDTH = 80  # columns of the text that svg, html and txt hold
+_TITLE = "sharpv: what pruning does to tokens, time and memory"
+
+
+class ProfileExports:
+    """Where the results of one profile go: made before the first run, written after each.
+
+    Each target is a path, None, or "-" for stdout (one of json, markdown and csv at most). `video` is only
+    protected from being overwritten. Raises UsageError where a target cannot be written, before any work.
+    """
+
+    def __init__(
+        self,
+        *,
+        json: str | None = None,
+        markdown: str | None = None,
+        csv: str | None = None,
+        chart: str | None = None,
+        video: str | None = None,
+        profile_name: str,
+        profile_source: str,
+        settings: Mapping[str, object],
+    ) -> None:
+        def as_json(profile: ClipProfile) -> bytes:
+            document = profile_document(
+                profile, profile_name=profile_name, profile_source=profile_source, settings=settings
+            )
+            return f"{dump(document, indent=2)}\n".encode()
+
+        given: tuple[tuple[str | None, Render], ...] = (
+            (json, as_json), (markdown, _markdown), (csv, profile_csv)
+        )  # fmt: skip
+        targets = [(target, render) for target, render in given if target is not None]
+        self._stdout = [render for target, render in targets if target == STDOUT]
+        self._files = [(Path(target), render) for target, render in targets if target != STDOUT]
+        if len(self._stdout) > 1:
+            raise UsageError("two exports to stdout (-)", hint="give all but one of them a file")
+        for path, _ in self._files:
+            check_writable(path)
+        if chart is not None:
+            check_target(chart)
+            self._files.append((Path(chart), _CHARTS[Path(chart).suffix.lower()]))
+        _refuse_same([path for path, _ in self._files], video)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are written."""
+        return tuple(path for path, _ in self._files)
+
+    def write(self, profile: ClipProfile) -> None:
+        """Write all files, each whole or not at all. Raises UsageError (a full disk, a folder gone)."""
+        for path, render in self._files:
+            write_whole(path, render(profile))
+
+    def stdout(self, profile: ClipProfile) -> str | None:
+        """What the target "-" gets, ended by a newline; None without one."""
+        return self._stdout[0](profile).decode() if self._stdout else None
+
+
+def profile_csv(profile: ClipProfile) -> bytes:
+    """A row a timed run: method, swept key and value (empty outside of a sweep), run from 1, seconds by stage.
+
+    What has no value is empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("method", "sweep_key", "sweep_value", "run", *TIMING))
+    writer.writerows(_csv_rows(profile))
+    return text.getvalue().encode()
+
+
+def _csv_rows(profile: ClipProfile) -> Iterator[tuple[object, ...]]:
+    for method in profile.methods:
+        yield from _csv_runs(method, "", "")
+    for point in profile.sweep:
+        yield from _csv_runs(point.profile, point.key, f"{point.value:g}")
+
+
+def _csv_runs(method: MethodProfile, key: str, value: str) -> Iterator[tuple[object, ...]]:
+    for number, run in enumerate(method.runs, start=1):
+        yield method.method, key, value, number, *(getattr(run, name) for name in TIMING)
+
+
+def _refuse_same(paths: list[Path], video: str | None) -> None:
+    """Two results in one file would lose one of them, and a result in the video's place the video."""
+    seen: set[str] = set() if video is None else {os.path.realpath(video)}
+    for path in paths:
+        real = os.path.realpath(path)
+        if video is not None and real == os.path.realpath(video):
+            raise UsageError(f"{shown(path)} is the video itself", hint="give the export another name")
+        if real in seen:
+            raise UsageError(f"two exports to {shown(path)}", hint="give each a file of its own")
+        seen.add(real)
+
+
+def _markdown(profile: ClipProfile) -> bytes:
+    return profile_markdown(profile).encode()
+
+
+def _svg(profile: ClipProfile) -> bytes:
+    return pages.svg_page(ProfileChart(profile), width=WIDTH, title=_TITLE)
+
+
+def _html(profile: ClipProfile) -> bytes:
+    return pages.html_page(ProfileChart(profile), width=WIDTH, title=_TITLE)
+
+
+def _txt(profile: ClipProfile) -> bytes:
+    return pages.text_page(ProfileChart(profile), width=WIDTH)
+
+
+def _png(profile: ClipProfile) -> bytes:
+    buffer = io.BytesIO()
+    profile_picture(profile).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+_CHARTS: dict[str, Render] = {
+    ".svg": _svg,
+    ".html": _html,
+    ".png": _png,
+    ".md": _markdown,
+    ".txt": _txt,
+}

@@ -1,0 +1,103 @@
+"""The figures of a clip's profile as Markdown tables, for issues and READMEs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report.figures import clock_of, frame_rows
+from sharpv_cli.report.markdown import cell, fenced, table
+from sharpv_cli.report.profile_figures import Cell
+from sharpv_cli.report.sizes import format_bytes, format_percent, format_seconds
+from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
+
+_DASH = "–"
+
+
+def profile_markdown(profile: ClipProfile) -> str:
+    """All that ProfileChart shows as Markdown, ended by a newline."""
+    return "\n\n".join(_blocks(profile)) + "\n"
+
+
+def _blocks(profile: ClipProfile) -> Iterator[str]:
+    facts = (*figures.heading_facts(profile), *figures.machine_facts(profile))
+    yield table(("what", "value"), "ll", [(fact.label, cell(fact.value)) for fact in facts])
+    if profile.methods:
+        yield _methods(profile)
+        yield f"_{figures.caption(profile, _DASH)}_"
+        yield from _answers(profile)
+    if (pruned := figures.pruned_method(profile)) is not None:
+        yield f"**Visual retention by frame** ({pruned.method})\n\n{_frames(pruned)}"
+    if (discarding := figures.discarding_method(profile)) is not None:
+        yield _layers(discarding, profile.m)
+    if stages := _stages(profile):
+        yield f"**Time by stage** (median run)\n\n{stages}"
+    for key, points in figures.sweeps(profile):
+        yield f"**{figures.sweep_title(key).capitalize()}**\n\n{_sweep(key, points)}"
+
+
+def _methods(profile: ClipProfile) -> str:
+    heads = ("", *(method.method for method in profile.methods))
+    rows = [
+        (row.label, *(_text(item) for item in row.cells))
+        for group in figures.groups(profile, _DASH)
+        for row in group
+    ]
+    return table(heads, "l" + "r" * len(profile.methods), rows)
+
+
+def _text(item: Cell) -> str:
+    span = f"({item.span})" if item.span else ""
+    return " ".join(part for part in (item.value, span, item.ratio) if part)
+
+
+def _answers(profile: ClipProfile) -> Iterator[str]:
+    for method in profile.methods:
+        same = figures.agrees(profile, method)
+        if method.method == "dense" or same is None:
+            yield f"**Answer** ({method.method})\n\n{fenced(method.answer.text)}"
+        elif same:
+            yield f"**Answer** ({method.method}): same as dense"
+        else:
+            yield f"**Answer** ({method.method}): differs\n\n{fenced(method.answer.text)}"
+
+
+def _frames(method: MethodProfile) -> str:
+    clock = clock_of(method.answer)
+    rows = (
+        (row.time(clock, _DASH), f"{row.kept}/{row.total}", format_percent(row.ratio))
+        for row in frame_rows(method.answer.retention)
+    )
+    return table(("time", "visual tokens kept", "percent"), "lrr", rows)
+
+
+def _layers(method: MethodProfile, m: float | None) -> str:
+    rows = [
+        (
+            f"{layer.layer}",
+            figures.similarity_text(layer),
+            figures.verdict(layer),
+            format_bytes(layer.kv_bytes),
+        )
+        for layer in method.answer.layers
+    ]
+    total = ("all", "", "", format_bytes(method.answer.memory.kv_bytes))
+    threshold = "" if m is None else f", M = {m:.2f}"
+    body = table(("layer", "similarity", "visual KV", "KV bytes"), "rrlr", [*rows, total])
+    return f"**Similarity by layer** ({method.method}{threshold})\n\n{body}"
+
+
+def _stages(profile: ClipProfile) -> str:
+    timed = ((method.method, figures.parts(method)) for method in profile.methods)
+    rows = [(name, *map(format_seconds, (*parts, sum(parts)))) for name, parts in timed if parts is not None]
+    return (
+        table(("", *figures.PARTS, "end to end"), "l" + "r" * (len(figures.PARTS) + 1), rows) if rows else ""
+    )
+
+
+def _sweep(key: str, points: Sequence[SweepPoint]) -> str:
+    rows = []
+    for point in points:
+        *numbers, answer = figures.sweep_cells(point)
+        rows.append((f"{point.value:g}", *numbers, cell(answer)))
+    return table((key, *figures.SWEEP_HEAD), "r" * len(figures.SWEEP_HEAD) + "l", rows)
