@@ -18,7 +18,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import AttentionInterface
+from transformers import AttentionInterface, LlavaOnevisionForConditionalGeneration
 
 from sharpv_cli.shapes import checkpoint
 from sharpv_cli.shapes.batches import Batch, Batches
@@ -75,6 +75,7 @@ class Trainer:
     def __init__(self, model: Any, tokenizer: Any, device: str, clip_frames: int, seed: str) -> None:
         self.device, self.seed, self.rng = device, seed, random.Random(f"discards:{seed}")
         self.trainee = Trainee(model, tokenizer).to(device)
+        self.depth = len(model.model.language_model.layers)
         self.generator = torch.Generator(device).manual_seed(random.Random(seed).getrandbits(32))
         layers = [p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n]
         chosen = {id(p) for p in layers}
@@ -100,6 +101,7 @@ class Trainer:
             self._compile()
 
     def _compile(self) -> None:
+        torch.set_float32_matmul_precision("high")
         torch._dynamo.config.recompile_limit = 64
         self.draw = torch.compile(render, dynamic=False)
         tower = self.trainee.model.model.vision_tower
@@ -128,9 +130,8 @@ class Trainer:
         """Which layers hide the video this time: most of those from a random depth on."""
         if self.rng.random() >= regime.discards:
             return set()
-        depth = len(self.trainee.model.model.language_model.layers)
-        first = self.rng.randrange(FIRST_DISCARDED, depth)
-        return {layer for layer in range(first, depth) if self.rng.random() < 0.8}
+        first = self.rng.randrange(FIRST_DISCARDED, self.depth)
+        return {layer for layer in range(first, self.depth) if self.rng.random() < 0.8}
 
     @torch.no_grad()
     def _pictures(self, batch: Batch) -> tuple[Tensor, Targets]:
@@ -214,7 +215,16 @@ def train(trainer: Trainer, minutes: float, cooldown: float, log_every: float = 
     return {"steps": step, "clips": clips, "minutes": minutes}
 
 
-def main() -> None:
+def _start(folder: Path | None) -> tuple[Any, Any]:
+    """Tokenizer and model of a checkpoint folder, or new ones."""
+    if folder is None:
+        tokenizer = checkpoint.train_tokenizer()
+        return tokenizer, checkpoint.build_model(tokenizer)
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return checkpoint.load_tokenizer(folder), model
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -230,15 +240,9 @@ def main() -> None:
     )
     parser.add_argument("--seed", default="1", help="pieces of one training need different seeds")
     parser.add_argument("--max-shard-size", default="30MB")
-    args = parser.parse_args()
-    torch.set_float32_matmul_precision("high")
+    args = parser.parse_args(arguments)
     AttentionInterface.register("shapes_split", split_attention)
-    tokenizer = (
-        checkpoint.train_tokenizer() if args.resume is None else checkpoint.load_tokenizer(args.resume)
-    )
-    model = checkpoint.build_model(tokenizer)
-    if args.resume is not None:
-        model = type(model).from_pretrained(args.resume, dtype=torch.float32)
+    tokenizer, model = _start(args.resume)
     model.model.language_model.config._attn_implementation = "shapes_split"
     trainer = Trainer(model, tokenizer, args.device, args.clip_frames, args.seed)
     figures = train(trainer, args.minutes, args.cooldown)
