@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run the command line."""
-    from sharpv_cli.app import run
+    try:
+        from sharpv_cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while the app itself is imported, or ends
+        sys.exit(130)
 
 
 if __name__ == "__main__":

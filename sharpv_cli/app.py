@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, terminal
-from sharpv_cli.commands import ask, demo, models
+from sharpv_cli.commands import ask, demo, models, profile
 from sharpv_cli.errors import SharpvError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ask")(ask.ask)
+app.command("profile")(profile.profile)
 app.add_typer(models.app, name="models")
 app.command("demo")(demo.demo)
 
@@ -47,6 +49,7 @@ def sharpv(
       sharpv demo
       sharpv ask demo/moving.mp4 "Which direction does the red circle move?"
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
+      sharpv profile demo/moving.mp4
       sharpv models list
     """
 
@@ -59,7 +62,7 @@ def run() -> None:
         code = _exit_code()
     finally:
         sys.excepthook = terminal.report_crash  # Typer sets its own
-    sys.exit(code)
+    terminal.leave(code)
 
 
 def _exit_code() -> int:
@@ -76,9 +79,19 @@ def _exit_code() -> int:
         if isinstance(stop.__context__, BrokenPipeError):  # Typer's way with `sharpv --help | head -1`
             return 0
         raise
+    except OSError as error:
+        return _report_full_disk(error)
     except (KeyboardInterrupt, typer.Abort):
         return terminal.INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _report_full_disk(error: OSError) -> int:
+    """Wherever it shows, it is no bug of ours; Typer, for one, writes `sharpv --help > /dev/full` itself."""
+    if error.errno != errno.ENOSPC:
+        raise error
+    terminal.say("error", f"cannot write {error.filename or 'the output'}: {error.strerror}")
+    return 2
 
 
 def _report_usage(error: Exception) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from sharpv_cli.errors import SharpvError, UsageError
 
@@ -117,6 +118,22 @@ def write_answer(text: str) -> None:
         raise UsageError(f"cannot write the answer to stdout: {error.strerror}") from error
 
 
+def write_report(what: RenderableType) -> None:
+    """A drawn result on stdout: with its colours on a terminal, as plain text without trailing blanks in a pipe.
+
+    It is 80 columns wide where nothing says otherwise (the terminal, COLUMNS). Raises as `write_answer` does.
+    """
+    from rich.console import Console
+    from rich.theme import Theme
+
+    require_stdout()
+    console = Console(theme=Theme(_STYLES), highlight=False)
+    with console.capture() as drawn:
+        console.print(what)
+    lines = drawn.get().splitlines()
+    write_answer("".join(f"{line if console.is_terminal else line.rstrip()}\n" for line in lines))
+
+
 def _to_devnull(descriptor: int) -> None:
     """The interpreter flushes again when it ends: give that flush somewhere to go."""
     devnull = os.open(os.devnull, os.O_WRONLY)
@@ -146,20 +163,31 @@ def heavy_imports() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
+def leave(code: int) -> NoReturn:
+    """End the process. After a failure at once: a thread that still loads the model would hold it for long."""
+    if code and threading.active_count() > 1:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 class Progress:
     """The stage that runs, on stderr, when that is a terminal and the stage takes over half a second.
 
     Rich's Live would take over sys.stdout as well, and a piped answer would vanish: it is told not to, and it
-    is stopped before the first token.
+    is stopped before the first token. A `still` one is drawn when a stage begins and then left alone: it takes
+    no time from what is being measured.
     """
 
-    def __init__(self, *, enabled: bool = True) -> None:
+    def __init__(self, *, enabled: bool = True, still: bool = False) -> None:
         from rich.live import Live
         from rich.spinner import Spinner
 
         console = stderr()
         spinner = Spinner("line" if console.options.ascii_only else "dots")
-        self._view = _Stage(spinner)
+        self._view = _Stage(spinner, quiet_sec=0.0 if still else _QUIET_START_SEC)
         self._live = Live(
             self._view,
             console=console,
@@ -167,7 +195,9 @@ class Progress:
             redirect_stdout=False,
             redirect_stderr=False,
             refresh_per_second=10,
+            auto_refresh=not still,
         )
+        self._still = still
         self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:
@@ -181,6 +211,8 @@ class Progress:
         self._view.begin(name)
         if self._enabled and not self._live.is_started:
             self._live.start()
+        if self._enabled and self._still:
+            self._live.refresh()
 
     def stop(self) -> None:
         """Take the line off the screen."""
@@ -189,10 +221,11 @@ class Progress:
 
 
 class _Stage:
-    """Draws nothing until its stage has lasted for half a second."""
+    """Draws nothing until its stage has lasted for `quiet_sec`."""
 
-    def __init__(self, spinner: Spinner) -> None:
+    def __init__(self, spinner: Spinner, quiet_sec: float) -> None:
         self._spinner = spinner
+        self._quiet_sec = quiet_sec
         self.begin("")
 
     def begin(self, name: str) -> None:
@@ -200,5 +233,5 @@ class _Stage:
         self._since = time.monotonic()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if time.monotonic() - self._since >= _QUIET_START_SEC:
+        if time.monotonic() - self._since >= self._quiet_sec:
             yield self._spinner

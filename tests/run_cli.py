@@ -7,8 +7,10 @@ so that streams can be tested in a fraction of a second: `python run_cli.py SCEN
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +58,8 @@ def _script(scenario: str) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     if scenario == "real":
         return
+    if scenario == "between":
+        _press_ctrl_c_after("not :smile: markup, ")
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
@@ -64,25 +68,43 @@ def _script(scenario: str) -> None:
     sys.modules["sharpv_cli.pipeline"] = pipeline
 
 
+def _press_ctrl_c_after(piece: str) -> None:
+    """Once, when this piece of the answer was written: neither the pipeline nor a read is at work then."""
+    from sharpv_cli import terminal
+
+    write = terminal.write_answer
+
+    def write_then_press(text: str) -> None:
+        write(text)
+        if text == piece:
+            signal.raise_signal(signal.SIGINT)
+
+    terminal.write_answer = write_then_press
+
+
 def _events(scenario: str, question: str) -> Iterator[object]:
     from make_answer import make_answer
 
-    from sharpv_cli.errors import ResourceError
+    from sharpv_cli.errors import ResourceError, VideoError
     from sharpv_cli.types import Finished, StageStarted, TextPiece
 
     yield StageStarted("load")
     if scenario == "slow-load":
         print("loading", file=sys.stderr, flush=True)
         time.sleep(30)
+    if scenario == "bad-video":
+        threading.Thread(target=time.sleep, args=(30,)).start()  # as one that still imports torch
+        raise VideoError("no frame can be decoded")
     yield StageStarted("generate")
     if scenario == "slow-start":
         time.sleep(1.2)
     text, reason = "", "stop"
     try:
         for piece in PIECES:
-            yield TextPiece(piece)
             text += piece
+            yield TextPiece(piece)
             if scenario == "slow":
+                print("piece", file=sys.stderr, flush=True)
                 time.sleep(30)
             if scenario == "no-memory":
                 raise ResourceError("out of memory", hint="take fewer frames")

@@ -123,6 +123,14 @@ def test_help_whose_reader_is_gone(home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_help_on_a_full_disk(home: Path) -> None:
+    line = f"{' '.join(scripted('answer'))} --help >/dev/full"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(home), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "error: cannot write the output: No space left on device\n")
+
+
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", "2> >(true)"])
 def test_stderr_that_is_gone_is_no_failure(home: Path, redirect: str) -> None:
     line = f"{' '.join(scripted('answer'))} ask clip.mp4 what? --stats {redirect}"
@@ -171,9 +179,41 @@ def test_ctrl_c_while_loading_leaves_at_once(home: Path) -> None:
     assert time.monotonic() - sent < 10
 
 
-def _start(home: Path, scenario: str) -> subprocess.Popen[bytes]:
+def test_ctrl_c_between_two_pieces_keeps_the_answer_its_document_and_chart(home: Path) -> None:
+    done = ask(home, "what?", "--quiet", "--chart-out", "partial.txt", scenario="between")
+    assert (done.returncode, done.stdout) == (130, "[red] is not :smile: markup, \n")
+    assert "not :smile: markup" in (home / "partial.txt").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_gives_the_document_of_what_there_is(home: Path) -> None:
+    process = _start(home, "slow", "--json")
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"piece\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    document = json.loads(out)
+    assert process.returncode == 130
+    assert (document["answer"], document["finish_reason"]) == ("[red] is ", "interrupted")
+
+
+def test_ctrl_c_that_the_caller_ignores_is_ignored(home: Path) -> None:
+    line = f"trap '' INT; {' '.join(scripted('answer'))} ask clip.mp4 what? --quiet & kill -INT $!; wait $!"
+    done = subprocess.run(
+        ["bash", "-c", line], env=environment(home), cwd=home, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
+
+
+def test_bad_video_does_not_wait_for_the_model(home: Path) -> None:
+    began = time.monotonic()
+    done = ask(home, "what?", "--quiet", scenario="bad-video")
+    assert (done.returncode, done.stderr) == (3, "error: no frame can be decoded\n")
+    assert time.monotonic() - began < 20
+
+
+def _start(home: Path, scenario: str, *args: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*scripted(scenario), "ask", "clip.mp4", "what?", "--quiet"],
+        [*scripted(scenario), "ask", "clip.mp4", "what?", "--quiet", *args],
         env=environment(home),
         cwd=home,
         stdout=subprocess.PIPE,
