@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.chart import ACCENT, ALIGNED_WIDTH, LABEL_WIDTH, fact_lines, frame_lines
 from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, natural_width, table
@@ -47,15 +48,15 @@ def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs
     if profile.methods:
         yield _methods(profile, width, glyphs)
         yield [_title("answers", width, glyphs), *_answers(profile, console, width, glyphs)]
-    if (pruned := figures.pruned_method(profile)) is not None:
+    if (pruned := numbers.pruned_method(profile)) is not None:
         title = _title(f"visual retention by frame ({pruned.method})", width, glyphs)
         yield [title, *frame_lines(pruned.answer, narrow, glyphs)]
-    if (discarding := figures.discarding_method(profile)) is not None:
+    if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m, narrow, glyphs)
     if stacks := _stacks(profile, narrow):
         title = _title("time by stage (median run)", width, glyphs)
-        yield [title, *stack_lines(stacks, figures.PARTS, narrow, glyphs)]
-    for key, points in figures.sweeps(profile):
+        yield [title, *stack_lines(stacks, numbers.PARTS, narrow, glyphs)]
+    for key, points in numbers.sweeps(profile):
         yield [_title(figures.sweep_title(key), width, glyphs), *_sweep(key, points, width, glyphs)]
     yield fact_lines(figures.machine_facts(profile), width, glyphs)
 
@@ -103,7 +104,7 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
 
 def _stacks(profile: ClipProfile, width: int) -> list[Stack]:
     pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
-    timed = ((method.method, figures.parts(method)) for method in profile.methods)
+    timed = ((method.method, numbers.parts(method)) for method in profile.methods)
     return [
         Stack(name.ljust(pad), parts, format_seconds(sum(parts)))
         for name, parts in timed

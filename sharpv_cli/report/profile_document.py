@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sharpv_cli import __version__
-from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.document import TIMING, clip_blocks, measured_blocks, pick, plain
 from sharpv_cli.types import ClipProfile, MethodProfile
 
@@ -55,25 +55,25 @@ def _method(profile: ClipProfile, method: MethodProfile) -> dict[str, object]:
         **measured_blocks(answer),
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
-        "agrees_with_dense": figures.agrees(profile, method),
+        "agrees_with_dense": numbers.agrees(profile, method),
         "seed": answer.seed,
         "warnings": answer.warnings,
         "cost": pick(method.cost, _COST),
         "achieved": {
-            "matmul_share": figures.matmul_share(profile, method),
-            "copy_share": figures.copy_share(profile, method),
+            "matmul_share": numbers.matmul_share(profile, method),
+            "copy_share": numbers.copy_share(profile, method),
         },
-        "summary": {key: _summary(profile, method, key) for _, key in figures.TIMES},
+        "summary": {key: _summary(profile, method, key) for _, key in numbers.TIMES},
         "runs": [pick(run, TIMING) for run in method.runs],
     }
 
 
 def _summary(profile: ClipProfile, method: MethodProfile, key: str) -> dict[str, object]:
     """Of one time over the runs; all None where it was not measured."""
-    time = figures.spread(method, key)
+    time = numbers.spread(method, key)
     return {
         "median": time and time.median,
         "min": time and time.low,
         "max": time and time.high,
-        "ratio_to_dense": figures.time_ratio(profile, method, key),
+        "ratio_to_dense": numbers.time_ratio(profile, method, key),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.figures import clock_of, frame_rows
 from sharpv_cli.report.markdown import cell, fenced, table
 from sharpv_cli.report.profile_figures import Cell
@@ -26,13 +27,13 @@ def _blocks(profile: ClipProfile) -> Iterator[str]:
         yield _methods(profile)
         yield f"_{figures.caption(profile, _DASH)}_"
         yield from _answers(profile)
-    if (pruned := figures.pruned_method(profile)) is not None:
+    if (pruned := numbers.pruned_method(profile)) is not None:
         yield f"**Visual retention by frame** ({pruned.method})\n\n{_frames(pruned)}"
-    if (discarding := figures.discarding_method(profile)) is not None:
+    if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m)
     if stages := _stages(profile):
         yield f"**Time by stage** (median run)\n\n{stages}"
-    for key, points in figures.sweeps(profile):
+    for key, points in numbers.sweeps(profile):
         yield f"**{figures.sweep_title(key).capitalize()}**\n\n{_sweep(key, points)}"
 
 
@@ -53,7 +54,7 @@ def _text(item: Cell) -> str:
 
 def _answers(profile: ClipProfile) -> Iterator[str]:
     for method in profile.methods:
-        same = figures.agrees(profile, method)
+        same = numbers.agrees(profile, method)
         if method.method == "dense" or same is None:
             yield f"**Answer** ({method.method})\n\n{fenced(method.answer.text)}"
         elif same:
@@ -88,10 +89,10 @@ def _layers(method: MethodProfile, m: float | None) -> str:
 
 
 def _stages(profile: ClipProfile) -> str:
-    timed = ((method.method, figures.parts(method)) for method in profile.methods)
+    timed = ((method.method, numbers.parts(method)) for method in profile.methods)
     rows = [(name, *map(format_seconds, (*parts, sum(parts)))) for name, parts in timed if parts is not None]
     return (
-        table(("", *figures.PARTS, "end to end"), "l" + "r" * (len(figures.PARTS) + 1), rows) if rows else ""
+        table(("", *numbers.PARTS, "end to end"), "l" + "r" * (len(numbers.PARTS) + 1), rows) if rows else ""
     )
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpv_cli.report import profile_figures as figures
+from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.contact_sheet import FAINT, INK, PAPER
 from sharpv_cli.report.figures import clock_of, frame_rows
 from sharpv_cli.report.sizes import format_seconds
@@ -49,11 +49,11 @@ def profile_picture(profile: ClipProfile) -> Image.Image:
 
 
 def _figures(profile: ClipProfile) -> Iterator[Figure]:
-    if (pruned := figures.pruned_method(profile)) is not None:
+    if (pruned := numbers.pruned_method(profile)) is not None:
         yield _frames(pruned)
-    if (discarding := figures.discarding_method(profile)) is not None:
+    if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m)
-    timed = [(method.method, figures.parts(method)) for method in profile.methods]
+    timed = [(method.method, numbers.parts(method)) for method in profile.methods]
     stacks = tuple((name, parts) for name, parts in timed if parts is not None)
     yield Stacks("time by stage (median run)" if stacks else "no timed run yet", stacks)
 
@@ -151,7 +151,7 @@ class Stacks:
 def _draw_stack(canvas: ImageDraw.ImageDraw, top: int, parts: Sequence[float], scale: float) -> int:
     """Draw one bar and return where it ends; a line of paper parts its stages."""
     ends = [_LEFT + round(end * scale) for end in accumulate(parts, initial=0.0)]
-    for name, (start, end), colour in zip(figures.PARTS, pairwise(ends), _STAGES, strict=True):
+    for name, (start, end), colour in zip(numbers.PARTS, pairwise(ends), _STAGES, strict=True):
         if end > start:
             canvas.rectangle((start, top, max(start, end - 2), top + _ROW - 14), fill=colour)
         if end - start > canvas.textlength(name) + 12:  # so that the colours are not all that tells
@@ -161,7 +161,7 @@ def _draw_stack(canvas: ImageDraw.ImageDraw, top: int, parts: Sequence[float], s
 
 def _draw_legend(canvas: ImageDraw.ImageDraw, top: int) -> None:
     left = float(_LEFT)
-    for name, colour in zip(figures.PARTS, _STAGES, strict=True):
+    for name, colour in zip(numbers.PARTS, _STAGES, strict=True):
         canvas.rectangle((left, top, left + 13, top + 13), fill=colour)
         canvas.text((left + 20, top + 7), name, fill=FAINT, anchor="lm")
         left += 20 + canvas.textlength(name) + 28

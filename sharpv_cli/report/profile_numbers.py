@@ -1,0 +1,133 @@
+"""What a profile says in numbers: medians over runs, ratios to dense, shares of what the device reaches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median, median_low
+
+from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint, Timings
+
+# Stages in the order in which they happen, and the figures they add up to: (name in the report, key).
+TIMES = (
+    ("decode", "decode_sec"),
+    ("preprocess", "preprocess_sec"),
+    ("vision", "vision_sec"),
+    ("scoring", "prune_sec"),
+    ("prefill", "prefill_sec"),
+    ("TTFT", "ttft_sec"),
+    ("TPOT", "tpot_sec"),
+    ("end to end", "end_to_end_sec"),
+)
+PARTS = ("decode", "preprocess", "vision", "scoring", "prefill", "generation")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle and the ends of one figure over the timed runs."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread | None:
+        return cls(median(values), min(values), max(values)) if values else None
+
+
+def seconds(run: Timings, key: str) -> float | None:
+    """A time of one run. `end_to_end_sec` is from the opened video to the last token, model loaded."""
+    value = run.decode_sec + run.total_sec if key == "end_to_end_sec" else getattr(run, key)
+    assert value is None or isinstance(value, float | int), key
+    return value if value is not None and math.isfinite(value) else None
+
+
+def spread(method: MethodProfile, key: str) -> Spread | None:
+    """Over the timed runs; None without one, or where the figure has no meaning (TPOT of one token)."""
+    return Spread.of([value for run in method.runs if (value := seconds(run, key)) is not None])
+
+
+def dense_of(profile: ClipProfile) -> MethodProfile | None:
+    """What the other methods are compared with."""
+    return next((method for method in profile.methods if method.method == "dense"), None)
+
+
+def ratio(value: float | None, dense: float | None) -> float | None:
+    """`value` over the same figure of dense, where both are known."""
+    return value / dense if value is not None and dense else None
+
+
+def time_ratio(profile: ClipProfile, method: MethodProfile, key: str) -> float | None:
+    """The median of `method` over that of dense."""
+    dense = dense_of(profile)
+    return None if dense is None else ratio(middle(method, key), middle(dense, key))
+
+
+def middle(method: MethodProfile, key: str) -> float | None:
+    """The median over the timed runs."""
+    time = spread(method, key)
+    return None if time is None else time.median
+
+
+def agrees(profile: ClipProfile, method: MethodProfile) -> bool | None:
+    """Whether the natural answer is dense's, character by character; None without dense."""
+    dense = dense_of(profile)
+    return None if dense is None else method.answer.text == dense.answer.text
+
+
+def matmul_share(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """FLOP/s of the prefill over those of the device's own large matmul."""
+    time = spread(method, "prefill_sec")
+    if profile.rates is None or time is None or not time.median:
+        return None
+    return method.cost.prefill_flops / time.median / profile.rates.matmul_flops_per_sec
+
+
+def copy_share(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """Bytes a second that a decode step must read over those that the device's own large copy moves."""
+    time = spread(method, "tpot_sec")
+    if profile.rates is None or time is None or not time.median:
+        return None
+    return step_bytes(method) / time.median / profile.rates.copy_bytes_per_sec
+
+
+def step_bytes(method: MethodProfile) -> int:
+    """Bytes that a decode step must read."""
+    return method.cost.decode_weight_bytes + method.cost.decode_kv_bytes
+
+
+def parts(method: MethodProfile) -> tuple[float, ...] | None:
+    """Seconds by PARTS of the run whose total is the (lower) median, so that they sum to a total that happened.
+
+    Generation is what the prefill leaves. None without a timed run.
+    """
+    if not method.runs:
+        return None
+    usual = median_low(run.total_sec for run in method.runs)
+    run = next(run for run in method.runs if run.total_sec == usual)
+    stages = (run.preprocess_sec, run.vision_sec, run.prune_sec, run.prefill_sec)
+    return (run.decode_sec, *stages, max(run.total_sec - sum(stages), 0.0))
+
+
+def pruned_method(profile: ClipProfile) -> MethodProfile | None:
+    """The method whose frames are worth a figure: one that prunes visual tokens."""
+    return _first_of(profile, ("both", "visual"))
+
+
+def discarding_method(profile: ClipProfile) -> MethodProfile | None:
+    """The method whose layers are worth a figure: one that measured their similarity."""
+    found = _first_of(profile, ("both", "memory"))
+    measured = found and any(layer.similarity is not None for layer in found.answer.layers)
+    return found if measured else None
+
+
+def _first_of(profile: ClipProfile, names: Sequence[str]) -> MethodProfile | None:
+    by_name = {method.method: method for method in profile.methods}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def sweeps(profile: ClipProfile) -> Iterator[tuple[str, tuple[SweepPoint, ...]]]:
+    """The swept keys, each with its points."""
+    for key in dict.fromkeys(point.key for point in profile.sweep):
+        yield key, tuple(point for point in profile.sweep if point.key == key)
