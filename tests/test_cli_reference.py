@@ -20,7 +20,7 @@ from sharpv_cli.commands.reference import reference
 from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
-COMMANDS = [[], ["ask"], ["demo"], ["models"], ["models", "list"], ["models", "show"]]
+COMMANDS = [[], ["ask"], ["profile"], ["demo"], ["models"], ["models", "list"], ["models", "show"]]
 
 
 def test_reference_is_as_written() -> None:

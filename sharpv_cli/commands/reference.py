@@ -23,7 +23,8 @@ _STREAMS = """
 
 stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress,
 notes, warnings, the chart, statistics and errors are on stderr; the chart when stderr is a terminal, or with
-`--stats`. Answers stream token by token, to pipes as well.
+`--stats`. Answers stream token by token, to pipes as well. `sharpv profile` puts its report on stdout in the
+same way, or its `--json` document, or the one export whose file is `-`.
 
 ## Exit codes
 
@@ -35,7 +36,7 @@ notes, warnings, the chart, statistics and errors are on stderr; the chart when 
 | 3 | the video cannot be used |
 | 4 | the model cannot be used |
 | 5 | not enough memory, or no such device |
-| 130 | Ctrl-C; what was answered so far is on stdout |
+| 130 | Ctrl-C; what was answered or measured so far is on stdout |
 
 `SHARPV_DEBUG=1` adds the traceback to every error.
 """

@@ -5,7 +5,7 @@ refused first. `sharpv_cli.pipeline.answering.answer` asks a model that is loade
 """
 
 from sharpv_cli.pipeline.asking import ask, load_model
-from sharpv_cli.pipeline.methods import METHODS
+from sharpv_cli.pipeline.methods import METHODS, method_names
 from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, SweptSettings, profile
 
-__all__ = ["DEFAULT_NEW_TOKENS", "METHODS", "SweptSettings", "ask", "load_model", "profile"]
+__all__ = ["DEFAULT_NEW_TOKENS", "METHODS", "SweptSettings", "ask", "load_model", "method_names", "profile"]

@@ -122,7 +122,7 @@ class _Session:
         yield StageStarted("load")
         loaded, load_sec = timed(lambda: load_model(self.settings))
         from sharpv_cli.pipeline.costs import cost_of
-        from sharpv_cli.pipeline.rates import measure_rates
+        from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
         bench = _Bench(loaded, load_sec, clips, self.question)
         for lane in self._lanes:
@@ -134,6 +134,8 @@ class _Session:
         self.rates = measure_rates(loaded.device, loaded.model.dtype)
         for number in range(self.warmup + self.runs):
             yield from self._round(bench, kept=number >= self.warmup)
+        self.rates = best_rates(self.rates, measure_rates(loaded.device, loaded.model.dtype))
+        yield self.result()
 
     def _round(self, bench: _Bench, *, kept: bool) -> Iterator[ProfileEvent]:
         for lane in self._lanes:
