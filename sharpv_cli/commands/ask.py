@@ -191,8 +191,8 @@ class _Stream:
         self._progress.stop()
         if self._enabled:
             self._line_open = True
+            self._written += len(text)  # before the write, which Ctrl-C ends only once the text is under way
             terminal.write_answer(text)
-            self._written += len(text)
 
     def close(self) -> None:
         self._progress.stop()
