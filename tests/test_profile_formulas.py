@@ -1,0 +1,126 @@
+"""FLOPs and bytes by formula against what torch counts and stores, and the benchmark of the device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_model import captured, everything, loaded, some
+from torch.utils.flop_counter import FlopCounterMode
+
+from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.metrics import LanguageModel
+from sharpv_cli.models.door import Prompt
+from sharpv_cli.pipeline import rates
+from sharpv_cli.pipeline.costs import language_model
+from sharpv_cli.types import DeviceRates
+
+# Qwen2-7B, the language model of LLaVA-OneVision-7B, in bfloat16.
+QWEN2_7B = LanguageModel(
+    layers=28,
+    hidden=3584,
+    intermediate=18944,
+    heads=28,
+    kv_heads=4,
+    head_dim=128,
+    vocabulary=152064,
+    itemsize=2,
+)
+
+
+def prompts() -> list[Prompt]:
+    whole = captured("eager")
+    return [whole.prune(everything(whole)), whole.prune(some(whole))]
+
+
+@pytest.mark.parametrize("m", [None, 0.2, 1.0], ids=["no-memory", "some-layers", "all-layers"])
+@pytest.mark.parametrize("which", [0, 1], ids=["dense", "pruned"])
+def test_flops_are_those_that_torch_counts(which: int, m: float | None) -> None:
+    model, prompt = loaded("eager").model, prompts()[which]
+    shape = language_model(model)
+    with FlopCounterMode(display=False) as counter:
+        start = prefill(model, prompt, m=m)
+    assert counter.get_total_flops() == shape.prefill_flops(len(prompt), causal=False)
+
+    lengths = start.cache.lengths
+    with FlopCounterMode(display=False) as counter:
+        list(decode(model, start, max_new_tokens=2, stop_ids=()))
+    assert counter.get_total_flops() == shape.decode_flops(lengths)
+    assert start.cache.nbytes == shape.decode_kv_bytes(lengths)
+
+
+def test_the_lengths_of_the_layers_differ_in_that_test() -> None:
+    start = prefill(loaded("eager").model, prompts()[0], m=0.2)
+    assert len(set(start.cache.lengths)) == 2
+
+
+def test_weights_that_a_step_reads_are_the_matrices_of_the_checkpoint() -> None:
+    model = loaded().model
+    matrices = [
+        weight
+        for name, weight in [
+            *model.get_decoder().layers.named_parameters(),
+            *model.lm_head.named_parameters(),
+        ]
+        if weight.dim() == 2
+    ]
+    assert language_model(model).weight_bytes == sum(weight.nbytes for weight in matrices)
+
+
+def test_a_causal_prefill_counts_what_each_token_sees() -> None:
+    shape = language_model(loaded().model)
+    per_pair = 4 * shape.layers * shape.heads * shape.head_dim
+    skipped = shape.prefill_flops(100, causal=False) - shape.prefill_flops(100)
+    assert skipped == per_pair * (100 * 100 - sum(range(1, 101)))
+
+
+def test_a_large_model_by_hand() -> None:
+    """32 frames of 196 tokens, a newline and 60 of text on LLaVA-OneVision-7B: 90.7 TFLOPs and 346 MiB of KV."""
+    tokens = 32 * 196 + 1 + 60
+    assert QWEN2_7B.prefill_flops(tokens) / 1e12 == pytest.approx(90.7, abs=0.05)
+    assert QWEN2_7B.decode_kv_bytes([tokens - 1] * 28) / 2**20 == pytest.approx(346, abs=0.5)
+    assert QWEN2_7B.weight_bytes / 2**20 == pytest.approx(13486, abs=0.5)
+
+
+def test_grouped_queries_shrink_the_cache_and_not_the_attention() -> None:
+    every = replace(QWEN2_7B, kv_heads=28)
+    lengths = [1000] * 28
+    assert every.decode_kv_bytes(lengths) == 7 * QWEN2_7B.decode_kv_bytes(lengths)
+    projections = 2 * 28 * 3584 * 128 * 2 * (28 - 4)
+    assert every.decode_flops(lengths) - QWEN2_7B.decode_flops(lengths) == projections
+
+
+def test_an_mlp_without_a_gate_has_two_matrices() -> None:
+    plain = replace(QWEN2_7B, gated=False)
+    assert QWEN2_7B.layer_weights - plain.layer_weights == 3584 * 18944
+
+
+def test_rates_of_this_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "_BUDGET_SEC", 0.02)
+    got = rates.measure_rates(torch.device("cpu"), torch.float32)
+    assert got is not None
+    assert got.dtype == "float32"
+    assert 1e8 < got.copy_bytes_per_sec < 1e13
+    assert 1e8 < got.matmul_flops_per_sec < 1e14
+
+
+def test_rates_count_bytes_both_ways_and_two_flops_a_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stop-watch that says half a second, whatever it measures."""
+    monkeypatch.setattr(rates, "_seconds", lambda work, device: 0.5)
+    got = rates.measure_rates(torch.device("cpu"), torch.float32)
+    assert got == DeviceRates(2 * 2 * 128 * 2**20, 2 * 2 * 256**3, "float32")
+
+
+def test_a_device_that_is_full_has_no_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> float:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(rates, "_copy_rate", full)
+    assert rates.measure_rates(torch.device("cpu"), torch.float32) is None
+
+
+def test_the_better_rate_of_two_is_kept_each_for_itself() -> None:
+    one, other = DeviceRates(1.0, 20.0, "float32"), DeviceRates(2.0, 10.0, "float32")
+    assert rates.best_rates(one, other) == DeviceRates(2.0, 20.0, "float32")
+    assert rates.best_rates(None, one) == rates.best_rates(one, None) == one
