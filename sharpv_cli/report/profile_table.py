@@ -39,10 +39,13 @@ def _ranged(row: Row) -> bool:
 
 
 def _column(index: int, rows: Sequence[Row], *, below: bool) -> Iterator[str]:
-    """One method's cells as texts whose values, ranges and ratios are aligned among themselves."""
+    """One method's cells as texts whose values, ranges and ratios are aligned among themselves.
+
+    A range below its value may be longer: it then reaches under the ratio.
+    """
     cells = [row.cells[index] if row.cells else Cell("") for row in rows]
     spans = max(len(cell.span) for cell in cells)
-    values = max(spans if below else 0, *(len(cell.value) for cell in cells))
+    values = max(len(cell.value) for cell in cells)
     ratios = max(len(cell.ratio) for cell in cells)
     for row, cell in zip(rows, cells, strict=True):
         span = "" if below else f" {cell.span:<{spans}}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+# Seconds below which a duration is shown so: times, decimals, unit. From the last on it is minutes and seconds.
+_DURATIONS = ((0.09995, 1e3, 1, "ms"), (0.9995, 1e3, 0, "ms"), (9.995, 1.0, 2, "s"), (119.95, 1.0, 1, "s"))
 _CLOCK_DIGITS = 3  # finest: milliseconds
 _NONCHARACTERS = "\ufffe\uffff"  # XML 1.0 forbids them, so an SVG with one does not open
 
@@ -25,14 +27,9 @@ def format_bytes(count: int) -> str:
 
 def format_seconds(seconds: float) -> str:
     """A duration to about three digits: `12.1 ms`, `182 ms`, `4.21 s`, `75.3 s`, `12 min 5 s`."""
-    if seconds < 0.09995:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 0.9995:
-        return f"{seconds * 1e3:.0f} ms"
-    if seconds < 9.995:
-        return f"{seconds:.2f} s"
-    if seconds < 119.95:
-        return f"{seconds:.1f} s"
+    for limit, scale, digits, unit in _DURATIONS:
+        if seconds < limit:
+            return f"{seconds * scale:.{digits}f} {unit}"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
 
@@ -42,12 +39,10 @@ def format_span(low: float, high: float, like: float, dash: str) -> str:
 
     The unit is left out, as it stands with `like`; minutes are followed by theirs: `11.9–12.4`, `11.9–12.4 min`.
     """
-    scale, digits, unit = (1 / 60, 1, " min") if like >= 119.95 else (1, 1, "")
-    if like < 0.9995:
-        scale, digits = 1e3, 1 if like < 0.09995 else 0
-    elif like < 9.995:
-        digits = 2
-    return f"{low * scale:.{digits}f}{dash}{high * scale:.{digits}f}{unit}"
+    for limit, scale, digits, _ in _DURATIONS:
+        if like < limit:
+            return f"{low * scale:.{digits}f}{dash}{high * scale:.{digits}f}"
+    return f"{low / 60:.1f}{dash}{high / 60:.1f} min"
 
 
 def format_ratio(ratio: float) -> str:
