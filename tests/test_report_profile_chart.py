@@ -36,7 +36,13 @@ def row(text: str, label: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "width", "encoding"),
-    [("40", 40, "utf-8"), ("80", 80, "utf-8"), ("120", 120, "utf-8"), ("ascii", 80, "ascii")],
+    [
+        ("40", 40, "utf-8"),
+        ("60", 60, "utf-8"),
+        ("80", 80, "utf-8"),
+        ("120", 120, "utf-8"),
+        ("ascii", 80, "ascii"),
+    ],
 )
 def test_golden(name: str, width: int, encoding: str) -> None:
     text = chart(make_profile(8, sweep=SWEEP), width, encoding)

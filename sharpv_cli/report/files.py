@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
@@ -18,6 +19,8 @@ def check_writable(target: Path) -> None:
         # Renaming over a device would replace it, /dev/null included.
         raise UsageError(f"{shown(target)} is no regular file", hint="name a file that may be replaced")
     try:
+        with suppress(FileNotFoundError):
+            _final(target).lstat()  # fails on a name that is too long
         # The file system's own answer: permission bits know nothing of read-only mounts.
         with tempfile.TemporaryFile(dir=_final(target).parent):
             pass
@@ -54,10 +57,10 @@ def _final(target: Path) -> Path:
 
 
 def _not_writable(target: Path, error: OSError) -> UsageError:
-    if isinstance(error, FileNotFoundError):
-        folder = shown(_final(target).parent)
+    folder = _final(target).parent
+    if isinstance(error, FileNotFoundError) and not folder.exists():
         return UsageError(
-            f"cannot write {shown(target)}: its folder is missing", hint=f"create {folder} first"
+            f"cannot write {shown(target)}: its folder is missing", hint=f"create {shown(folder)} first"
         )
     reason = error.strerror or str(error)
     return UsageError(f"cannot write {shown(target)}: {reason}", hint="choose another place for it")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from sharpv_cli.report.chart import LABEL_WIDTH, stacked
+from sharpv_cli.report.chart import stacked
 from sharpv_cli.report.layout import Column, Glyphs, cut, natural_width, table
 from sharpv_cli.report.profile_figures import Cell, Row
 
@@ -62,23 +62,25 @@ def _styled(lines: list[Text]) -> list[Text]:
 
 
 def _block(name: str, index: int, groups: Groups, width: int, glyphs: Glyphs) -> list[Text]:
-    """One method: a figure a line, its ratio and range where there is room, or below its label."""
-    lines = [cut(Text(name, style="bold"), width, glyphs)]
-    for rows in groups:
-        cells = [row.cells[index] for row in rows]
-        padded, natural = (_block_columns(rows, cells, pad) for pad in (LABEL_WIDTH, 0))
-        columns = padded if natural_width(padded) <= width else natural
-        if natural_width([column for column in columns if column.rank == 0]) <= width:
-            lines += table(columns, width, glyphs)[1:]
-        else:
-            pairs = zip(rows, cells, strict=True)
-            lines += [line for row, cell in pairs for line in stacked(row.label, cell.value, width, glyphs)]
-    return lines
+    """One method, a figure a line: all on the same columns, or each group on its own where that is too wide."""
+    rows = [row for group in groups for row in group]
+    fits = natural_width(_block_columns(index, rows)) <= width
+    parts = [_group_lines(index, group, width, glyphs) for group in ([rows] if fits else groups)]
+    return [cut(Text(name, style="bold"), width, glyphs), *(line for part in parts for line in part)]
 
 
-def _block_columns(rows: Sequence[Row], cells: Sequence[Cell], pad: int) -> list[Column]:
+def _group_lines(index: int, rows: Sequence[Row], width: int, glyphs: Glyphs) -> list[Text]:
+    """Ratio and range where there is room; the value below its label where there is none at all."""
+    columns = _block_columns(index, rows)
+    if natural_width([column for column in columns if column.rank == 0]) <= width:
+        return table(columns, width, glyphs)[1:]
+    return [line for row in rows for line in stacked(row.label, row.cells[index].value, width, glyphs)]
+
+
+def _block_columns(index: int, rows: Sequence[Row]) -> list[Column]:
+    cells = [row.cells[index] for row in rows]
     columns = [
-        Column("", tuple(row.label.ljust(pad) for row in rows), style="dim"),
+        Column("", tuple(row.label for row in rows), style="dim"),
         Column("", tuple(cell.value for cell in cells), right=True),
         Column("", tuple(cell.span for cell in cells), rank=2, style="dim"),
         Column("", tuple(cell.ratio for cell in cells), rank=1, right=True),
