@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim"}
 _QUIET_START_SEC = 0.5
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), 127)}
+# What a terminal obeys or hides: C0 and C1 controls, line separators, bidirectional overrides.
+_OBEYED = (*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_VISIBLE = {code: chr(code).encode("unicode_escape").decode() for code in _OBEYED}
 
 
 class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
@@ -53,7 +55,7 @@ def debug() -> bool:
 
 
 def say(label: str, text: str) -> None:
-    """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control bytes spelt out.
+    """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control characters spelt out.
 
     `label` is error, hint, warning or note. A full or closed stderr is no reason to fail.
     """

@@ -52,10 +52,17 @@ CASES = [
     (2, ["ask", "clip.mp4", "what?", "-p", "typo.yaml"], "typo.yaml:2: unknown key `sampling.frame`"),
     (2, ["ask", "clip.mp4", "what?", "--chart-out", "chart.bmp"], "chart.bmp"),
     (2, ["ask", "clip.mp4", "what?", "--start", "60"], "60"),
+    (2, ["ask", "clip.mp4", "what?", "--model", ""], "--model '': should have at least 1 character"),
+    (2, ["ask", "clip.mp4", "what?", "-p", ""], "unknown profile: ''"),
+    (2, ["ask", "clip.mp4", "what?", "-p", "./empty-model"], "empty-model: Is a directory"),
+    (2, ["ask", "clip.mp4", "what?", "--chart-out", "nowhere/chart.svg"], "its folder is missing"),
+    (2, ["ask", "clip.mp4", "what?", "--chart-out", "text.mp4/chart.svg"], "Not a directory"),
+    (2, ["ask", "clip.mp4", "what?", "--chart-out", "x" * 300 + ".svg"], "File name too long"),
     (2, ["asq"], "no such command 'asq'"),
     (2, ["models"], "missing command"),
     (2, ["models", "show", "[red]"], "unknown profile: [red]"),
     (2, ["demo", "text.mp4"], "cannot make the folder text.mp4"),
+    (2, ["demo", "/sys"], "cannot write into /sys"),
     (3, ["ask", "nowhere.mp4", "what?"], "nowhere.mp4"),
     (3, ["ask", ".", "what?"], "folder"),
     (3, ["ask", "text.mp4", "what?"], "text.mp4"),
@@ -63,11 +70,14 @@ CASES = [
     (4, ["ask", "clip.mp4", "what?", "--model", "./empty-model"], "empty-model"),
     (4, ["ask", "clip.mp4", "what?", "--model", "./weightless"], "no weights"),
     (4, ["ask", "clip.mp4", "what?", "--model", "./no-such-folder"], "no-such-folder"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "text.mp4"], "text.mp4: is a file"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "./" + "x" * 5000], "no such folder"),
+    (4, ["ask", "clip.mp4", "what?", "--model", "a b", "--offline"], "a b: neither a folder nor a hub id"),
     (4, ["ask", "clip.mp4", "what?", "--model", "owner/name", "--offline"], "owner/name"),
 ]
 
 
-@pytest.mark.parametrize(("code", "args", "said"), CASES, ids=[" ".join(args) for _, args, _ in CASES])
+@pytest.mark.parametrize(("code", "args", "said"), CASES, ids=[" ".join(args)[:60] for _, args, _ in CASES])
 def test_mistake(home: Path, code: int, args: list[str], said: str) -> None:
     done = sharpv(home, *args)
     lines = done.stderr.splitlines()
@@ -86,7 +96,9 @@ def test_arguments_come_before_the_profile_and_the_video(home: Path) -> None:
 
 
 def test_what_the_terminal_would_obey_is_spelt_out(home: Path) -> None:
-    assert r"\x1b[31mred.mp4" in sharpv(home, "models", "show", "\x1b[31mred.mp4").stderr
+    name = "\x1b[31mred\x9b2J\u202e\nhint: do as I say"
+    said = sharpv(home, "models", "show", name).stderr.splitlines()[0]
+    assert said == r"error: unknown profile: \x1b[31mred\x9b2J\u202e\nhint: do as I say"
 
 
 def test_long_values_are_not_wrapped(home: Path) -> None:

@@ -208,7 +208,7 @@ def test_unknown_profile_names_its_neighbours() -> None:
     assert "lava-ov-7b" in str(error)
     assert "llava-ov-7b" in (error.hint or "")
     assert "nowhere.yaml" in str(error_of(profile="nowhere.yaml"))
-    assert str(error_of(profile="")) == "unknown profile: "
+    assert str(error_of(profile="")) == "unknown profile: ''"
     assert "unknown profile: xx" in str(error_of(profile="x" * 5000))
 
 

@@ -89,7 +89,7 @@ def _locate(name: str, chain: list[SettingsFile], environ: Mapping[str, str]) ->
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(
-        f"unknown profile: {name}{_asked_by(chain)}",
+        f"unknown profile: {name if name.strip() else repr(name)}{_asked_by(chain)}",
         hint=f"{hint}`sharpv models list` lists all {len(known)}",
     )
 

@@ -186,7 +186,8 @@ def _refuse_rate_and_number(layer: _Layer) -> None:
 
 
 def _said(key: str, origin: str, value: object) -> str:
-    """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `visual.w: -1 (profile tiny)`."""
+    """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `visual.w: -1 (profile tiny)`, `--model ''`."""
+    value = value if str(value).strip() else repr(value)
     if origin.startswith("flag "):
         return f"{origin.removeprefix('flag ')} {value}"
     return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{key}: {value} ({origin})"
@@ -198,7 +199,7 @@ def _validate(merged: _Layer) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
-        problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
         if key not in merged:  # a rule over a whole group names its values itself
             raise UsageError(f"{key}: {problem}") from error
         value, origin = merged[key]
