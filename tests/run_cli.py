@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
@@ -60,12 +61,14 @@ def _script(scenario: str) -> None:
         return
     if scenario == "between":
         _press_ctrl_c_after("not :smile: markup, ")
+    from sharpv_cli import pipeline
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    pipeline = ModuleType("sharpv_cli.pipeline")
-    pipeline.ask = lambda video, question, settings: _events(scenario, question)  # type: ignore[attr-defined]
-    sys.modules["sharpv_cli.pipeline"] = pipeline
+    pipeline.ask = lambda video, question, settings: _events(scenario, question)
+    pipeline.profile = lambda video, question, settings, **options: _profile_events(
+        scenario, question, options
+    )
 
 
 def _press_ctrl_c_after(piece: str) -> None:
@@ -114,6 +117,31 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         reason = "interrupted"
     warnings = ("only 7 of 8 frames were found",)
     yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
+
+
+def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> Iterator[object]:
+    """A result after each method and each value of the sweep; "slow" takes its time over the last of them."""
+    from make_answer import make_profile
+
+    from sharpv_cli.types import RunStarted, StageStarted
+
+    yield StageStarted("load")
+    methods = options["methods"]
+    sweep = [(point.key, point.value) for point in options["sweep"]]
+    known = {"runs": options["runs"], "warmup": options["warmup"], "new_tokens": options["new_tokens"]}
+    steps = [(methods[: index + 1], []) for index in range(len(methods))]
+    steps += [(methods, sweep[: index + 1]) for index in range(len(sweep))]
+    result: Any = None
+    try:
+        for number, (measured, swept) in enumerate(steps, start=1):
+            yield RunStarted("run", "timed", number, len(steps))
+            if scenario == "slow" and number == len(steps):
+                print("measuring", file=sys.stderr, flush=True)
+                time.sleep(30)
+            result = partial(make_profile, methods=measured, sweep=swept, question=question, **known)
+            yield result()
+    except KeyboardInterrupt:
+        yield result(interrupted=True)
 
 
 if __name__ == "__main__":

@@ -53,21 +53,22 @@ def _number(key: str, text: str) -> float:
 def _settings(key: str, value: float, flags: Flags, profile: str | None) -> Settings:
     from sharpv_cli.settings import resolve
 
+    given = int(value) if value.is_integer() else value  # as the user wrote it, in errors
     try:
-        settings = resolve({**flags, **KEYS[key], key: value}, os.environ, profile=profile).settings
+        settings = resolve({**flags, **KEYS[key], key: given}, os.environ, profile=profile).settings
     except UsageError as error:
-        problem = str(error).removeprefix(f"--{key} {value}: ")
-        raise UsageError(f"--sweep {key}={value:g}: {problem}", hint=error.hint) from error
-    _refuse_without_effect(key, value, settings, asked=flags.get("prune"))
+        problem = str(error).removeprefix(f"--{key} {given}: ")
+        raise UsageError(f"--sweep {key}={given}: {problem}", hint=error.hint) from error
+    _refuse_without_effect(key, settings, asked=flags.get("prune"))
     return settings
 
 
-def _refuse_without_effect(key: str, value: float, settings: Settings, asked: object) -> None:
+def _refuse_without_effect(key: str, settings: Settings, asked: object) -> None:
     mode = settings.visual.mode
     if key == "m" and not settings.memory.enabled:
-        raise UsageError(f"--sweep m={value:g}: Memory SharpV is off", hint="leave out --no-memory")
+        raise UsageError("--sweep m: Memory SharpV is off", hint="leave out --no-memory")
     if key in ("w", "scale") and mode == "off":
-        raise UsageError(f"--sweep {key}={value:g}: Visual SharpV is off", hint="leave out --prune off")
+        raise UsageError(f"--sweep {key}: Visual SharpV is off", hint="leave out --prune off")
     if key == "scale" and mode == "manual":
         raise UsageError("--sweep scale: only --prune adaptive has a scale", hint="sweep k instead")
     if key == "k" and asked not in (None, "manual"):
