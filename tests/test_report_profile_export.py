@@ -262,3 +262,11 @@ def test_png_outlines_discarded_layers(tmp_path: Path) -> None:
     filled = [picture.getpixel((x, floor - 3)) == ACCENT for x in middles]
     # Layers 4 to 7 are discarded; 7, with 0.02, is 4 pixels high: all outline.
     assert filled == [True] * 4 + [False] * 3 + [True] * 3
+
+
+def test_png_draws_m_at_its_height(tmp_path: Path) -> None:
+    picture = Image.open(io.BytesIO(chart(tmp_path, ".png", make_profile(4, m=0.25)))).convert("RGB")
+    floor = 48 + 267 + 40 + 44 + 200  # of the second figure, 200 pixels high
+    rows = [y for y in range(floor - 200, floor + 1) if picture.getpixel((1150, y)) == (255, 166, 87)]
+    assert rows == pytest.approx([floor - 50] * len(rows), abs=1)
+    assert rows
