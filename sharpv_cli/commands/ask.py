@@ -21,6 +21,7 @@ from sharpv_cli.commands.options import (
 from sharpv_cli.commands.preparing import (
     check_inputs,
     draws_progress,
+    first_after_loading,
     name_demo_model,
     read_settings,
     say_settings,
@@ -125,20 +126,8 @@ def _answer(video: str, question: str, resolved: Resolved, *, stream: bool, quie
 
     events = cast("Generator[Event, None, None]", pipeline.ask(video, question, resolved.settings))
     with terminal.Progress(enabled=draws_progress(resolved, quiet)) as progress, closing(events):
-        with terminal.heavy_imports():
-            event = _first_after_loading(events, progress)
+        event = first_after_loading(events, progress, _STAGES)
         return _follow(event, events, progress, stream=stream)
-
-
-def _first_after_loading(events: Generator[Event, None, None], progress: terminal.Progress) -> Event:
-    """Skip to where there is something to keep; until then Ctrl-C leaves at once."""
-    from sharpv_cli.types import StageStarted
-
-    for event in events:
-        if not (isinstance(event, StageStarted) and event.stage in ("load", "decode")):
-            return event
-        progress.stage(_STAGES[event.stage])
-    raise AssertionError("the pipeline ended before it asked the model")
 
 
 def _follow(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.errors import UsageError
@@ -11,6 +12,8 @@ from sharpv_cli.errors import UsageError
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
     from sharpv_cli.settings import Resolved
+
+T = TypeVar("T")
 
 
 def read_settings(video: str, flags: Flags, profile: str | None) -> Resolved:
@@ -62,6 +65,18 @@ def draws_progress(resolved: Resolved, quiet: bool) -> bool:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         return False
     return local_size(resolved.settings.model.id) is not None
+
+
+def first_after_loading(events: Iterator[T], progress: terminal.Progress, names: Mapping[str, str]) -> T:
+    """Skip to the first event at which there is something to keep; until then Ctrl-C leaves at once."""
+    from sharpv_cli.types import StageStarted
+
+    with terminal.heavy_imports():
+        for event in events:
+            if not (isinstance(event, StageStarted) and event.stage in ("load", "decode")):
+                return event
+            progress.stage(names[event.stage])
+    raise AssertionError("the pipeline ended before it asked the model")
 
 
 def _stay_offline(resolved: Resolved) -> None:

@@ -22,6 +22,7 @@ from sharpv_cli.commands.options import (
 from sharpv_cli.commands.preparing import (
     check_inputs,
     draws_progress,
+    first_after_loading,
     name_demo_model,
     read_settings,
     say_settings,
@@ -222,24 +223,11 @@ def _measure(
     )
     drawn = draws_progress(resolved, quiet)
     with closing(events):
-        with terminal.heavy_imports(), terminal.Progress(enabled=drawn) as progress:
-            event = _first_after_loading(events, progress)
+        with terminal.Progress(enabled=drawn) as progress:
+            event = first_after_loading(events, progress, _STAGES)
         # A line that moves takes time from what is being measured: this one is drawn between the runs.
         with terminal.Progress(enabled=drawn, still=True) as progress:
             return _follow(event, events, progress, exports)
-
-
-def _first_after_loading(
-    events: Generator[ProfileEvent, None, None], progress: terminal.Progress
-) -> ProfileEvent:
-    """Skip to the first run; until then Ctrl-C leaves at once."""
-    from sharpv_cli.types import StageStarted
-
-    for event in events:
-        if not isinstance(event, StageStarted):
-            return event
-        progress.stage(_STAGES[event.stage])
-    raise AssertionError("the pipeline ended before the first run")
 
 
 def _follow(
