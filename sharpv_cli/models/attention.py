@@ -40,14 +40,14 @@ def choose_attention(
             )
         return Attention("flash", _FLASH, "asked for by name")
     if obstacle is not None:
-        return Attention("sdpa", "sdpa", f"PyTorch SDPA, because {obstacle}")
+        return Attention("sdpa", "sdpa", obstacle)
     return Attention("flash", _FLASH, "flash-attn is installed and the device is CUDA")
 
 
 def why_no_flash(device: torch.device, dtype: torch.dtype) -> str | None:
     """What stands against flash-attn here, or None when it can be used."""
     if device.type != "cuda":
-        return f"flash-attn needs CUDA and the device is {device.type}"
+        return f"flash-attn needs CUDA, not {device.type}"
     if find_spec("flash_attn") is None:
         return "flash-attn is not installed"
     if dtype not in (torch.float16, torch.bfloat16):
