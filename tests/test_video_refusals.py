@@ -217,6 +217,8 @@ def test_subtitles(tmp_path):
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.tiff", "a.webp", "a.avif", "a.gif", "a.ico"])
 def test_still_pictures(tmp_path, name):
     path = tmp_path / name
+    if path.suffix not in Image.registered_extensions():
+        pytest.skip(f"this Pillow writes no {path.suffix}")
     Image.new("RGB", (64, 48), (10, 200, 30)).save(path)
     assert refusal(path)[0] == f"{path} is a picture, not a video"
     renamed = path.rename(tmp_path / "renamed.mp4")

@@ -48,10 +48,9 @@ def write_chart(answer: Answer, path: str | os.PathLike[str]) -> None:
 def heading(facts: Iterable[tuple[str, str]]) -> Table:
     """Foreign text under its labels, with line breaks where they were and long lines folded."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(min_width=LABEL_WIDTH)
     for label, value in facts:
         lines = (printable(line) for line in value.expandtabs(4).splitlines())
-        grid.add_row(Text(label, style="dim"), Text("\n".join(lines), overflow="fold"))
+        grid.add_row(Text(label.ljust(LABEL_WIDTH), style="dim"), Text("\n".join(lines), overflow="fold"))
     return grid
 
 
