@@ -1,0 +1,60 @@
+"""Clips that nobody here made: each gives an answer, or a refusal in words. Where they come from: docs/video-input.md.
+
+They are not in the repository: SHARPV_TEST_CLIPS names a folder that holds them, at any depth.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sharpv_cli.errors import VideoError
+from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.pipeline import load_model
+from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.pipeline.asking import decode_video
+from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.types import Finished
+
+_FOLDER = os.environ.get("SHARPV_TEST_CLIPS")
+_FILES = sorted(path for path in Path(_FOLDER).rglob("*") if not path.is_dir()) if _FOLDER else []
+pytestmark = pytest.mark.skipif(not _FOLDER, reason="SHARPV_TEST_CLIPS names no folder of clips")
+
+
+def test_the_folder_holds_clips() -> None:
+    assert _FILES, f"no file under SHARPV_TEST_CLIPS={_FOLDER}"
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return resolve({"max-new-tokens": 8}, {}).settings
+
+
+@pytest.fixture(scope="module")
+def loaded(settings: Settings) -> LoadedModel:
+    return load_model(settings)
+
+
+@pytest.mark.parametrize("path", _FILES, ids=[ascii(path.name) for path in _FILES])
+def test_an_answer_or_a_refusal_in_words(path: Path, loaded: LoadedModel, settings: Settings) -> None:
+    refusal = None
+    try:
+        info, sample = decode_video(path, settings.sampling)
+    except VideoError as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert path.name.isprintable() <= (path.name in refusal)
+        assert refusal.isprintable()
+        return
+    *_, last = answer(loaded, info, sample, "describe the video", settings)
+    assert isinstance(last, Finished)
+    assert last.answer.text.strip()
+    times = sample.timestamps_sec
+    assert info.duration_sec is not None
+    assert 0.0 <= times[0] <= times[-1] < info.duration_sec + 1e-6
+    assert sample.indices[-1] < info.frames_total
+    height, width = sample.images.shape[1:3]
+    # As displayed, whatever size the pictures were scaled to: one pixel of rounding at either side.
+    assert abs(width * info.height - height * info.width) <= max(info.width, info.height)
