@@ -248,6 +248,13 @@ def test_what_cannot_be_made_to_fit_is_refused_with_the_numbers(visual: dict[str
     assert "--frames" in str(refused.value.hint)
 
 
+def test_a_question_that_fills_the_context_alone_is_to_be_shorter() -> None:
+    context = result(frames=8).text_tokens
+    with pytest.raises(UsageError) as refused:
+        result(frames=8, max_positions=context)
+    assert refused.value.hint == "ask a shorter question, or lower --max-new-tokens"
+
+
 def test_system_and_suffix_reach_the_model() -> None:
     plain = result().text_tokens
 

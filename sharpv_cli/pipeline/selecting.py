@@ -86,10 +86,11 @@ def _room(prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> int
 def _require_room(keep: Tensor, prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> None:
     room = _room(prompt, context, max_new_tokens)
     if room is not None and (kept := int(keep.sum())) > room:
+        less = "take fewer --frames, prune more" if room > 0 else "ask a shorter question"
         raise UsageError(
             f"{kept} visual tokens, {prompt.text_tokens} of text and up to {max_new_tokens} of answer "
             f"do not fit the model's context of {context}",
-            hint="take fewer --frames, prune more, or lower --max-new-tokens",
+            hint=f"{less}, or lower --max-new-tokens",
         )
 
 
