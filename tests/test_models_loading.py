@@ -119,6 +119,11 @@ def test_another_family_than_the_config_says_is_refused(copy: Path) -> None:
     checkpoint.check(named(copy, family="llava_onevision"))
 
 
+def test_a_family_that_is_planned_is_refused_before_any_download() -> None:
+    with pytest.raises(ModelError, match=r"'qwen3_vl' is not supported"):
+        checkpoint.check(named("nobody/nothing-here", family="qwen3_vl"))
+
+
 def test_offline_an_id_that_is_not_cached_is_refused_at_once() -> None:
     with pytest.raises(ModelError, match="nobody/nothing-here") as refused:
         checkpoint.check(named("nobody/nothing-here"), offline=True)

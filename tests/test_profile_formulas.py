@@ -34,6 +34,13 @@ def prompts() -> list[Prompt]:
     return [whole.prune(everything(whole)), whole.prune(some(whole))]
 
 
+def counted(counter: FlopCounterMode) -> int:
+    """All but the angles of the rotary embedding, which transformers computes as a product in some versions."""
+    by_module = counter.get_flop_counts()
+    angles = [sum(ops.values()) for name, ops in by_module.items() if name.endswith("rotary_emb")]
+    return counter.get_total_flops() - sum(angles)
+
+
 @pytest.mark.parametrize("m", [None, 0.2, 1.0], ids=["no-memory", "some-layers", "all-layers"])
 @pytest.mark.parametrize("which", [0, 1], ids=["dense", "pruned"])
 def test_flops_are_those_that_torch_counts(which: int, m: float | None) -> None:
@@ -41,12 +48,12 @@ def test_flops_are_those_that_torch_counts(which: int, m: float | None) -> None:
     shape = language_model(model)
     with FlopCounterMode(display=False) as counter:
         start = prefill(model, prompt, m=m)
-    assert counter.get_total_flops() == shape.prefill_flops(len(prompt), causal=False)
+    assert counted(counter) == shape.prefill_flops(len(prompt), causal=False)
 
     lengths = start.cache.lengths
     with FlopCounterMode(display=False) as counter:
         list(decode(model, start, max_new_tokens=2, stop_ids=()))
-    assert counter.get_total_flops() == shape.decode_flops(lengths)
+    assert counted(counter) == shape.decode_flops(lengths)
     assert start.cache.nbytes == shape.decode_kv_bytes(lengths)
 
 

@@ -30,6 +30,9 @@ def check(model: ModelSettings, *, offline: bool = False) -> None:
     unknown model type, and offline an id that is not in the local cache. An id that may be downloaded
     passes.
     """
+    if model.family is not None and not _is_local(model.id):
+        # A profile names its family, so nothing is downloaded for one that is only planned.
+        family_of(model.family, model.id)
     if _is_local(model.id) or offline:
         _inspect(_locate(model, offline=offline), model)
 

@@ -100,11 +100,18 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ResourceError(
-            f"device {name!r} cannot be used: {_first_sentence(error)}", hint="use --device auto or cpu"
+            f"device {name!r} cannot be used: {_why_no_device(name, error)}",
+            hint="use --device auto, cpu, cuda, cuda:1 or mps",
         ) from error
     if device.type == "meta":
         raise ResourceError("device 'meta' holds no data", hint="use --device auto or cpu")
     return device
+
+
+def _why_no_device(name: str, error: Exception) -> str:
+    """PyTorch lists every back-end it was ever compiled for when it does not know a name."""
+    known = name.partition(":")[0] in ("cpu", "cuda", "mps")
+    return _first_sentence(error) if known else "no such kind of device"
 
 
 def _best_device() -> str:

@@ -8,7 +8,10 @@ from tokenizers.decoders import DecodeStream
 
 
 class TextStream:
-    """Incremental detokenisation; the pieces join to the text of all ids, special tokens left out."""
+    """Incremental detokenisation; the pieces join to the text of all ids, special tokens left out.
+
+    White space before the first word is left out: it belongs to the prompt, and would break `grep -x`.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer.backend_tokenizer
@@ -24,13 +27,15 @@ class TextStream:
     def push(self, token_id: int) -> str:
         """The text that this token completes, often a word, "" while a character is still open."""
         self._ids.append(token_id)
-        piece = self._stream.step(self._tokenizer, token_id) or ""
-        self._text += piece
-        return piece
+        return self._add(self._stream.step(self._tokenizer, token_id) or "")
 
     def finish(self) -> str:
         """What is left: a character whose last bytes never came is shown as U+FFFD."""
-        whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        tail = whole[len(self._text) :] if whole.startswith(self._text) else ""
-        self._text += tail
-        return tail
+        whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True).lstrip()
+        return self._add(whole[len(self._text) :] if whole.startswith(self._text) else "")
+
+    def _add(self, piece: str) -> str:
+        if not self._text:
+            piece = piece.lstrip()
+        self._text += piece
+        return piece

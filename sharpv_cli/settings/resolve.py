@@ -76,11 +76,12 @@ def resolve(
     if name is None and "model.id" not in explicit and not (config and "model.id" in config.values):
         name = DEFAULT_PROFILE
     chain = [] if name is None else profile_chain(name, environ)
-    merged: _Layer = {key: (value, "default") for key, value in defaults().items()}
-    for layer in [_config_layer(config), *map(_profile_layer, reversed(chain)), explicit]:
-        merged |= layer
+    below: _Layer = {key: (value, "default") for key, value in defaults().items()}
+    for layer in [_config_layer(config), *map(_profile_layer, reversed(chain))]:
+        below |= layer
+    merged = below | explicit
     return Resolved(
-        settings=_validate(merged),
+        settings=_validate(merged, below),
         origins={key: origin for key, (_, origin) in merged.items()},
         profile_name=chain[0].path.stem if chain else NO_PROFILE,
         profile_source=source(chain[0]) if chain else "default",
@@ -193,7 +194,8 @@ def _said(key: str, origin: str, value: object) -> str:
     return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{key}: {value} ({origin})"
 
 
-def _validate(merged: _Layer) -> Settings:
+def _validate(merged: _Layer, below: _Layer) -> Settings:
+    """`below` is what would hold without flags and variables."""
     try:
         return Settings.model_validate(nest({key: value for key, (value, _) in merged.items()}))
     except ValidationError as error:
@@ -201,14 +203,15 @@ def _validate(merged: _Layer) -> Settings:
         key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
         problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
         if key not in merged:  # a rule over a whole group names its values itself
-            raise UsageError(f"{key}: {problem}") from error
+            raise UsageError(f"{key}: {problem}", hint="change one of the two") from error
         value, origin = merged[key]
-        raise UsageError(f"{_said(key, origin, value)}: {problem}", hint=_default_hint(key)) from error
+        raise UsageError(f"{_said(key, origin, value)}: {problem}", hint=_hint(key, merged, below)) from error
 
 
-def _default_hint(key: str) -> str | None:
-    default = defaults()[key]
-    return None if default is None else f"the default is {default}"
+def _hint(key: str, merged: _Layer, below: _Layer) -> str | None:
+    """What would be used instead of a wrong value."""
+    value, origin = below[key] if merged[key] != below[key] else (defaults()[key], "default")
+    return None if value is None else f"without it, {value} is used ({origin})"
 
 
 def key_parts() -> set[str]:

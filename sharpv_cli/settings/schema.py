@@ -65,7 +65,7 @@ class SamplingSettings(_Group):
     @model_validator(mode="after")
     def _start_before_end(self) -> SamplingSettings:
         if self.end is not None and (self.start or 0.0) >= self.end:
-            raise ValueError(f"start ({self.start:g} s) should be before end ({self.end:g} s)")
+            raise ValueError(f"--start {self.start or 0:g} is not before --end {self.end:g}")
         return self
 
 
