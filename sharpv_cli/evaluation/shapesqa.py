@@ -61,9 +61,10 @@ def evaluate(questions: int, methods: Sequence[MethodName], folder: Path, profil
         path = folder / f"{index:05d}{clip.suffix}"
         if not path.exists():
             write(clip, path)
+        # Methods differ in pruning only: one sampling serves them all.
+        info, sample = decode_video(path, settings[methods[0]].sampling)
         for question in asked[: questions - index * QUESTIONS_PER_CLIP]:
             for method in methods:
-                info, sample = decode_video(path, settings[method].sampling)
                 events = answer(loaded, info, sample, question.text, settings[method])
                 result = next(e.answer for e in events if isinstance(e, Finished))
                 yield _outcome(index, method, question, result)

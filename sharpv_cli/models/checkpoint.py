@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.families import family_of
+from sharpv_cli.models.local import BUILTIN_FOLDER
+from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
-if TYPE_CHECKING:
-    from sharpv_cli.settings import ModelSettings
-
-BUILTIN = "builtin"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 # What transformers needs of a hub repository; weights in other formats stay there.
@@ -52,12 +49,12 @@ def commit_of(folder: Path) -> str | None:
 def _is_local(model_id: str) -> bool:
     """Whether an id means a folder: the built-in model, an existing path, or what only a path looks like."""
     path_like = model_id.startswith((".", "/", "~")) or model_id.count("/") > 1 or "\\" in model_id
-    return model_id == BUILTIN or path_like or os.path.exists(model_id)  # noqa: PTH110 - never raises
+    return model_id == BUILTIN_MODEL or path_like or os.path.exists(model_id)  # noqa: PTH110 - never raises
 
 
 def _locate(model: ModelSettings, *, offline: bool) -> Path:
-    if model.id == BUILTIN:
-        return _folder(str(files("sharpv_cli") / "assets" / "tiny"), "the built-in model")
+    if model.id == BUILTIN_MODEL:
+        return _folder(str(BUILTIN_FOLDER), "the built-in model")
     if _is_local(model.id):
         return _folder(os.path.expanduser(model.id), model.id)  # noqa: PTH111 - never raises
     return _snapshot(model, offline=offline)
@@ -121,7 +118,7 @@ def _hub_refusal(model: ModelSettings, error: Exception, *, offline: bool) -> Mo
 
 def _inspect(folder: Path, model: ModelSettings) -> None:
     """Everything about a folder that shows without reading the weights."""
-    name = "the built-in model" if model.id == BUILTIN else model.id
+    name = "the built-in model" if model.id == BUILTIN_MODEL else model.id
     model_type = _read_json(folder, "config.json", name).get("model_type")
     family_of(model_type, name)
     if model.family is not None and model.family != model_type:

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from sharpv_cli.settings import BUILTIN_MODEL
+
 BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
 
 
@@ -16,7 +18,7 @@ def local_size(model_id: str) -> int | None:
 
     An interrupted download counts with what it left.
     """
-    folder = BUILTIN_FOLDER if model_id == "builtin" else Path(model_id)
+    folder = BUILTIN_FOLDER if model_id == BUILTIN_MODEL else Path(model_id)
     if os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir it never raises, whatever the id
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _hub_sizes().get(model_id)
