@@ -35,7 +35,7 @@ HOMES = {
     "rich": {"report", "terminal"},
     "typer": {"commands", "app"},
     "click": set(),
-    "torchcodec": set(),
+    "torchcodec": {"evaluation"},
 }
 HEAVY = {"torch", "transformers", "av"}
 LIGHT_PACKAGES = {"app", "commands", "settings", "terminal", "errors", "types", "__main__", "__init__"}
