@@ -45,7 +45,7 @@ class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not fo
     def evict(self, index: Tensor) -> None:
         """Forget the entries at `index`, int64 [n], distinct; the rest moves to new storage."""
         stays = torch.ones(self.physical, dtype=torch.bool, device=self.keys.device)
-        stays[index] = False
+        stays[index.to(stays.device)] = False
         # The size is known, so that no count has to come back from the device.
         kept = torch.nonzero_static(stays, size=self.physical - len(index)).flatten()
         self.keys = self.keys.index_select(-2, kept)

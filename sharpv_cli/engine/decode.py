@@ -40,11 +40,11 @@ def prefill(model: Any, prompt: Prompt, *, m: float | None) -> Prefill:
     decoder = model.get_decoder()
     cache = SharpVCache(len(decoder.layers))
     if m is None:
-        logits = _forward(model, prompt.embeds, prompt.position_ids, cache)
+        logits = read(model, prompt, cache)
         return Prefill(prompt, logits, cache, (None,) * len(decoder.layers), frozenset())
     with MemorySharpV(decoder, cache, prompt, m) as memory:
-        logits = _forward(model, prompt.embeds, prompt.position_ids, cache)
-    return Prefill(prompt, logits, cache, tuple(memory.similarities), frozenset(memory.discarded))
+        logits = read(model, prompt, cache)
+    return Prefill(prompt, logits, cache, tuple(memory.similarities), frozenset(memory.degraded))
 
 
 @torch.no_grad()
@@ -77,6 +77,14 @@ def decode(
             if produced < max_new_tokens:
                 position = position + 1
                 logits = _forward(model, embed(token), position, start.cache)
+
+
+def read(model: Any, prompt: Prompt, cache: SharpVCache) -> Tensor:
+    """The language model over a prompt, or the part of one that `cache` does not hold yet.
+
+    Gives the logits of its last token, float32 [1, vocabulary].
+    """
+    return _forward(model, prompt.embeds, prompt.position_ids, cache)
 
 
 def _forward(model: Any, embeds: Tensor, position_ids: Tensor, cache: SharpVCache) -> Tensor:

@@ -23,12 +23,16 @@ class MemorySharpV:
     """Hooks on the decoder layers for the length of one prefill; they are removed however it ends.
 
     `m` is the threshold M. Afterwards `similarities` holds s_l of every layer (None without visual
-    tokens) and `discarded` the layers whose visual entries are gone.
+    tokens) and `degraded` the layers below the threshold, whose visual entries are gone; with `evict` off
+    they are still there, for whoever reads on.
     """
 
-    def __init__(self, decoder: Any, cache: SharpVCache, prompt: Prompt, m: float) -> None:
+    def __init__(
+        self, decoder: Any, cache: SharpVCache, prompt: Prompt, m: float, *, evict: bool = True
+    ) -> None:
         self.similarities: list[float | None] = [None] * len(decoder.layers)
-        self.discarded: set[int] = set()
+        self.degraded: set[int] = set()
+        self._evict = evict
         self._layers = decoder.layers
         self._cache = cache
         self._m = m
@@ -59,7 +63,9 @@ class MemorySharpV:
     def _measure(self, index: int) -> Any:
         def after(_layer: Any, _args: Any, output: Any) -> None:
             hidden = output[0] if isinstance(output, tuple) else output
-            value = similarity(hidden[0, self._visual], self._embeddings)
+            # Layers may lie on several devices; where they do not, `to` does nothing.
+            visual, embeddings = self._visual.to(hidden.device), self._embeddings.to(hidden.device)
+            value = similarity(hidden[0, visual], embeddings)
             self._readings.append(_Reading(index, value))
             self._decide(until=self._lag)
 
@@ -72,8 +78,9 @@ class MemorySharpV:
             value = reading.value()
             self.similarities[reading.layer] = value
             if value < self._m:
-                self._cache.layers[reading.layer].evict(self._visual)
-                self.discarded.add(reading.layer)
+                self.degraded.add(reading.layer)
+                if self._evict:
+                    self._cache.layers[reading.layer].evict(self._visual)
 
 
 class _Reading:
