@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpv_cli.errors import SharpvError
+
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -100,7 +102,8 @@ class MemoryStats:
     """Bytes. `kv_dense_bytes` is what no pruning would store after the same prefill.
 
     `kv_retention` counts visual KV entries over all layers, stored / dense. `peak_bytes` is device memory, or on
-    CPU the process's peak resident size.
+    CPU the process's peak resident size. `shared_prefix_bytes` is the KV cache held beside it for further
+    questions about the same video, None for a single question.
     """
 
     kv_dense_bytes: int
@@ -108,6 +111,7 @@ class MemoryStats:
     kv_retention: float
     weights_bytes: int
     peak_bytes: int
+    shared_prefix_bytes: int | None = None
 
     def __post_init__(self) -> None:
         assert 0 <= self.kv_bytes <= self.kv_dense_bytes, (self.kv_bytes, self.kv_dense_bytes)
@@ -208,7 +212,24 @@ class Finished:
     answer: Answer
 
 
-Event = StageStarted | TextPiece | Finished
+@dataclass(frozen=True, slots=True)
+class QuestionStarted:
+    """An event of the pipeline with several questions: the `number`-th of them (from 1) is next."""
+
+    number: int
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionFailed:
+    """An event of the pipeline with several questions: this one has no answer; the others go on."""
+
+    number: int
+    question: str
+    error: SharpvError
+
+
+Event = StageStarted | TextPiece | Finished | QuestionStarted | QuestionFailed
 
 
 MethodName = Literal["dense", "visual", "memory", "both"]

@@ -32,6 +32,21 @@ class Prompt:
     def __len__(self) -> int:
         return self.embeds.shape[1]
 
+    def head(self, length: int) -> Prompt:
+        """The first `length` tokens, every visual one among them."""
+        return Prompt(
+            self.embeds[:, :length], self.position_ids[..., :length], self.input_ids[:, :length], self.visual
+        )
+
+    def tail(self, length: int) -> Prompt:
+        """What comes after the first `length` tokens: text only."""
+        return Prompt(
+            self.embeds[:, length:],
+            self.position_ids[..., length:],
+            self.input_ids[:, length:],
+            self.visual[:0],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class VisualPrompt:
@@ -58,6 +73,21 @@ class VisualPrompt:
     def text_tokens(self) -> int:
         """Every token that is no frame-grid token: text, newline, CLS."""
         return len(self) - self.slots.numel()
+
+    def head(self, length: int) -> VisualPrompt:
+        """The first `length` tokens, every visual one among them."""
+        return VisualPrompt(
+            self.embeds[:, :length], self.position_ids[..., :length], self.input_ids[:, :length], self.slots
+        )
+
+    def extend(self, input_ids: Tensor, embeds: Tensor, position_ids: Tensor) -> VisualPrompt:
+        """This prompt with text behind it: int64 [1, q], [1, q, D] and int64 [1, q] or [3, 1, q]."""
+        return VisualPrompt(
+            torch.cat([self.embeds, embeds], dim=1),
+            torch.cat([self.position_ids, position_ids], dim=-1),
+            torch.cat([self.input_ids, input_ids], dim=1),
+            self.slots,
+        )
 
     def prune(self, keep: Tensor, *, contiguous: bool = False) -> Prompt:
         """Leave out the visual tokens where `keep`, bool [T, f], is False.

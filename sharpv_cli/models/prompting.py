@@ -21,11 +21,8 @@ def build_inputs(
 
     Raises UsageError when the question holds one of the model's own placeholders.
     """
-    text = loaded.processor.apply_chat_template(
-        conversation(loaded, question, prompt), add_generation_prompt=True
-    )
     inputs = loaded.processor(
-        text=[text],
+        text=[render(loaded, question, prompt)],
         videos=[sample.images],
         video_metadata=[_metadata(info, sample)],
         do_sample_frames=False,
@@ -33,6 +30,14 @@ def build_inputs(
         return_tensors="pt",
     )
     return dict(inputs.to(loaded.device, loaded.model.dtype))
+
+
+def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
+    """The text of the prompt by the checkpoint's chat template, with a placeholder where the video goes."""
+    text: str = loaded.processor.apply_chat_template(
+        conversation(loaded, question, prompt), add_generation_prompt=True
+    )
+    return text
 
 
 def conversation(loaded: LoadedModel, question: str, prompt: PromptSettings) -> list[dict[str, Any]]:

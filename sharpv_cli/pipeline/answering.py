@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from sharpv_cli import metrics
-from sharpv_cli.engine.decode import Prefill, decode, prefill
+from sharpv_cli.engine.decode import Prefill, decode
 from sharpv_cli.errors import ResourceError
-from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, out_of_memory
-from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.streaming import TextStream
-from sharpv_cli.pipeline.selecting import Selection, select
+from sharpv_cli.pipeline.reading import Clip, Reading, Steps, read_once
 from sharpv_cli.types import (
     Answer,
     Event,
@@ -54,15 +53,30 @@ def answer(
     now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end tokens do not
     end it. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
     """
-    started = metrics.now() if started is None else started
-    run = _Run(loaded, info, sample, question, settings, load_sec, decode_sec, started, new_tokens)
+    clip = Clip(loaded, info, sample, settings, new_tokens)
+    return answer_by(
+        partial(read_once, clip), clip, question, load_sec=load_sec, decode_sec=decode_sec, started=started
+    )
+
+
+def answer_by(
+    read: Callable[[str, metrics.StageClock], Steps],
+    clip: Clip,
+    question: str,
+    *,
+    load_sec: float = 0.0,
+    decode_sec: float = 0.0,
+    started: float | None = None,
+) -> Iterator[Event]:
+    """`answer`, with the question read by `read`: by itself, or behind what it shares with others."""
+    run = _Run(read, clip, question, load_sec, decode_sec, metrics.now() if started is None else started)
     try:
         yield from run.events()
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         raise ResourceError(
-            f"out of memory on {loaded.info.device} with {len(sample)} frames",
+            f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
             hint="take fewer --frames, or a smaller model",
         ) from error
 
@@ -71,15 +85,12 @@ def answer(
 class _Run:
     """The state of one answer while it comes to be."""
 
-    loaded: LoadedModel
-    info: VideoInfo
-    sample: FrameSample
+    read: Callable[[str, metrics.StageClock], Steps]
+    clip: Clip
     question: str
-    settings: Settings
     load_sec: float
     decode_sec: float
     started: float
-    new_tokens: int | None
     clock: metrics.StageClock = field(init=False)
     stream: TextStream = field(init=False)
     seed: int | None = field(init=False)
@@ -89,53 +100,29 @@ class _Run:
     def __post_init__(self) -> None:
         self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
         self.stream = TextStream(self.loaded.tokenizer)
-        self.seed = _seed_of(self.settings)
+        self.seed = _seed_of(self.clip.settings)
+
+    @property
+    def loaded(self) -> LoadedModel:
+        return self.clip.loaded
 
     def events(self) -> Iterator[Event]:
         _reset_peak(self.loaded.device)
         began = metrics.now()
-        yield StageStarted("preprocess")
-        with self.clock.stage("preprocess"):
-            inputs = build_inputs(self.loaded, self.info, self.sample, self.question, self.settings.prompt)
-        yield StageStarted("vision")
-        with self.clock.stage("vision"):
-            whole = capture(self.loaded.model, inputs, self.loaded.family)
-        selection, prompt = self._prune(whole)
-        yield StageStarted("prefill")
-        with self.clock.stage("prefill"):
-            read = prefill(self.loaded.model, prompt, m=self._threshold())
-        layers = _layer_reports(read)
-        yield from self._generate(read)
+        reading = yield from self.read(self.question, self.clock)
+        layers = _layer_reports(reading.prefill)
+        yield from self._generate(reading.prefill)
         ttft = (self.token_times[0] if self.token_times else metrics.now()) - began
         total = metrics.now() - self.started
-        yield Finished(self._answer(whole, selection, read, layers, self._timings(ttft, total)))
-
-    @property
-    def _limit(self) -> int:
-        """Most tokens of the answer."""
-        return self.settings.generation.max_new_tokens if self.new_tokens is None else self.new_tokens
-
-    def _threshold(self) -> float | None:
-        return self.settings.memory.m if self.settings.memory.enabled else None
-
-    def _prune(self, whole: VisualPrompt) -> tuple[Selection, Prompt]:
-        with self.clock.stage("prune"), torch.no_grad():
-            selection = select(
-                whole,
-                self.settings.visual,
-                positions=self.settings.positions,
-                context=self.loaded.context,
-                max_new_tokens=self._limit,
-            )
-            return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
+        yield Finished(self._answer(reading, layers, self._timings(ttft, total)))
 
     def _generate(self, read: Prefill) -> Iterator[Event]:
-        generation = self.settings.generation
+        generation = self.clip.settings.generation
         tokens = decode(
             self.loaded.model,
             read,
-            max_new_tokens=self._limit,
-            stop_ids=self.loaded.stop_ids if self.new_tokens is None else frozenset(),
+            max_new_tokens=self.clip.limit,
+            stop_ids=self.loaded.stop_ids if self.clip.new_tokens is None else frozenset(),
             temperature=generation.temperature,
             seed=self.seed,
         )
@@ -145,7 +132,7 @@ class _Run:
                 self.token_times.append(metrics.now())
                 if piece := self.stream.push(token_id):
                     yield TextPiece(piece)
-            if len(self.token_times) < self._limit:
+            if len(self.token_times) < self.clip.limit:
                 self.finish_reason = "stop"
         except KeyboardInterrupt:
             self.finish_reason = "interrupted"
@@ -154,41 +141,35 @@ class _Run:
         if tail := self.stream.finish():
             yield TextPiece(tail)
 
-    def _answer(
-        self,
-        whole: VisualPrompt,
-        selection: Selection,
-        read: Prefill,
-        layers: tuple[LayerReport, ...],
-        timing: Timings,
-    ) -> Answer:
-        keep = selection.keep.cpu().numpy()
+    def _answer(self, reading: Reading, layers: tuple[LayerReport, ...], timing: Timings) -> Answer:
+        keep = reading.selection.keep.cpu().numpy()
         return Answer(
             question=self.question,
             text=self.stream.text,
             finish_reason=self.finish_reason,
-            video=self.info,
-            sample=self.sample,
+            video=self.clip.info,
+            sample=self.clip.sample,
             model=self.loaded.info,
-            text_tokens=whole.text_tokens,
+            text_tokens=reading.whole.text_tokens,
             generated_tokens=len(self.token_times),
             retention=self._retention(keep.sum(axis=1).tolist(), keep.shape[1]),
             keep=keep,
             layers=layers,
-            memory=self._memory(whole, read, layers),
+            memory=self._memory(reading, layers),
             timing=timing,
             seed=self.seed,
-            warnings=self.sample.warnings + selection.warnings,
+            warnings=self.clip.sample.warnings + reading.selection.warnings,
         )
 
     def _retention(self, kept: list[int], total: int) -> tuple[FrameRetention, ...]:
-        stamps = self.sample.timestamps_sec[:: self.loaded.family.frames_per_slot]
+        stamps = self.clip.sample.timestamps_sec[:: self.loaded.family.frames_per_slot]
         return tuple(
             FrameRetention(frame, stamp, count, total)
             for frame, (stamp, count) in enumerate(zip(stamps, kept, strict=True))
         )
 
-    def _memory(self, whole: VisualPrompt, read: Prefill, layers: tuple[LayerReport, ...]) -> MemoryStats:
+    def _memory(self, reading: Reading, layers: tuple[LayerReport, ...]) -> MemoryStats:
+        whole, read = reading.whole, reading.prefill
         _, kv_heads, _, head_dim = read.cache.layers[0].keys.shape
         stored = len(read.prompt.visual) * (len(layers) - len(read.discarded))
         return MemoryStats(
@@ -203,6 +184,7 @@ class _Run:
             kv_retention=metrics.kv_retention(stored, whole.slots.numel(), len(layers)),
             weights_bytes=self.loaded.weights_bytes,
             peak_bytes=_peak_bytes(self.loaded.device),
+            shared_prefix_bytes=reading.shared_bytes,
         )
 
     def _timings(self, ttft_sec: float, total_sec: float) -> Timings:

@@ -1,0 +1,68 @@
+"""Several questions about one video: preprocessed, encoded and read once, and each question goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from sharpv_cli.engine.prefix import Prefix, read_on, read_prefix
+from sharpv_cli.metrics import StageClock
+from sharpv_cli.models.stem import Stem, stem_of
+from sharpv_cli.pipeline.reading import Clip, Reading, Steps, read_once
+from sharpv_cli.pipeline.selecting import Selection
+from sharpv_cli.types import StageStarted
+
+
+@dataclass
+class SharedVideo:
+    """What the questions about one clip have in common, made by the first of them.
+
+    Each question is answered as it would be alone; `read` is used in the place of `read_once`.
+    """
+
+    clip: Clip
+    _stem: Stem | None = field(default=None, init=False)
+    _prefix: _SharedPrefix | None = field(default=None, init=False)
+    _nothing_shared: bool = field(default=False, init=False)
+
+    def read(self, question: str, clock: StageClock, *, last: bool = False) -> Steps:
+        """Read one more question; the `last` one uses up what is shared."""
+        if self._stem is None and not self._nothing_shared:
+            whole = yield from self.clip.encode(question, clock)
+            self._stem = stem_of(self.clip.loaded, whole, question, self.clip.settings.prompt)
+            self._nothing_shared = self._stem is None
+        if self._stem is None:
+            return (yield from read_once(self.clip, question, clock))
+        return (yield from self._read_on(self._stem, question, clock, last))
+
+    def _read_on(self, stem: Stem, question: str, clock: StageClock, last: bool) -> Steps:
+        with clock.stage("preprocess"):
+            whole, tail = stem.ask(self.clip.loaded, question, self.clip.settings.prompt)
+        selection, prompt = self.clip.prune(whole, clock)
+        yield StageStarted("prefill")
+        with clock.stage("prefill"):
+            model, m = self.clip.loaded.model, self.clip.threshold
+            prefix = self._prefix_for(selection, lambda: read_prefix(model, prompt, len(prompt) - tail, m=m))
+            shared_bytes = prefix.cache.nbytes
+            if last:
+                self._stem = self._prefix = None
+            done = read_on(model, prefix, prompt, last=last)
+        return Reading(whole, selection, done, shared_bytes)
+
+    def _prefix_for(self, selection: Selection, read: Callable[[], Prefix]) -> Prefix:
+        """The shared prefix; read again only where a question is so long that SharpV has to keep less for it."""
+        if self._prefix is None or not self._prefix.fits(selection):
+            self._prefix = None  # its memory first
+            self._prefix = _SharedPrefix(selection, read())
+        return self._prefix.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedPrefix:
+    selection: Selection
+    prefix: Prefix
+
+    def fits(self, other: Selection) -> bool:
+        return self.selection.contiguous == other.contiguous and torch.equal(self.selection.keep, other.keep)
