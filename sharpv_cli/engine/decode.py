@@ -84,14 +84,17 @@ def read(model: Any, prompt: Prompt, cache: SharpVCache) -> Tensor:
 
     Gives the logits of its last token, float32 [1, vocabulary].
     """
-    return _forward(model, prompt.embeds, prompt.position_ids, cache)
+    return _forward(model, prompt.embeds, prompt.position_ids, cache, **prompt.extra)
 
 
-def _forward(model: Any, embeds: Tensor, position_ids: Tensor, cache: SharpVCache) -> Tensor:
-    """One pass of the language model, [1, q, D] -> float32 logits of the last position [1, vocabulary]."""
+def _forward(model: Any, embeds: Tensor, position_ids: Tensor, cache: SharpVCache, **extra: Any) -> Tensor:
+    """One pass of the language model, [1, q, D] -> float32 logits of the last position [1, vocabulary].
+
+    `extra` is what the decoder takes besides, for a pass that holds visual tokens (`Prompt.extra`).
+    """
     # A cache must be given: without one, gaps between positions are read as borders of packed sequences.
     output = model.get_decoder()(
-        inputs_embeds=embeds, position_ids=position_ids, past_key_values=cache, use_cache=True
+        inputs_embeds=embeds, position_ids=position_ids, past_key_values=cache, use_cache=True, **extra
     )
     logits: Tensor = model.get_output_embeddings()(output.last_hidden_state[:, -1:])
     return logits[:, -1].float()

@@ -7,44 +7,54 @@ model's own, whatever the version of transformers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sharpv_cli.errors import ModelError
 from sharpv_cli.models.families import Family
+
+MASK, DEEPSTACK = "visual_pos_masks", "deepstack_visual_embeds"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt ready for the language model, batch of one.
 
-    `embeds` [1, P, D]; `position_ids` int64 [1, P]; `input_ids` int64 [1, P]; `visual` int64 [n], where
-    in the P tokens the kept visual ones stand, rising.
+    `embeds` [1, P, D]; `position_ids` int64 [1, P], or [3, 1, P] with M-RoPE (time, row, column); `input_ids`
+    int64 [1, P]; `visual` int64 [n], where in the P tokens the kept visual ones stand, rising. `extra` is what
+    the decoder takes besides: nothing, or with DeepStack `visual_pos_masks` bool [1, P] and
+    `deepstack_visual_embeds`, a list of [visual tokens, D], one for each of the first layers.
     """
 
     embeds: Tensor
     position_ids: Tensor
     input_ids: Tensor
     visual: Tensor
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.embeds.shape[1]
 
     def head(self, length: int) -> Prompt:
-        """The first `length` tokens, every visual one among them."""
-        return Prompt(
-            self.embeds[:, :length], self.position_ids[..., :length], self.input_ids[:, :length], self.visual
-        )
+        """The first `length` tokens."""
+        return self._part(0, length)
 
-    def tail(self, length: int) -> Prompt:
-        """What comes after the first `length` tokens: text only."""
+    def tail(self, start: int) -> Prompt:
+        """The tokens from `start` on."""
+        return self._part(start, len(self))
+
+    def _part(self, start: int, end: int) -> Prompt:
+        index = torch.arange(start, end, device=self.embeds.device)
+        inside = (self.visual >= start) & (self.visual < end)
         return Prompt(
-            self.embeds[:, length:],
-            self.position_ids[..., length:],
-            self.input_ids[:, length:],
-            self.visual[:0],
+            embeds=self.embeds[:, start:end],
+            position_ids=self.position_ids[..., start:end],
+            input_ids=self.input_ids[:, start:end],
+            visual=self.visual[inside] - start,
+            extra=_pick(self.extra, index),
         )
 
 
@@ -52,14 +62,17 @@ class Prompt:
 class VisualPrompt:
     """The whole prompt as the stock model would give it to its language model, batch of one.
 
-    `embeds` [1, N, D]; `position_ids` int64 [1, N]; `input_ids` int64 [1, N]; `slots` int64 [T, f], the
-    place in the N tokens of every visual token of every frame.
+    `embeds` [1, N, D]; `position_ids` int64 [1, N], or [3, 1, N] with M-RoPE; `input_ids` int64 [1, N];
+    `slots` int64 [T, f], the place in the N tokens of every visual token of every frame, in raster order of
+    `grid` (rows, columns); `extra` as in Prompt.
     """
 
     embeds: Tensor
     position_ids: Tensor
     input_ids: Tensor
     slots: Tensor
+    grid: tuple[int, int]
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.embeds.shape[1]
@@ -74,27 +87,43 @@ class VisualPrompt:
         """Every token that is no frame-grid token: text, newline, CLS."""
         return len(self) - self.slots.numel()
 
+    @property
+    def mrope(self) -> bool:
+        """Whether positions are those of M-RoPE: time, row and column."""
+        return self.position_ids.ndim == 3
+
     def head(self, length: int) -> VisualPrompt:
         """The first `length` tokens, every visual one among them."""
-        return VisualPrompt(
-            self.embeds[:, :length], self.position_ids[..., :length], self.input_ids[:, :length], self.slots
+        assert int(self.slots.max()) < length, (int(self.slots.max()), length)
+        index = torch.arange(length, device=self.embeds.device)
+        return replace(
+            self,
+            embeds=self.embeds[:, :length],
+            position_ids=self.position_ids[..., :length],
+            input_ids=self.input_ids[:, :length],
+            extra=_pick(self.extra, index),
         )
 
-    def extend(self, input_ids: Tensor, embeds: Tensor, position_ids: Tensor) -> VisualPrompt:
-        """This prompt with text behind it: int64 [1, q], [1, q, D] and int64 [1, q] or [3, 1, q]."""
-        return VisualPrompt(
-            torch.cat([self.embeds, embeds], dim=1),
-            torch.cat([self.position_ids, position_ids], dim=-1),
-            torch.cat([self.input_ids, input_ids], dim=1),
-            self.slots,
+    def extend(self, ids: Tensor, embeds: Tensor, position_ids: Tensor) -> VisualPrompt:
+        """With q tokens of text behind it: `ids` int64 [1, q], `embeds` [1, q, D], `position_ids` [(3,) 1, q]."""
+        extra = dict(self.extra)
+        if extra:
+            extra[MASK] = torch.nn.functional.pad(extra[MASK], (0, ids.shape[1]))
+        return replace(
+            self,
+            embeds=torch.cat([self.embeds, embeds], dim=1),
+            position_ids=torch.cat([self.position_ids, position_ids], dim=-1),
+            input_ids=torch.cat([self.input_ids, ids], dim=1),
+            extra=extra,
         )
 
     def prune(self, keep: Tensor, *, contiguous: bool = False) -> Prompt:
         """Leave out the visual tokens where `keep`, bool [T, f], is False.
 
-        The others keep their positions, gaps included, or get 0, 1, 2 ... when `contiguous`.
+        The others keep their positions, gaps included, or get 0, 1, 2 ... when `contiguous` (not with M-RoPE).
         """
         assert keep.shape == self.slots.shape, (keep.shape, self.slots.shape)
+        assert not (contiguous and self.mrope), "a ramp would lose rows and columns"
         stays = torch.ones(len(self), dtype=torch.bool, device=self.embeds.device)
         stays[self.slots] = keep
         visual = torch.zeros_like(stays)
@@ -108,7 +137,20 @@ class VisualPrompt:
             position_ids=positions,
             input_ids=self.input_ids[:, index],
             visual=visual[index].nonzero().flatten(),
+            extra=_pick(self.extra, index),
         )
+
+
+def _pick(extra: Mapping[str, Any], index: Tensor) -> dict[str, Any]:
+    """`extra` for the tokens at `index`, int64 [n] rising: DeepStack has one row a visual token."""
+    if not extra:
+        return {}
+    mask = extra[MASK][:, index]
+    if not mask.any():
+        return {}
+    rows = (extra[MASK][0].cumsum(0) - 1)[index][mask[0]]
+    # The tensors of several layers may lie on several devices.
+    return {MASK: mask, DEEPSTACK: [layer[rows.to(layer.device)] for layer in extra[DEEPSTACK]]}
 
 
 class _AtTheDoor(Exception):  # noqa: N818 - not an error: it ends the forward pass where we want to be
@@ -131,9 +173,36 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
         pass
     finally:
         hook.remove()
-    embeds = arrived["inputs_embeds"]
-    positions = arrived.get("position_ids")
-    if positions is None:
-        positions = torch.arange(embeds.shape[1], device=embeds.device)[None]
     layout = family.layout(model.config, inputs)
-    return VisualPrompt(embeds, positions, inputs["input_ids"], layout.slots)
+    return VisualPrompt(
+        embeds=arrived["inputs_embeds"],
+        position_ids=_positions(arrived),
+        input_ids=inputs["input_ids"],
+        slots=layout.slots,
+        grid=layout.grid,
+        extra=_extra(arrived),
+    )
+
+
+def _positions(arrived: Mapping[str, Any]) -> Tensor:
+    positions: Tensor | None = arrived.get("position_ids")
+    embeds = arrived["inputs_embeds"]
+    if positions is None:
+        return torch.arange(embeds.shape[1], device=embeds.device)[None]
+    # A fourth row, for text, would have its gaps read as borders of packed sequences.
+    return positions[-3:] if positions.ndim == 3 else positions
+
+
+def _extra(arrived: Mapping[str, Any]) -> dict[str, Any]:
+    """What else the decoder takes. ModelError for a tensor that we would not know how to prune."""
+    unknown = [name for name, value in arrived.items() if name not in _KNOWN and isinstance(value, _HOLDERS)]
+    if unknown:
+        raise ModelError(
+            f"its language model takes {', '.join(unknown)}, which sharpv cannot prune with the tokens",
+            hint="use a supported version of transformers, or report the model",
+        )
+    return {name: arrived[name] for name in (MASK, DEEPSTACK) if arrived.get(name) is not None}
+
+
+_KNOWN = {"input_ids", "inputs_embeds", "position_ids", "attention_mask", "cache_position", MASK, DEEPSTACK}
+_HOLDERS = (Tensor, list, tuple, dict)

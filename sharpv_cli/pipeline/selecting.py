@@ -33,21 +33,39 @@ def select(
     context: int | None,
     max_new_tokens: int,
 ) -> Selection:
-    """Visual SharpV by the settings, then what the context asks for (1-D positions).
+    """Visual SharpV by the settings, then what the context asks for.
 
-    When the largest position would not fit, positions become contiguous; when even the kept tokens would not,
-    `scale` is lowered. Raises UsageError when that is not enough, or the mode has no scale.
+    When the largest position would not fit, 1-D positions become contiguous, and M-RoPE ones stay; when even
+    the kept tokens would not, `scale` is lowered. Raises UsageError when that is not enough, or the mode has
+    no scale, and for contiguous positions of a model with M-RoPE.
     """
+    if positions == "contiguous" and prompt.mrope:
+        raise UsageError(
+            "--positions contiguous: this model's positions are time, row and column (M-RoPE)",
+            hint="use --positions original",
+        )
     keep, warnings = _select_to_fit(prompt, visual, context, max_new_tokens)
     contiguous = positions == "contiguous"
-    end = int(prompt.position_ids.max()) + max_new_tokens
+    end = _end(prompt, max_new_tokens)
     if context is not None and end > context and not contiguous:
-        contiguous = True
+        contiguous = not prompt.mrope
+        outcome = (
+            "M-RoPE has no contiguous ones, so they stay"
+            if prompt.mrope
+            else "the kept tokens got contiguous positions"
+        )
         warnings += (
-            f"original positions would reach {end}, past the model's context of {context}: "
-            "the kept tokens got contiguous positions",
+            f"original positions would reach {end}, past the model's context of {context}: {outcome}",
         )
     return Selection(keep, contiguous, warnings)
+
+
+def _end(prompt: VisualPrompt, max_new_tokens: int) -> int:
+    """One more than the largest original position of prompt and answer.
+
+    With M-RoPE a long clip's last frames may stand past its text, behind which the answer goes on.
+    """
+    return max(int(prompt.position_ids.max()) + 1, int(prompt.position_ids[..., -1].max()) + max_new_tokens)
 
 
 def _select_to_fit(
