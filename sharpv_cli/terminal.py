@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from sharpv_cli.errors import SharpvError, UsageError
+from sharpv_cli.text import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim"}
 _QUIET_START_SEC = 0.5
-# What a terminal obeys or hides: C0 and C1 controls, line separators, bidirectional overrides.
-_OBEYED = (*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-_VISIBLE = {code: chr(code).encode("unicode_escape").decode() for code in _OBEYED}
 
 
 class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
@@ -61,7 +59,7 @@ def say(label: str, text: str) -> None:
     """
     from rich.text import Text
 
-    show(Text.assemble((f"{label}:", label), " ", text.translate(_VISIBLE)), soft_wrap=True)
+    show(Text.assemble((f"{label}:", label), " ", shortened(printable(text))), soft_wrap=True)
 
 
 def show(what: RenderableType, *, soft_wrap: bool = False) -> None:

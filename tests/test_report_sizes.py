@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds, printable
+from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,3 @@ def test_percent_says_none_and_all_only_when_exact(ratio: float, expected: str) 
 def test_times_have_equal_digits_and_differ(times: list[float], expected: list[str]) -> None:
     clock = Clock.for_times(times)
     assert [clock.format(time) for time in times] == expected
-
-
-def test_printable_escapes_only_what_does_harm() -> None:
-    assert printable("naïve 円 🙂 [red] :smile:") == "naïve 円 🙂 [red] :smile:"
-    assert printable("a\x1b\x00\x9b\ud800\u2028\ufffe") == "a\\x1b\\x00\\x9b\\ud800\\u2028\\ufffe"
-    assert printable("円", ascii_only=True) == "\\u5186"

@@ -11,7 +11,8 @@ from rich.text import Text
 from sharpv_cli.report import figures
 from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, table
-from sharpv_cli.report.sizes import format_bytes, format_percent, printable
+from sharpv_cli.report.sizes import format_bytes, format_percent
+from sharpv_cli.text import printable
 from sharpv_cli.types import Answer
 
 ACCENT = "cyan"

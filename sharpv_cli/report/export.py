@@ -15,9 +15,9 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.report import pages
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
-from sharpv_cli.report.files import check_writable, shown, write_whole
+from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.markdown import markdown_chart
-from sharpv_cli.report.sizes import printable
+from sharpv_cli.text import printable, shown
 from sharpv_cli.types import Answer
 
 SUFFIXES = (".svg", ".html", ".png", ".md", ".txt")

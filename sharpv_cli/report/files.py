@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report.sizes import printable
+from sharpv_cli.text import shown
 
 
 def check_writable(target: Path) -> None:
@@ -34,11 +34,6 @@ def write_whole(target: Path, content: bytes) -> None:
         _write_atomically(target, content)
     except OSError as error:
         raise _not_writable(target, error) from error
-
-
-def shown(target: Path) -> str:
-    """The path as an error may print it."""
-    return printable(str(target))
 
 
 def _write_atomically(target: Path, content: bytes) -> None:

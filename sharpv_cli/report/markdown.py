@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sharpv_cli.report import figures
-from sharpv_cli.report.sizes import format_bytes, format_percent, printable
+from sharpv_cli.report.sizes import format_bytes, format_percent
+from sharpv_cli.text import printable
 from sharpv_cli.types import Answer
 
 _DASH = "–"

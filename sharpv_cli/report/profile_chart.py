@@ -17,8 +17,9 @@ from sharpv_cli.report.chart import ACCENT, ALIGNED_WIDTH, LABEL_WIDTH, fact_lin
 from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, natural_width, table
 from sharpv_cli.report.profile_table import method_lines
-from sharpv_cli.report.sizes import format_bytes, format_seconds, printable
+from sharpv_cli.report.sizes import format_bytes, format_seconds
 from sharpv_cli.report.stack import Stack, stack_lines
+from sharpv_cli.text import printable
 from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
 
 MAX_WIDTH = 120  # cells

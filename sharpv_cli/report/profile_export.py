@@ -12,11 +12,12 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.report import pages
 from sharpv_cli.report.document import TIMING, dump
 from sharpv_cli.report.export import check_target
-from sharpv_cli.report.files import check_writable, shown, write_whole
+from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.report.profile_document import profile_document
 from sharpv_cli.report.profile_markdown import profile_markdown
 from sharpv_cli.report.profile_picture import profile_picture
+from sharpv_cli.text import shown
 from sharpv_cli.types import ClipProfile, MethodProfile
 
 Render = Callable[[ClipProfile], bytes]

@@ -15,8 +15,8 @@ from sharpv_cli.report.sizes import (
     format_ratio,
     format_seconds,
     format_span,
-    printable,
 )
+from sharpv_cli.text import printable
 from sharpv_cli.types import ClipProfile, LayerReport, MethodProfile, SweepPoint
 
 NOT_MEASURED = "-"

@@ -1,8 +1,7 @@
-"""How figures and foreign text are spelt, in one place, so that every report says the same."""
+"""How figures are spelt, in one place, so that every report says the same."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +9,6 @@ from itertools import pairwise
 # Seconds below which a duration is shown so: times, decimals, unit. From the last on it is minutes and seconds.
 _DURATIONS = ((0.09995, 1e3, 1, "ms"), (0.9995, 1e3, 0, "ms"), (9.995, 1.0, 2, "s"), (119.95, 1.0, 1, "s"))
 _CLOCK_DIGITS = 3  # finest: milliseconds
-_NONCHARACTERS = "\ufffe\uffff"  # XML 1.0 forbids them, so an SVG with one does not open
 
 
 def format_bytes(count: int) -> str:
@@ -99,21 +97,3 @@ class Clock:
         hours, minutes = divmod(minutes, 60) if self.hours else (0, minutes)
         start = f"{hours}:" if self.hours else ""
         return f"{start}{minutes:0{self.minute_digits}d}:{second:02d}{fraction}"
-
-
-def printable(text: str, *, ascii_only: bool = False) -> str:
-    r"""`text` with what would move a cursor, break an encoding or spoil an XML file as escapes (`\x1b`).
-
-    Paths and questions come from outside: they may hold control characters and lone surrogates (bytes of a
-    file name that are no UTF-8). Everything else stays as it is, markup and emoji codes too.
-    """
-    text = "".join(_escape(char) if _is_unsafe(char) else char for char in text)
-    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
-
-
-def _is_unsafe(char: str) -> bool:
-    return char in _NONCHARACTERS or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode()

@@ -1,0 +1,39 @@
+"""Foreign text (paths, questions, names of models) as it may be printed: nothing in it moves a cursor."""
+
+from __future__ import annotations
+
+import os
+
+# What a terminal obeys or hides, what no encoding takes, and what spoils an XML file: C0 and C1 controls, line
+# separators, bidirectional overrides, lone surrogates, noncharacters.
+_UNSAFE = (
+    *range(32),
+    *range(127, 160),
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+    *range(0xD800, 0xE000),
+    0xFFFE,
+    0xFFFF,
+)
+_ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _UNSAFE}
+_BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}  # as Python carries them in file names
+_LONGEST = 1000  # characters of one message; the list of all known keys still fits
+
+
+def printable(text: str, *, ascii_only: bool = False) -> str:
+    r"""`text` with control characters and their like as escapes (`\x1b`, `\n`); all else stays as it is."""
+    text = text.translate(_ESCAPES)
+    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""A file's name as an error may print it; its bytes that are no UTF-8 are escapes (`\xff`)."""
+    return printable(os.fspath(path).translate(_BYTES))
+
+
+def shortened(text: str) -> str:
+    """`text`, without its middle where it is too long to be read: what went wrong stands at the end."""
+    if len(text) <= _LONGEST:
+        return text
+    head, tail = _LONGEST * 3 // 4, _LONGEST // 4
+    return f"{text[:head]} [{len(text) - head - tail} characters left out] {text[-tail:]}"
