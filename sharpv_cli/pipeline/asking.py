@@ -1,21 +1,24 @@
-"""One question on one video, from the file to the answer: the clip is decoded while the model loads."""
+"""Questions about one video, from the file to the answers: the clip is decoded while the model loads."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpv_cli import metrics
-from sharpv_cli.types import Event, FrameSample, StageStarted, VideoInfo
+from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.types import Event, FrameSample, QuestionFailed, QuestionStarted, StageStarted, VideoInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpv_cli.models.loading import LoadedModel
+    from sharpv_cli.pipeline.reading import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
 
 Path = str | os.PathLike[str]
@@ -31,21 +34,50 @@ def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
     ModelError, ResourceError, UsageError.
     """
     started = metrics.now()
+    clip, load_sec, decode_sec = yield from _clip(video, settings)
+    from sharpv_cli.pipeline.answering import answer_by
+    from sharpv_cli.pipeline.reading import read_once
+
+    yield from answer_by(
+        partial(read_once, clip), clip, question, load_sec=load_sec, decode_sec=decode_sec, started=started
+    )
+
+
+def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Iterator[Event]:
+    """Answer several questions about `video`, which is decoded, encoded and read once.
+
+    For each: QuestionStarted, events as of `ask`, and Finished or, where this question cannot be answered,
+    QuestionFailed. Each gets the answer that it would get alone. What all share counts in the timings of the first.
+    `questions` is asked for the next one when the answer before it is complete, so they may come as the user
+    thinks of them; where its length is known, the last one uses up the memory that is shared. Interrupted and
+    closed like `ask`; a question may follow an interrupted one. Raises VideoError, ModelError, ResourceError.
+    """
+    started = metrics.now()
+    clip, load_sec, decode_sec = yield from _clip(video, settings)
+    from sharpv_cli.pipeline.answering import answer_by
+    from sharpv_cli.pipeline.sharing import SharedVideo
+
+    shared = SharedVideo(clip)
+    count = len(questions) if isinstance(questions, Sized) else None
+    spent = {"load_sec": load_sec, "decode_sec": decode_sec, "started": started}
+    for number, question in enumerate(questions, start=1):
+        yield QuestionStarted(number, question)
+        read = partial(shared.read, last=number == count)
+        try:
+            yield from answer_by(read, clip, question, **spent)
+        except (UsageError, ResourceError) as error:
+            yield QuestionFailed(number, question, error)
+        spent = {}
+
+
+def _clip(video: Path, settings: Settings) -> Generator[StageStarted, None, tuple[Clip, float, float]]:
+    """The decoded video and the loaded model, with the seconds of loading and of decoding."""
     yield StageStarted("load")
     yield StageStarted("decode")
     (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
-    from sharpv_cli.pipeline.answering import answer
+    from sharpv_cli.pipeline.reading import Clip
 
-    yield from answer(
-        loaded,
-        info,
-        sample,
-        question,
-        settings,
-        load_sec=load_sec,
-        decode_sec=decode_sec,
-        started=started,
-    )
+    return Clip(loaded, info, sample, settings), load_sec, decode_sec
 
 
 def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> LoadedModel:
