@@ -75,10 +75,19 @@ def test_the_hook_is_gone_after_a_capture_and_after_an_error() -> None:
     capture(model.model, inputs, model.family)
     assert hook_count(model) == before
 
-    inputs["pixel_values_videos"] = inputs["pixel_values_videos"][:, :2]
-    with pytest.raises(ValueError, match="do not match"):
+    inputs["pixel_values_videos"] = inputs["pixel_values_videos"][:, :, :2]  # two colours
+    with pytest.raises(RuntimeError, match="channels"):
         capture(model.model, inputs, model.family)
     assert hook_count(model) == before
+
+
+def test_frames_and_placeholders_that_do_not_fit_are_refused_with_numbers() -> None:
+    model = loaded()
+    inputs = stock_inputs(model)
+    inputs["pixel_values_videos"] = inputs["pixel_values_videos"][:, :2]
+
+    with pytest.raises(ModelError, match="97 visual tokens, but 2 frames of 4 x 4 make 33"):
+        capture(model.model, inputs, model.family)
 
 
 def test_an_odd_patch_grid_is_pooled_up_as_in_the_real_checkpoints() -> None:

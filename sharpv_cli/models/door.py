@@ -159,7 +159,11 @@ class _AtTheDoor(Exception):  # noqa: N818 - not an error: it ends the forward p
 
 @torch.no_grad()
 def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualPrompt:
-    """Run the front end on the processor's output and stop where the language model would begin."""
+    """Run the front end on the processor's output and stop where the language model would begin.
+
+    Raises ModelError when processor and model do not agree on the visual tokens.
+    """
+    layout = family.layout(model.config, inputs)
     arrived: dict[str, Any] = {}
 
     def stop(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
@@ -173,7 +177,6 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
         pass
     finally:
         hook.remove()
-    layout = family.layout(model.config, inputs)
     return VisualPrompt(
         embeds=arrived["inputs_embeds"],
         position_ids=_positions(arrived),

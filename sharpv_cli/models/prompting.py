@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
-from sharpv_cli.errors import UsageError
+from sharpv_cli.errors import UsageError, VideoError
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.types import FrameSample, VideoInfo
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import PromptSettings
+
+# Times go to the processor as counts of this: frame numbers of a clip with a million frames a second.
+_TICKS_PER_SEC = 1_000_000
 
 
 def build_inputs(
@@ -19,16 +23,31 @@ def build_inputs(
 ) -> dict[str, Tensor]:
     """What the stock model's `forward` takes, on its device: input_ids int64 [1, N], pixels in its dtype, ...
 
-    Raises UsageError when the question holds one of the model's own placeholders.
+    Raises UsageError when the question holds one of the model's own placeholders, VideoError when the
+    processor does not take frames of this size.
     """
-    inputs = loaded.processor(
-        text=[render(loaded, question, prompt)],
-        videos=[sample.images],
-        video_metadata=[_metadata(info, sample)],
-        do_sample_frames=False,
-        input_data_format="channels_last",
-        return_tensors="pt",
-    )
+    images, metadata = sample.images, _metadata(info, sample)
+    if (missing := loaded.family.frames_per_slot - len(images)) > 0:
+        # A temporal patch needs as many frames; not every processor doubles a single one.
+        images = np.concatenate([images, images[-1:].repeat(missing, axis=0)])
+        metadata["frames_indices"] += metadata["frames_indices"][-1:] * missing
+    nested = loaded.family.nested_videos
+    text = render(loaded, question, prompt)
+    try:
+        inputs = loaded.processor(
+            text=[text],
+            videos=[[images]] if nested else [images],
+            video_metadata=[[metadata]] if nested else [metadata],
+            do_sample_frames=False,
+            input_data_format="channels_last",
+            return_tensors="pt",
+            **loaded.family.processor_options,
+        )
+    except ValueError as error:
+        raise VideoError(
+            f"{info.path}: the model's processor refuses frames of {info.width} x {info.height}: {error}",
+            hint="give a video of a more usual shape, or another model",
+        ) from error
     return dict(inputs.to(loaded.device, loaded.model.dtype))
 
 
@@ -43,34 +62,46 @@ def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
 def conversation(loaded: LoadedModel, question: str, prompt: PromptSettings) -> list[dict[str, Any]]:
     """The turns of the chat template: the system message if there is one, then video and question."""
     asked = question if prompt.suffix is None else f"{question}\n{prompt.suffix}"
-    _refuse_placeholders(loaded.processor, "question", asked)
+    _refuse_placeholders(loaded, "question", asked)
     turns = []
     if prompt.system is not None:
-        _refuse_placeholders(loaded.processor, "system prompt", prompt.system)
+        _refuse_placeholders(loaded, "system prompt", prompt.system)
         turns.append({"role": "system", "content": [{"type": "text", "text": prompt.system}]})
     turns.append({"role": "user", "content": [{"type": "video"}, {"type": "text", "text": asked}]})
     return turns
 
 
-def _refuse_placeholders(processor: Any, what: str, text: str) -> None:
-    """A placeholder in the text would be taken for a second video."""
-    for name in ("video_token", "image_token"):
-        placeholder = getattr(processor, name, None)
-        if placeholder and placeholder in text:
+def _refuse_placeholders(loaded: LoadedModel, what: str, text: str) -> None:
+    """A placeholder in the text would be taken for a second video, or for the frame of one."""
+    for placeholder in _placeholders(loaded):
+        if placeholder in text:
             raise UsageError(
                 f"the {what} holds {placeholder!r}, which the model reads as a place for pictures",
                 hint="write it in another way",
             )
 
 
+def _placeholders(loaded: LoadedModel) -> list[str]:
+    """Words that stand for pictures, or around them: those of the processor, and of the family."""
+    own = [value for name, value in vars(loaded.processor).items() if name.endswith("_token")]
+    return sorted({word for word in own if isinstance(word, str) and word} | set(loaded.family.markers))
+
+
 def _metadata(info: VideoInfo, sample: FrameSample) -> dict[str, Any]:
-    """True figures: families that print timestamps compute them from these, and assume 24 fps without."""
-    duration = info.duration_sec or sample.timestamps_sec[-1]
+    """What the processor makes timestamps and the time between frames from.
+
+    It takes a frame's time for number / fps, which an average rate would get wrong where the rate varies. So
+    frames are numbered by the clock. `total_num_frames` only serves to tell the time between two sampled
+    frames, fps / (sampled / total): the mean one.
+    """
+    stamps = sample.timestamps_sec
+    duration = info.duration_sec or stamps[-1]
+    step = (stamps[-1] - stamps[0]) / (len(stamps) - 1) if len(stamps) > 1 else duration or 1.0
     return {
-        "total_num_frames": info.frames_total,
-        "fps": info.fps or (info.frames_total / duration if duration else 1.0),
+        "total_num_frames": max(1, round(step * len(stamps) * _TICKS_PER_SEC)),
+        "fps": float(_TICKS_PER_SEC),
         "duration": duration,
-        "frames_indices": list(sample.indices),
+        "frames_indices": [round(stamp * _TICKS_PER_SEC) for stamp in stamps],
         "width": info.width,
         "height": info.height,
         "video_backend": "pyav",
