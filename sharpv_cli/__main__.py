@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from sharpv_cli import signals
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        from sharpv_cli.app import run
+    signals.end_at_once()  # before the imports, which take most of the time of a short run
+    from sharpv_cli.app import run
 
-        run()
-    except KeyboardInterrupt:  # while the app itself is imported, or ends
-        sys.exit(130)
+    run()
 
 
 if __name__ == "__main__":

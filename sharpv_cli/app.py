@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sharpv_cli import __version__, terminal
+from sharpv_cli import __version__, signals, terminal
 from sharpv_cli.commands import ask, demo, models, profile
 from sharpv_cli.errors import SharpvError
 
@@ -59,7 +59,10 @@ def run() -> None:
     if not terminal.debug():
         warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
     try:
-        code = _exit_code()
+        with signals.interruptible():
+            code = _exit_code()
+    except KeyboardInterrupt:  # a second one, while the first was dealt with
+        code = terminal.INTERRUPTED
     finally:
         sys.excepthook = terminal.report_crash  # Typer sets its own
     terminal.leave(code)

@@ -6,16 +6,15 @@ Rich is imported where it draws: otherwise it would take half of the time of `sh
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import cache
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from sharpv_cli import signals
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.text import printable, shortened
 
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim"}
 _QUIET_START_SEC = 0.5
+_SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
+
+# KeyboardInterrupt must not be raised while torch is imported.
+heavy_imports = signals.uninterruptible
 
 
 class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
@@ -141,34 +144,13 @@ def _to_devnull(descriptor: int) -> None:
     os.close(devnull)
 
 
-@contextmanager
-def heavy_imports() -> Iterator[None]:
-    """Ctrl-C ends the process at once, with 130, while torch is imported.
-
-    KeyboardInterrupt raised inside of extension modules is swallowed at times, so none is raised here. Where
-    our caller ignores Ctrl-C (a job in the background of a script), so do we.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield
-        return
-
-    def leave(_signal: int, _frame: FrameType | None) -> None:
-        stderr().show_cursor(True)
-        os._exit(INTERRUPTED)
-
-    previous = signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def leave(code: int) -> NoReturn:
     """End the process. After a failure at once: a thread that still loads the model would hold it for long."""
     if code and threading.active_count() > 1:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError):
                 stream.flush()
+        signals.run_cleanups()
         os._exit(code)
     sys.exit(code)
 
@@ -197,6 +179,7 @@ class Progress:
             refresh_per_second=10,
             auto_refresh=not still,
         )
+        self._leaving = ExitStack()
         self._still = still
         self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
 
@@ -210,6 +193,8 @@ class Progress:
         """Say what runs from now on."""
         self._view.begin(name)
         if self._enabled and not self._live.is_started:
+            # Raw bytes: where a signal ends the process, Rich's lock may be held.
+            self._leaving.enter_context(signals.on_leaving(lambda: os.write(2, _SHOW_CURSOR)))
             self._live.start()
         if self._enabled and self._still:
             self._live.refresh()
@@ -218,6 +203,7 @@ class Progress:
         """Take the line off the screen."""
         if self._live.is_started:
             self._live.stop()
+            self._leaving.close()
 
 
 class _Stage:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sharpv_cli"
 RANKS = {
     "errors": 0,
     "types": 0,
+    "signals": 0,
     "text": 0,
     "settings": 1,
     "metrics": 1,
@@ -39,7 +40,18 @@ HOMES = {
     "torchcodec": {"evaluation"},
 }
 HEAVY = {"torch", "transformers", "av"}
-LIGHT_PACKAGES = {"app", "commands", "settings", "terminal", "errors", "types", "text", "__main__", "__init__"}
+LIGHT_PACKAGES = {
+    "app",
+    "commands",
+    "settings",
+    "terminal",
+    "errors",
+    "types",
+    "text",
+    "signals",
+    "__main__",
+    "__init__",
+}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 

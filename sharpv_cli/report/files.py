@@ -7,6 +7,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.text import shown
 
@@ -39,11 +40,9 @@ def write_whole(target: Path, content: bytes) -> None:
 def _write_atomically(target: Path, content: bytes) -> None:
     final = _final(target)
     partial = final.with_name(f".sharpv-{os.getpid()}.part")
-    try:
+    with signals.unfinished(partial):
         partial.write_bytes(content)
         partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _final(target: Path) -> Path:

@@ -1,0 +1,92 @@
+"""How a signal ends the process: at once, with 128 + its number, no traceback and no unfinished file.
+
+Ctrl-C is different where there is something to keep: there it raises KeyboardInterrupt, see `interruptible`.
+This is imported before all else, so it imports almost nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_cleanups: list[Callable[[], object]] = []
+
+
+def end_at_once() -> None:
+    """From now on SIGINT, SIGTERM and SIGHUP end the process, except for those that our caller ignores.
+
+    Callers ignore them for `nohup`, and for jobs in the background of a script.
+    """
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, Ctrl-C raises KeyboardInterrupt, so that what was made so far can be kept."""
+    with _on_interrupt(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def uninterruptible() -> Iterator[None]:
+    """Inside of `interruptible`, Ctrl-C ends the process all the same.
+
+    For imports: KeyboardInterrupt raised inside of an extension module is swallowed at times.
+    """
+    with _on_interrupt(_leave):
+        yield
+
+
+@contextmanager
+def on_leaving(cleanup: Callable[[], object]) -> Iterator[None]:
+    """`cleanup` runs where the process ends inside of the block without unwinding its stack."""
+    _cleanups.append(cleanup)
+    try:
+        yield
+    finally:
+        _cleanups.remove(cleanup)
+
+
+@contextmanager
+def unfinished(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A temporary file: it does not outlive the block, whatever ends it, unless it was renamed inside."""
+
+    def remove() -> None:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - pathlib is not imported yet when signals are first set up
+
+    with on_leaving(remove):
+        try:
+            yield
+        finally:
+            remove()
+
+
+def run_cleanups() -> None:
+    """What `on_leaving` holds, newest first: for whoever calls os._exit."""
+    while _cleanups:
+        _cleanups.pop()()
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    run_cleanups()
+    os._exit(128 + number)
+
+
+@contextmanager
+def _on_interrupt(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
