@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from sharpv_cli.errors import ModelError, ResourceError
-from sharpv_cli.models import checkpoint
+from sharpv_cli.models import checkpoint, layers, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
 from sharpv_cli.models.families import Family, family_of
+from sharpv_cli.models.inspecting import CONFIG, newer_hint, read_json
+from sharpv_cli.models.placement import Placement, first_sentence, has_accelerate, pick_dtype, place
 from sharpv_cli.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -22,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that can answer, and what belongs to it. `weights_bytes` counts shared tensors once."""
+    """A model that can answer, and what belongs to it. `warnings` are sentences for the user."""
 
     model: Any
     processor: Any
     family: Family
     info: ModelInfo
-    weights_bytes: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def tokenizer(self) -> Any:
@@ -36,7 +42,21 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        return torch.device(self.info.device)
+        """Where the input embeddings are: there a prompt begins, however many devices the layers are on."""
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the weights as they are stored now, shared ones once (quantised ones may unpack when used)."""
+        stored = {tensor.data_ptr(): tensor.nbytes for tensor in self.model.state_dict().values()}
+        return sum(stored.values())
+
+    @property
+    def full_attention(self) -> tuple[bool, ...]:
+        """By decoder layer: whether it attends to everything before it, and so is Memory SharpV's to prune."""
+        kinds = layers.layer_kinds(self.model.config.get_text_config())
+        return tuple(kind == layers.FULL for kind in kinds)
 
     @property
     def context(self) -> int | None:
@@ -60,72 +80,35 @@ def load(
     offline: bool = False,
     between_steps: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
-    """Load the checkpoint that `settings` name onto `device` ("auto": cuda, else mps, else cpu).
+    """Load the checkpoint that `settings` name onto `device`.
 
-    `between_steps` is called before each step that takes long; what it raises ends the loading. Raises
-    ModelError for what is wrong with the checkpoint or the attention back-end, ResourceError for the device.
+    "auto" is cuda, else mps, else cpu; "balanced" spreads it over all GPUs. `between_steps` is called before
+    each step that takes long; what it raises ends the loading. Raises ModelError for what is wrong with the
+    checkpoint or the attention back-end, ResourceError for the device.
     """
-    target = pick_device(device)
-    dtype = pick_dtype(settings.dtype, target)
-    attention = choose_attention(settings.attention, target, dtype)
+    placement = place(device)
     between_steps()
     folder = checkpoint.fetch(settings, offline=offline)
     _quiet()
     between_steps()
+    config = _read_config(folder, settings.id)
+    dtype = _pick_dtype(settings, config, folder, placement)
+    attention = choose_attention(settings.attention, placement.device, dtype, _head_size(config))
     processor = _read_processor(folder, settings.id)
     between_steps()
-    model = _read_model(folder, settings.id, dtype, attention)
+    model = _read_model(folder, settings.id, dtype, attention, placement)
     between_steps()
-    model = _move(model, target)
     info = ModelInfo(
         id=settings.id,
         revision=checkpoint.commit_of(folder) or settings.revision,
-        family=model.config.model_type,
+        family=config.model_type,
         dtype=str(dtype).removeprefix("torch."),
-        device=str(target),
+        device=_said_devices(model, placement),
         attention=attention.name,
         attention_reason=attention.reason,
     )
-    family = family_of(model.config.model_type, settings.id)
-    weights_bytes = sum(parameter.nbytes for parameter in model.parameters())
-    return LoadedModel(model, processor, family, info, weights_bytes)
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of a name, tried with a tensor; ResourceError when there is no such device."""
-    if name == "auto":
-        return torch.device(_best_device())
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ResourceError(
-            f"device {name!r} cannot be used: {_why_no_device(name, error)}",
-            hint="use --device auto, cpu, cuda, cuda:1 or mps",
-        ) from error
-    if device.type == "meta":
-        raise ResourceError("device 'meta' holds no data", hint="use --device auto or cpu")
-    return device
-
-
-def _why_no_device(name: str, error: Exception) -> str:
-    """PyTorch lists every back-end it was ever compiled for when it does not know a name."""
-    known = name.partition(":")[0] in ("cpu", "cuda", "mps")
-    return _first_sentence(error) if known else "no such kind of device"
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on CUDA and float32 elsewhere."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    family = family_of(config.model_type, settings.id)
+    return LoadedModel(model, processor, family, info, (attention.warning,) if attention.warning else ())
 
 
 def _quiet() -> None:
@@ -134,11 +117,73 @@ def _quiet() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
+class _Reading:
+    """What transformers raises while it reads a part of a checkpoint becomes a ModelError that names it.
+
+    Configs, tokenizers and weights come from anywhere, and their readers fail in as many ways; tokenizers
+    raises Exception itself.
+    """
+
+    _FAILURES = (
+        *(OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, ArithmeticError),
+        *(RuntimeError, MemoryError, SafetensorError, StrictDataclassError),
+    )
+
+    def __init__(self, what: str, name: str, folder: Path) -> None:
+        self._what, self._name, self._folder = what, name, folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, self._FAILURES) or (kind is Exception and isinstance(error, Exception)):
+            raise (_no_memory(self._name) if out_of_memory(error) else self._unreadable(error)) from error
+
+    def _unreadable(self, error: Exception) -> ModelError:
+        missing = (
+            re.search(r"pip install [^`\n]*[^`\s.]", str(error)) if isinstance(error, ImportError) else None
+        )
+        again = f"copy or download it again{newer_hint(self._folder)}"
+        return ModelError(
+            f"{self._name}: its {self._what} cannot be loaded: {first_sentence(error)}",
+            hint=missing.group() if missing else again,
+        )
+
+
+def _read_config(folder: Path, name: str) -> Any:
+    """Refuses what the engine cannot run before the weights, which take long, are read."""
+    with _Reading("config", name, folder):
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        text_config = config.get_text_config()
+    layers.require_supported(text_config, name)
+    quantized.require_known(read_json(folder, CONFIG, name), name)
+    return config
+
+
+def _pick_dtype(settings: ModelSettings, config: Any, folder: Path, placement: Placement) -> torch.dtype:
+    """A quantised checkpoint's kernels were made for its own number format: it holds unless one is asked for."""
+    own = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
+    is_quantized = quantized.method_of(read_json(folder, CONFIG, settings.id)) is not None
+    if settings.dtype == "auto" and is_quantized and isinstance(own, torch.dtype):
+        return own
+    return pick_dtype(settings.dtype, placement.device)
+
+
+def _head_size(config: Any) -> int:
+    text = config.get_text_config()
+    size: int = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return size
+
+
 def _read_processor(folder: Path, name: str) -> Any:
-    try:
-        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise _unreadable(name, "processor", error) from error
+    with _Reading("processor", name, folder):
+        processor = transformers.AutoProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     if getattr(processor, "video_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"{name}: its processor takes no video", hint="pick a checkpoint of a VideoLLM")
     if not hasattr(processor.tokenizer, "backend_tokenizer"):
@@ -150,36 +195,31 @@ def _read_processor(folder: Path, name: str) -> Any:
     return processor
 
 
-def _read_model(folder: Path, name: str, dtype: torch.dtype, attention: Attention) -> Any:
-    try:
+def _read_model(
+    folder: Path, name: str, dtype: torch.dtype, attention: Attention, placement: Placement
+) -> Any:
+    is_quantized = quantized.method_of(read_json(folder, CONFIG, name)) is not None
+    # Quantised weights are made on their device; others are quicker to read first and move then.
+    mapped = placement.split or (is_quantized and has_accelerate())
+    with _Reading("model", name, folder):
         model, report = transformers.AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation=attention.implementation,
+            device_map=placement.device_map if mapped else None,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError, RuntimeError, MemoryError) as error:
-        raise (_no_memory(name) if out_of_memory(error) else _unreadable(name, "model", error)) from error
     absent = sorted(map(str, report["missing_keys"]))
     if absent:  # transformers would leave them random
         raise ModelError(
             f"{name}: {len(absent)} weights are missing ({absent[0]} ...)",
             hint="the checkpoint does not fit its config.json: copy or download it again",
         )
-    _require_full_attention(model.config.get_text_config(), name)
-    return model.eval()
-
-
-def _require_full_attention(text_config: Any, name: str) -> None:
-    """Our cache holds one kind of layer; a sliding window or a recurrent state would be silently wrong."""
-    kinds = set(getattr(text_config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        raise ModelError(
-            f"{name}: its language model has layers of other kinds ({', '.join(sorted(kinds))})",
-            hint="pick a model with full attention in every layer",
-        )
+    layers.require_no_state(model, name)
+    return (model if mapped else _move(model, placement.device)).eval()
 
 
 def _move(model: Any, device: torch.device) -> Any:
@@ -191,6 +231,18 @@ def _move(model: Any, device: torch.device) -> Any:
         raise _no_memory(str(device)) from error
 
 
+def _said_devices(model: Any, placement: Placement) -> str:
+    """The device, or all of them (`cuda:0,cuda:1`). Raises ResourceError where the GPUs were too small."""
+    if not placement.split:
+        return str(placement.device)
+    places = sorted({str(parameter.device) for parameter in model.parameters()})
+    if {"cpu", "meta"} & set(places):
+        raise ResourceError(
+            "the GPUs together have not enough memory for the weights", hint="pick a smaller model"
+        )
+    return ",".join(places)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether a device or the host ran out of memory: the CPU allocator raises a plain RuntimeError."""
     kinds = (MemoryError, torch.OutOfMemoryError)
@@ -199,13 +251,3 @@ def out_of_memory(error: BaseException) -> bool:
 
 def _no_memory(what: str) -> ResourceError:
     return ResourceError(f"{what}: not enough memory for the weights", hint="pick a smaller model or --dtype")
-
-
-def _unreadable(name: str, what: str, error: Exception) -> ModelError:
-    reason = _first_sentence(error)
-    return ModelError(f"{name}: its {what} cannot be loaded: {reason}", hint="copy or download it again")
-
-
-def _first_sentence(error: Exception) -> str:
-    """PyTorch and transformers put paragraphs of advice behind it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -1,0 +1,250 @@
+"""The hub: what of a model is in its local cache, what a download would bring, and the download.
+
+huggingface_hub does the work. Its cache keeps finished files, so an interrupted download goes on with the file
+that it was at; files are checked against the size that the hub says.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from sharpv_cli.errors import ModelError, ResourceError
+from sharpv_cli.models.inspecting import CONFIG, inspect_config, missing_file, pickled_weights, read_json
+from sharpv_cli.settings import ModelSettings
+
+# What transformers needs of a repository; weights in other formats and what lies in subfolders stay there.
+PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+SUBFOLDERS = ["*/*"]
+_POLL_SEC = 0.1
+_STOP_SEC = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a download of `repository` at `commit` brings. Bytes; `missing_*` is what is not in the cache yet."""
+
+    repository: str
+    commit: str
+    files: int
+    total_bytes: int
+    missing_files: int
+    missing_bytes: int
+    free_bytes: int
+
+
+def cached(model: ModelSettings) -> tuple[Path | None, bool]:
+    """The folder of a repository in the local cache, and whether everything that a download brings is in it.
+
+    Never touches the network. Raises ModelError for a name that is no hub id.
+    """
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(model, local_files_only=True)
+    except IncompleteSnapshotError as error:
+        return Path(error.snapshot_path), False
+    except LocalEntryNotFoundError:
+        return None, False
+    except ValueError as error:
+        raise _refusal(model, error) from error
+    return folder, missing_file(folder) is None
+
+
+def not_cached(model: ModelSettings, folder: Path | None) -> ModelError:
+    """What is said offline of a repository that is not in the cache, or only partly."""
+    where = "not in the local cache"
+    if folder is not None:
+        where = f"only partly in the local cache ({missing_file(folder)} is missing)"
+    return ModelError(
+        f"{model.id}: {where}, and --offline forbids a download",
+        hint="run once without --offline, or give a folder",
+    )
+
+
+def plan(model: ModelSettings) -> Plan:
+    """Ask the hub what a download would bring; fetches config.json, so that no wrong model is downloaded.
+
+    Raises ModelError: the hub is out of reach or refuses, the model is none that can be loaded.
+    """
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+
+    _quiet()
+    try:
+        info = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
+        commit = str(info.sha)
+        names = [sibling.rfilename for sibling in info.siblings or []]
+        wanted = {name for name in names if _is_wanted(name)}
+        _require_safetensors(model, names)
+        config = Path(hf_hub_download(model.id, CONFIG, revision=commit)) if CONFIG in wanted else None
+    except _failures() as error:
+        raise _refusal(model, error) from error
+    if config is not None:
+        inspect_config(read_json(config.parent, config.name, model.id), model)
+    sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if s.rfilename in wanted}
+    missing = [
+        name for name in sizes if not isinstance(try_to_load_from_cache(model.id, name, revision=commit), str)
+    ]
+    return Plan(
+        repository=model.id,
+        commit=commit,
+        files=len(sizes),
+        total_bytes=sum(sizes.values()),
+        missing_files=len(missing),
+        missing_bytes=sum(sizes[name] for name in missing),
+        free_bytes=_free_bytes(),
+    )
+
+
+def require_space(planned: Plan) -> None:
+    """Raise ResourceError where the disk of the cache has no room for what is missing."""
+    if planned.missing_bytes > planned.free_bytes:
+        raise ResourceError(
+            f"{planned.repository}: {planned.missing_bytes / 1e9:.1f} GB to download, but only "
+            f"{planned.free_bytes / 1e9:.1f} GB are free in {_cache_folder()}",
+            hint="free some space, or set HF_HOME to a folder on another disk",
+        )
+
+
+def download(model: ModelSettings) -> Iterator[int]:
+    """Bring what is missing; yields the bytes that have come so far, several times a second.
+
+    Closing the iterator stops the download: finished files stay, the next download goes on from there.
+    Raises ModelError.
+    """
+    _quiet()
+    transfer = _Transfer()
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharpv-hub")
+    running = pool.submit(_snapshot, model, tqdm_class=transfer.bar())
+    try:
+        while not running.done():
+            wait([running], timeout=_POLL_SEC)
+            yield transfer.received
+        running.result()
+    except _failures() as error:
+        raise _refusal(model, error) from error
+    finally:
+        transfer.stopped.set()
+        # What is under way removes its unfinished files when its next piece comes.
+        wait([running], timeout=_STOP_SEC)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """Ends the threads of a download from within."""
+
+
+class _Transfer:
+    """Counts the bytes that the hub's progress bars are told, and ends the download when `stopped` is set."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.stopped = Event()
+
+    def bar(self) -> Any:
+        """A class for huggingface_hub's `tqdm_class`: it draws nothing."""
+        from huggingface_hub.utils.tqdm import tqdm
+
+        transfer = self
+
+        class Bar(tqdm):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                # The one bar of bytes written; others count files, and bytes on the wire.
+                self._counts = kwargs.get("name") == "huggingface_hub.snapshot_download"
+                super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+
+            def update(self, n: float | None = 1) -> None:
+                if transfer.stopped.is_set():
+                    raise _StoppedError
+                if self._counts:
+                    transfer.received += int(n or 0)
+
+        return Bar
+
+
+def _snapshot(model: ModelSettings, **options: Any) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            model.id,
+            revision=model.revision,
+            allow_patterns=PATTERNS,
+            ignore_patterns=SUBFOLDERS,
+            **options,
+        )
+    )
+
+
+def _is_wanted(name: str) -> bool:
+    return "/" not in name and any(fnmatch(name, pattern) for pattern in PATTERNS)
+
+
+def _require_safetensors(model: ModelSettings, names: list[str]) -> None:
+    pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
+    if pickled and not any(name.endswith(".safetensors") for name in names):
+        raise pickled_weights(model.id, pickled[0])
+
+
+def _quiet() -> None:
+    """Advice of the hub would land between our own lines on stderr."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+def _cache_folder() -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def _free_bytes() -> int:
+    """On the disk of the cache, whose folder may not be there yet."""
+    folder = _cache_folder().absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Everything the hub's client raises: its errors, those of the HTTP client under it (httpx or httpx2), Xet's."""
+    from huggingface_hub import errors
+
+    http = next(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+    return (OSError, ValueError, RuntimeError, http, errors.XetDownloadError)
+
+
+def _refusal(model: ModelSettings, error: Exception) -> ModelError:
+    """In words; order matters, a gated repository being a kind of missing one."""
+    from huggingface_hub import errors
+
+    name, status = model.id, getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.HFValidationError):
+        return ModelError(f"{name}: neither a folder nor a hub id", hint="hub ids look like owner/name")
+    if isinstance(error, errors.GatedRepoError) or status == 403:
+        return ModelError(
+            f"{name}: the hub gives it only to accounts with access",
+            hint="ask for access on its page, then log in with `hf auth login`",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelError(f"{name}: no revision {model.revision!r}", hint="check --revision")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelError(f"{name}: no such model on the hub", hint="check the name, or log in if private")
+    if status == 401:
+        return ModelError(
+            f"{name}: the hub does not accept your token", hint="log in again with `hf auth login`"
+        )
+    if isinstance(error, OSError) and status is None and error.errno is not None:
+        return ModelError(
+            f"{name}: cannot be downloaded: {error}", hint="check the cache folder and the disk"
+        )
+    why = f"it answered {status}" if status else "check the network"
+    return ModelError(
+        f"{name}: not in the local cache, and the hub cannot be reached ({why})",
+        hint="check the network, or give a folder",
+    )
