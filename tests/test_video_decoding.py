@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from sharpv_cli.errors import ResourceError, UsageError, VideoError
-from sharpv_cli.video import opening, picture
+from sharpv_cli.video import picture
 from sharpv_cli.video.decoding import sample_frames
+from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.probe import scan
 from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.seeking import by_seeking
@@ -440,9 +441,12 @@ def test_a_frame_that_the_scan_promises_and_that_does_not_come_ends_seeking(clip
     path = clip("bframes.mkv")
     plan = scan(path)
     pts = np.insert(plan.timeline.pts, 36, plan.timeline.pts[35] + 1)
-    timeline = replace(plan.timeline, times=(pts - pts[0]) / 1000, pts=pts)
+    wrong = replace(plan, timeline=replace(plan.timeline, times=(pts - pts[0]) / 1000, pts=pts))
     assert by_seeking(path, plan, Selection((37,))) is not None
-    assert by_seeking(path, replace(plan, timeline=timeline), Selection((37,))) is None
+    assert by_seeking(path, wrong, Selection((36,))) is None
+    # Where all frames on the way are decoded, all are looked at.
+    assert by_seeking(path, replace(plan, skips=False), Selection((37,))) is not None
+    assert by_seeking(path, replace(wrong, skips=False), Selection((37,))) is None
 
 
 def test_lost_packets_are_concealed_the_same_way_each_time(tmp_path):
@@ -459,13 +463,12 @@ def test_lost_packets_are_concealed_the_same_way_each_time(tmp_path):
         assert np.array_equal(image, whole[index][1])
 
 
-def test_pictures_that_grow_over_the_limit_are_not_decoded(tmp_path, monkeypatch):
+def test_pictures_that_grow_over_the_limit_are_not_decoded(tmp_path):
     small = clips.encode(tmp_path / "small.ts", 20)
     large = clips.encode(tmp_path / "large.ts", 20, size=(320, 192), pts=lambda number: number + 20)
     path = tmp_path / "both.ts"
     path.write_bytes(small.read_bytes() + large.read_bytes())
-    monkeypatch.setattr(opening, "MAX_PICTURE_PIXELS", 20_000)
-    info, sample = take(path, 40)
+    info, sample = take(LocalVideo(str(path), "both.ts", Limits(max_pixels=20_000)), 40)
     assert info.frames_total == 20
     assert "20 frames came out of 40 packets" in sample.warnings[0]
 

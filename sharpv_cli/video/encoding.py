@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
@@ -43,10 +43,12 @@ def write_clip(
     *,
     codec: Codec = "h264",
     quality: Quality = "medium",
+    place: Callable[[int], int] = lambda index: index,
 ) -> None:
     """Encodes uint8 RGB frames [H, W, 3] of one even size, into the container that the suffix names.
 
-    The suffix is .mp4, .mkv, .webm (VP9 only) or .avi. The file has its name only when it is complete.
+    `place` gives a frame's time in units of 1 / fps, rising: for variable rates. The suffix is .mp4, .mkv,
+    .webm (VP9 only) or .avi. The file has its name only when it is complete.
     The same frames give the same file on any number of cores. Raises UsageError when it cannot be written.
     """
     target = Path(path)
@@ -59,7 +61,7 @@ def write_clip(
         with av.open(
             f"file:{unfinished.absolute()}", "w", format=container, container_options=reproducible
         ) as output:
-            _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality)
+            _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality, place)
         unfinished.replace(target)
     except OSError as error:
         raise UsageError(
@@ -76,6 +78,7 @@ def _encode(
     fps: Fraction,
     codec: Codec,
     quality: Quality,
+    place: Callable[[int], int],
 ) -> None:
     images = iter(frames)
     first = next(images)
@@ -87,7 +90,7 @@ def _encode(
         frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=matrix
         )
-        frame.pts, frame.time_base = index, 1 / fps
+        frame.pts, frame.time_base = place(index), 1 / fps
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
+from sharpv_cli.video.local import FilePath, name_of
 from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import Shape, colour_warnings
-from sharpv_cli.video.refusals import FilePath, picture, shown
+from sharpv_cli.video.refusals import picture, shown
 from sharpv_cli.video.timeline import Timeline, timed
 
 __all__ = ["Scan", "open_video", "probe", "scan"]
@@ -29,6 +29,8 @@ _MAX_FPS = 1000
 _WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
 # Containers whose seeks land on a keyframe's own time, so that the landing can be checked.
 _SEEKABLE = {"mov", "matroska"}
+# Decoders that tell by the packet, and leave out on demand, pictures that no other one refers to.
+_SKIPPING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class Scan:
     """All that a reader needs: the info, the timeline that the packets promise, and how to get there.
 
     `keys` are the indices of keyframes in the timeline, ascending; empty where seeking cannot be checked.
+    `skips` tells whether the decoder can be trusted to leave out what no other picture refers to.
     `rate` is frames a second, for frames whose times are missing. `warnings` are sentences for the user.
     """
 
     info: VideoInfo
     timeline: Timeline
     keys: NDArray[np.intp]
+    skips: bool
     time_base: Fraction
     rate: Fraction
     shape: Shape
@@ -122,7 +126,7 @@ def _summary(
         keys = places if not _SEEKABLE.isdisjoint(formats) else keys
     shape = Shape.of(first, stream.sample_aspect_ratio)
     info = VideoInfo(
-        path=os.fsdecode(path),
+        path=name_of(path),
         container=_container_name(path, formats),
         codec=stream.codec_context.codec.canonical_name,
         width=shape.width,
@@ -134,7 +138,18 @@ def _summary(
     )
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
     warnings = (*colour_warnings(first), *_cut_short(timeline, promised))
-    return Scan(info, timeline, keys, time_base, rate, shape, warnings)
+    skips = _can_skip(stream) and not first.interlaced_frame
+    return Scan(info, timeline, keys, skips, time_base, rate, shape, warnings)
+
+
+def _can_skip(stream: VideoStream) -> bool:
+    context = stream.codec_context
+    if context.name == "hevc":
+        # A "sub-layer non-reference" picture may serve a higher temporal layer (ITU-T H.265, 7.4.2.2), which
+        # FFmpeg does not look at: there must be one layer only, as hvcC says (ISO 14496-15, 8.3.3.1).
+        record = context.extradata or b""
+        return len(record) > 21 and record[0] == 1 and record[21] >> 3 & 7 == 1
+    return context.name in _SKIPPING
 
 
 def _rate(stream: VideoStream) -> Fraction:
@@ -144,7 +159,7 @@ def _rate(stream: VideoStream) -> Fraction:
 
 def _container_name(path: FilePath, formats: list[str]) -> str:
     """FFmpeg names a family, as `mov,mp4,m4a,...`: the member that the suffix names, or else the first."""
-    suffix = Path(path).suffix[1:].lower()
+    suffix = Path(name_of(path)).suffix[1:].lower()
     return suffix if suffix in formats else formats[0]
 
 

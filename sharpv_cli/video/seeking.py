@@ -1,4 +1,5 @@
-"""Decoding only what is needed: from the keyframe before each chosen frame, with every landing checked.
+"""Decoding only what is needed: from the keyframe before each chosen frame, on several threads, every landing
+checked.
 
 Containers' seeks land late, on damaged indices, or on pictures that refer to ones before them, and nothing
 says so.
@@ -7,94 +8,164 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import canvas, render
 from sharpv_cli.video.probe import Scan
-from sharpv_cli.video.refusals import FilePath
+from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.timeline import Decoded
 
-_SEEK_COST = 4  # frames that could have been decoded in the time of one seek
 _STEPS_BACK = 2  # earlier keyframes to try when a seek lands after the one that it was sent to
 
 
-def by_seeking(path: FilePath, plan: Scan, selection: Selection) -> Decoded | None:
-    """Decodes only from the keyframe before each chosen frame.
+def by_seeking(path: FilePath, plan: Scan, selection: Selection, team: Team | None = None) -> Decoded | None:
+    """Decodes only from the keyframe before each chosen frame, and of that only what others refer to.
 
-    None where that would not be faster, or where any frame that comes out is not the one that the scan
-    promises: then the file has to be read in order.
+    None where the container cannot be trusted, or where any frame that comes out is not the one that the scan
+    promises: then the file has to be read in order. The threads end with the call, whatever ends it. `team`
+    is chosen by estimated cost unless given.
     """
-    pts = plan.timeline.pts
-    starts = _keyframes_before(plan.keys, selection)
-    if pts is None or starts is None:
+    runs = runs_to(plan.keys, selection.indices)
+    if runs is None or plan.timeline.pts is None:
         return None
+    team = team or team_for(runs)
     images = canvas(plan.shape, len(selection.indices))
+    job = _Job(path, plan, plan.timeline.pts, images, team.threads, SimpleQueue(), Event())
+    for run in sorted(runs, key=lambda run: -run.cost):  # the longest first, so that all end together
+        job.runs.put(run)
     try:
-        with open_video(path) as opened:
-            position = -1
-            run: Iterator[tuple[int, VideoFrame]] = iter(())
-            for slot, (index, key) in enumerate(zip(selection.indices, starts, strict=True)):
-                if position < 0 or key > position + _SEEK_COST:
-                    run = _frames_from(*opened, pts, plan.keys, key)
-                position, frame = next(item for item in run if item[0] == index)
-                images[slot] = render(frame, images.shape[2], images.shape[1])
+        _work_together(job, team.workers)
     except _LostError:
         return None
     return Decoded(images, selection, plan.timeline)
-
-
-def _keyframes_before(keys: NDArray[np.intp], selection: Selection) -> list[int] | None:
-    """The keyframe to start from for each chosen frame; None where reading in order costs no more."""
-    places = np.searchsorted(keys, selection.indices, side="right") - 1
-    if len(keys) == 0 or places[0] < 0:
-        return None
-    starts: list[int] = keys[places].tolist()
-    cost, position = 0, -1 - _SEEK_COST
-    for index, key in zip(selection.indices, starts, strict=True):
-        seeks = key > position + _SEEK_COST
-        cost += index - key + 1 + _SEEK_COST if seeks else index - position
-        position = index
-    return starts if cost < 0.9 * (selection.indices[-1] + 1) else None
 
 
 class _LostError(Exception):
     """A seek did not land where it should, or what came out is not what the scan promises."""
 
 
-def _frames_from(
-    container: InputContainer, stream: VideoStream, pts: NDArray[np.int64], keys: NDArray[np.intp], key: int
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the workers share: runs are taken from the queue, images go to their slots, `stop` ends all."""
+
+    path: FilePath
+    plan: Scan
+    pts: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    threads: int
+    runs: SimpleQueue[Run]
+    stop: Event
+
+
+def _work_together(job: _Job, workers: int) -> None:
+    with ThreadPoolExecutor(workers, "decode") as pool:
+        futures = [pool.submit(_work, job) for _ in range(workers)]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            job.stop.set()
+
+
+def _work(job: _Job) -> None:
+    """Decodes runs until there are no more. Each worker reads the file on its own."""
+    with open_video(job.path) as (container, stream):
+        stream.codec_context.thread_count = job.threads
+        while not job.stop.is_set():
+            try:
+                run = job.runs.get_nowait()
+            except Empty:
+                return
+            _fill(job, run, container, stream)
+
+
+def _fill(job: _Job, run: Run, container: InputContainer, stream: VideoStream) -> None:
+    """The images of one run. Raises _LostError."""
+    slots = iter(zip(run.indices, range(run.slot, run.slot + len(run.indices)), strict=True))
+    index, slot = next(slots)
+    for position, frame in _frames_from_key(job, run, container, stream):
+        if position > index:
+            raise _LostError
+        if position == index:
+            job.images[slot] = render(frame, job.images.shape[2], job.images.shape[1])
+            index, slot = next(slots, (-1, -1))
+            if index < 0:
+                return
+    if not job.stop.is_set():
+        raise _LostError
+
+
+def _frames_from_key(
+    job: _Job, run: Run, container: InputContainer, stream: VideoStream
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The frames from keyframe `key` on, each with its index, every one of them there. Raises _LostError."""
-    place = int(np.searchsorted(keys, key))
-    for earlier in keys[max(0, place - _STEPS_BACK) : place + 1][::-1].tolist():
-        container.seek(int(pts[earlier]), stream=stream)
-        run = _sound_frames(container, stream)
+    """The frames from the run's keyframe on, or one before it, each with its index. Raises _LostError."""
+    place = int(np.searchsorted(job.plan.keys, run.key))
+    for key in job.plan.keys[max(0, place - _STEPS_BACK) : place + 1][::-1].tolist():
+        _seek(container, stream, int(job.pts[key]))
+        frames = _needed_frames(job, {key, *run.indices}, container, stream)
         # Pictures before the keyframe in display order may refer to ones that were never read: they are
         # skipped.
-        first = next((frame for frame in run if frame.pts is None or frame.pts >= pts[earlier]), None)
-        if first is not None and first.pts == pts[earlier]:
+        first = next((frame for frame in frames if frame.pts is None or frame.pts >= job.pts[key]), None)
+        if first is not None and first.pts == job.pts[key]:
             break
     else:
         raise _LostError
-    yield earlier, first
-    for index, frame in enumerate(run, earlier + 1):
-        if index >= len(pts) or frame.pts != pts[index]:
+    yield key, first
+    position = key
+    for frame in frames:
+        known = frame.pts is not None and int(np.searchsorted(job.pts, frame.pts))
+        # Where no frame is skipped, each one has to come.
+        follows = known and (known > position if job.plan.skips else known == position + 1)
+        if not follows or known >= len(job.pts) or job.pts[known] != frame.pts:
             raise _LostError
-        yield index, frame
-    raise _LostError
+        position = int(known)
+        yield position, frame
 
 
-def _sound_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """The frames that come out from here on. Raises _LostError at the first sign of damage."""
+def _seek(container: InputContainer, stream: VideoStream, pts: int) -> None:
+    try:
+        container.seek(pts, stream=stream)
+    except av.FFmpegError as error:
+        raise _LostError from error
+
+
+def _needed_frames(
+    job: _Job, indices: set[int], container: InputContainer, stream: VideoStream
+) -> Iterator[VideoFrame]:
+    """The frames from here to the last of these indices; of the others, those at least that they refer to.
+
+    Raises _LostError at the first sign of damage.
+    """
+    missing = {int(job.pts[index]) for index in indices}
     for packet in packets(container, stream):
-        frames, damaged = decode(packet)
-        if damaged or any(frame.is_corrupt for frame in frames):
-            raise _LostError
-        yield from frames
+        if job.stop.is_set():
+            return
+        wanted = packet.pts in missing
+        if job.plan.skips:
+            stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        yield from _sound(*decode(packet), job.plan.skips)
+        missing.discard(packet.pts if wanted else 0)
+        if not missing:
+            break
+    # The decoder gives what it holds back for reordering without being fed the packets that follow.
+    yield from _sound(stream.codec_context.decode(None), False, job.plan.skips)
+
+
+def _sound(frames: list[VideoFrame], damaged: bool, skips: bool) -> list[VideoFrame]:
+    # Two fields may lie in two packets of which one is skipped.
+    if damaged or any(frame.is_corrupt or (skips and frame.interlaced_frame) for frame in frames):
+        raise _LostError
+    return frames
