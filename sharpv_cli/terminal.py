@@ -9,10 +9,11 @@ import os
 import sys
 import threading
 import time
+import warnings
 from contextlib import ExitStack, suppress
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from sharpv_cli import signals
 from sharpv_cli.errors import SharpvError, UsageError
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from rich.spinner import Spinner
 
 INTERRUPTED = 130
-_STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim"}
+_STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim", "detail": "dim"}
+_HUSHED = {"quiet": {"warning", "note", "detail"}, "normal": {"detail"}, "verbose": set[str]()}
 _QUIET_START_SEC = 0.5
 _SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 # KeyboardInterrupt must not be raised while torch is imported.
 heavy_imports = signals.uninterruptible
+
+
+_level: Literal["quiet", "normal", "verbose"] = "normal"
 
 
 class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
@@ -55,11 +60,41 @@ def debug() -> bool:
     return os.environ.get("SHARPV_DEBUG", "") not in ("", "0")
 
 
+def set_level(*, quiet: bool = False, verbose: bool = False) -> None:
+    """How much `say` says: quiet leaves errors and hints; verbose adds details, stage times, library warnings.
+
+    Raises UsageError for both at once.
+    """
+    global _level
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", hint="leave out one of them")
+    _level = "quiet" if quiet else "verbose" if verbose else "normal"
+    if verbose:
+        warnings.simplefilter("default")
+        warnings.showwarning = _say_warning
+
+
+def is_verbose() -> bool:
+    """Whether details are said."""
+    return _level == "verbose"
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object
+) -> None:
+    """A library's note to its callers, with the module that gave it."""
+    module = filename.rpartition("site-packages/")[2]
+    say("detail", f"{category.__name__} in {module}: {message}")
+
+
 def say(label: str, text: str) -> None:
     """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control characters spelt out.
 
-    `label` is error, hint, warning or note. A full or closed stderr is no reason to fail.
+    `label` is error, hint, warning, note or detail; what the level hushes is not said. A full or closed stderr
+    is no reason to fail.
     """
+    if label in _HUSHED[_level]:
+        return
     from rich.text import Text
 
     show(Text.assemble((f"{label}:", label), " ", shortened(printable(text))), soft_wrap=True)
@@ -190,7 +225,10 @@ class Progress:
         self.stop()
 
     def stage(self, name: str) -> None:
-        """Say what runs from now on."""
+        """Say what runs from now on; verbose, how long the stage before it took."""
+        if name == self._view.name:
+            return
+        self._view.end()
         self._view.begin(name)
         if self._enabled and not self._live.is_started:
             # Raw bytes: where a signal ends the process, Rich's lock may be held.
@@ -204,6 +242,7 @@ class Progress:
         if self._live.is_started:
             self._live.stop()
             self._leaving.close()
+        self._view.end()
 
 
 class _Stage:
@@ -212,12 +251,56 @@ class _Stage:
     def __init__(self, spinner: Spinner, quiet_sec: float) -> None:
         self._spinner = spinner
         self._quiet_sec = quiet_sec
-        self.begin("")
+        self.name = ""
+        self._since = time.monotonic()
 
     def begin(self, name: str) -> None:
         self._spinner.update(text=name, style="note")
-        self._since = time.monotonic()
+        self.name, self._since = name, time.monotonic()
+
+    def end(self) -> None:
+        if self.name:
+            say("detail", f"{self.name} took {time.monotonic() - self._since:.2f} s")
+            self.name = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if time.monotonic() - self._since >= self._quiet_sec:
             yield self._spinner
+
+
+class Transfer:
+    """Bytes on their way, on stderr, when that is a terminal: a bar, how many, how fast, how long still."""
+
+    def __init__(self, total_bytes: int, *, enabled: bool = True) -> None:
+        from rich import progress
+
+        console = stderr()
+        self._bars = progress.Progress(
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bars.add_task("", total=total_bytes)
+        self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
+
+    def __enter__(self) -> Self:
+        if self._enabled:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def show(self, count: int) -> None:
+        """Say that `count` bytes have come so far."""
+        self._bars.update(self._task, completed=count)
+
+    def stop(self) -> None:
+        """Take the bar off the screen."""
+        if self._bars.live.is_started:
+            self._bars.stop()

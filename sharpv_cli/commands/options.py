@@ -34,6 +34,9 @@ ProfileOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Only the answer and errors.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="On stderr: device, back-end, frames, time of each stage.")
+]
 ShowSettingsOption = Annotated[
     bool, typer.Option("--show-settings", help="Print each setting and where it came from, on stderr.")
 ]

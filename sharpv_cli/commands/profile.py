@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.details import say_details
 from sharpv_cli.commands.options import (
     Flags,
     JsonOption,
     ProfileOption,
     QuietOption,
     ShowSettingsOption,
+    VerboseOption,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
@@ -86,6 +88,7 @@ def profile(
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
     export_json: Annotated[str | None, _export("json", "Everything, raw times too.")] = None,
     export_markdown: Annotated[str | None, _export("markdown", "The report as Markdown.")] = None,
@@ -115,6 +118,7 @@ def profile(
       sharpv profile clip.mp4 --methods dense,both --export-csv - > runs.csv
       sharpv profile clip.mp4 --json | jq .methods.both.memory
     """
+    terminal.set_level(quiet=quiet, verbose=verbose)
     asked = read_question(None, [question])
     targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv}
     _refuse_two_documents(targets, as_json)
@@ -246,6 +250,8 @@ def _follow(
                 case RunStarted(label, kind, number, total):
                     progress.stage(f"{label}: {kind} (run {number} of {total})")
                 case ClipProfile():
+                    if last is None:
+                        say_details(event.methods[0].answer)
                     last = event
                     exports.write(event)
             event = next(events, None)
