@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, signals, terminal
-from sharpv_cli.commands import ask, demo, models, profile
+from sharpv_cli.commands import ask, demo, doctor, models, profile
 from sharpv_cli.errors import SharpvError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("ask")(ask.ask)
 app.command("profile")(profile.profile)
 app.add_typer(models.app, name="models")
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 
 # Every usage error of Typer (unknown option, missing argument, bad value) shares the base of this one, the
 # only one that it exports in all versions.
@@ -51,6 +52,7 @@ def sharpv(
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
       sharpv profile demo/moving.mp4
       sharpv models list
+      sharpv doctor
     """
 
 
