@@ -237,7 +237,10 @@ def test_animated_webp_is_refused_by_name(tmp_path):
     "url", ["https://example.org/a.mp4", "rtsp://camera/1", "HTTP://x/y", "file:///tmp/a.mp4"]
 )
 def test_urls(url):
-    assert refusal(url) == (f"URLs are not read: {url}", "download the file first, then give its path")
+    hint = "download the file first, then give its path"
+    if url.lower().startswith("http"):
+        hint = f"give --allow-url to download it, or {hint}"
+    assert refusal(url) == (f"URLs are not read: {url}", hint)
     assert refusal(Path(url))[0].startswith("URLs are not read: ")
 
 
@@ -272,7 +275,7 @@ def test_pictures_that_are_too_large(tmp_path):
     path = written(tmp_path / "bomb.gif", data)
     assert refusal(path) == (
         f"{path} has pictures of 8000x8000, over the limit of 36 megapixels",
-        "scale the video down first",
+        "scale the video down first, or raise --max-pixels",
     )
 
 

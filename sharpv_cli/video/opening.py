@@ -14,8 +14,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sharpv_cli.errors import VideoError
+from sharpv_cli.video.local import FilePath, limits_of
 from sharpv_cli.video.refusals import (
-    FilePath,
+    check_pixels,
     claimed_size,
     is_still_heif,
     picture,
@@ -25,7 +26,6 @@ from sharpv_cli.video.refusals import (
 )
 
 TIMEOUT_SEC = 30.0
-MAX_PICTURE_PIXELS = 36_000_000  # 8K is 33 megapixels; a GIF of 5 kB can claim 64 of them, 200 times
 
 # Playlists, scripts and network formats stay out: they open other files. The second line can hold no video
 # and is there only so that the refusal can say what the file is.
@@ -41,7 +41,6 @@ _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": _FORMATS,
     "max_streams": "64",
-    "max_pixels": str(MAX_PICTURE_PIXELS),
 }
 
 
@@ -89,7 +88,8 @@ def _open(path: FilePath, head: bytes) -> InputContainer:
     # `file:` and an absolute path: a name such as `concat:a.mp4` or `http:x` would be taken for a protocol.
     url = f"file:{Path(path).absolute()}"
     try:
-        return av.open(url, "r", options=_OPTIONS, timeout=TIMEOUT_SEC)
+        options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
+        return av.open(url, "r", options=options, timeout=TIMEOUT_SEC)
     except av.ExitError as error:
         raise VideoError(
             f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",
@@ -134,11 +134,6 @@ def _limit(path: FilePath, stream: VideoStream, head: bytes) -> None:
             f"{shown(path)} is encoded as {codec}, which is not read", hint="convert it to H.264"
         )
     width, height = (context.width, context.height) if context.width else claimed_size(head)
-    if width * height > MAX_PICTURE_PIXELS:
-        raise VideoError(
-            f"{shown(path)} has pictures of {width}x{height}, over the limit of "
-            f"{MAX_PICTURE_PIXELS // 1_000_000} megapixels",
-            hint="scale the video down first",
-        )
-    context.options = {"max_pixels": str(MAX_PICTURE_PIXELS), "codec_whitelist": _DECODERS}
+    check_pixels(path, width, height)
+    context.options = {"max_pixels": str(limits_of(path).max_pixels), "codec_whitelist": _DECODERS}
     context.thread_type = "AUTO"

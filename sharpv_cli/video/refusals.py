@@ -12,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sharpv_cli.errors import VideoError
-
-FilePath = str | os.PathLike[str]
+from sharpv_cli.text import shown as printable_name
+from sharpv_cli.video.local import FilePath, limits_of, name_of
 
 HEAD_BYTES = 512
 READABLE = "mp4, mov, mkv, webm, avi, ts and gif files are read"
+_AS_PICTURE = "with --picture it is read as a clip of one frame"
 
 # pathlib folds `//` into one slash, so one is enough; a drive letter is one letter long.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
 _STILL_BRANDS = {b"avif", b"mif1", b"heic", b"heix", b"heim", b"heis"}
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -31,9 +33,8 @@ _KINDS = (
 
 
 def shown(path: FilePath) -> str:
-    """The name as it may be printed: control, bidirectional and undecodable characters are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """The user's own name for it, as it may be printed."""
+    return printable_name(name_of(path))
 
 
 def read_head(path: FilePath) -> bytes:
@@ -81,13 +82,16 @@ def _os_refusal(path: FilePath, error: OSError) -> VideoError:
 
 
 def _missing(path: FilePath) -> VideoError:
-    name, text = shown(path), os.fsdecode(path)
-    if _URL.match(text):
-        return VideoError(f"URLs are not read: {name}", hint="download the file first, then give its path")
-    if Path(text).is_symlink():
-        target = shown(Path(text).readlink())
+    name, given = shown(path), os.fsdecode(path)
+    if _URL.match(given):
+        own = "give --allow-url to download it, or " if _WEB.match(given) else ""
+        return VideoError(
+            f"URLs are not read: {name}", hint=f"{own}download the file first, then give its path"
+        )
+    if Path(given).is_symlink():
+        target = shown(Path(given).readlink())
         return VideoError(f"no such file: {name} is a symbolic link to {target}, which does not exist")
-    hint = "check the spelling" if Path(text).is_absolute() else f"relative to {shown(Path.cwd())}"
+    hint = "check the spelling" if Path(given).is_absolute() else f"relative to {shown(Path.cwd())}"
     return VideoError(f"no such file: {name}", hint=hint)
 
 
@@ -107,8 +111,18 @@ def claimed_size(head: bytes) -> tuple[int, int]:
     return width, height
 
 
+def check_pixels(path: FilePath, width: int, height: int) -> None:
+    """Raises VideoError where one picture of the file is over the limit."""
+    limit = limits_of(path).max_pixels
+    if width * height > limit:
+        raise VideoError(
+            f"{shown(path)} has pictures of {width}x{height}, over the limit of {limit / 1e6:g} megapixels",
+            hint="scale the video down first, or raise --max-pixels",
+        )
+
+
 def picture(path: FilePath) -> VideoError:
-    return VideoError(f"{shown(path)} is a picture, not a video", hint=READABLE)
+    return VideoError(f"{shown(path)} is a picture, not a video", hint=_AS_PICTURE)
 
 
 def unreadable(path: FilePath, head: bytes) -> VideoError:
@@ -144,12 +158,12 @@ def _is_webp(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
 
 
-def _is_animated_webp(head: bytes) -> bool:
+def is_animated_webp(head: bytes) -> bool:
     # The VP8X chunk's flags: bit 1 says that an ANIM chunk follows.
     return _is_webp(head) and head[12:16] == b"VP8X" and bool(head[20] & 2)
 
 
-def _is_picture(head: bytes) -> bool:
+def is_picture(head: bytes) -> bool:
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\0\0\1\0")
     return _is_webp(head) or head.startswith(starts)
 
@@ -171,8 +185,8 @@ def _is_text(head: bytes) -> bool:
 
 
 _SIGNATURES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
-    (_is_animated_webp, "an animated WebP, which is not supported", "convert it to GIF or MP4 first"),
-    (_is_picture, "a picture, not a video", READABLE),
+    (is_animated_webp, "an animated WebP, which is not supported", "convert it to GIF or MP4 first"),
+    (is_picture, "a picture, not a video", _AS_PICTURE),
     (
         _is_html,
         "a web page (HTML), not a video",

@@ -1,0 +1,53 @@
+"""A video that lies on this machine, whatever it came from, and the limits under which it is read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+FilePath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading one video may cost, and what is accepted as one. The fields are the settings' `video` group.
+
+    `max_pixels` counts those of one picture, `max_bytes` those that are copied from a stream or a URL, and
+    `timeout` is in seconds of wall clock: for fetching the video, and again for reading it.
+    """
+
+    allow_url: bool = False
+    picture: bool = False
+    max_pixels: int = 36_000_000  # 8K is 33 megapixels; a GIF of 5 kB can claim 64 of them, 200 times
+    max_bytes: int = 8 << 30
+    timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        assert self.max_pixels > 0, self.max_pixels
+        assert self.max_bytes > 0, self.max_bytes
+        assert self.timeout > 0, self.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class LocalVideo(os.PathLike[str]):
+    """A regular file to read, `path`, under the `name` by which the user knows it.
+
+    It is a path like any other to whoever opens it; `warnings` are sentences for the user.
+    """
+
+    path: str
+    name: str
+    limits: Limits = Limits()
+    warnings: tuple[str, ...] = ()
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+def name_of(path: FilePath) -> str:
+    """The name by which the user knows the file."""
+    return path.name if isinstance(path, LocalVideo) else os.fsdecode(path)
+
+
+def limits_of(path: FilePath) -> Limits:
+    return path.limits if isinstance(path, LocalVideo) else Limits()
