@@ -49,6 +49,7 @@ def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None =
 
 _model = functools.partial(_option, panel="Model (default: as in the profile)")
 _frames = functools.partial(_option, panel="Frames (default: as in the profile)")
+_video = functools.partial(_option, panel="Video (default: as in the profile)")
 _pruning = functools.partial(_option, panel="Pruning (default: as in the profile)")
 _answer = functools.partial(_option, panel="Answer (default: as in the profile)")
 
@@ -65,6 +66,11 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     "max-frames": _frames(int, "--max-frames", metavar="N", help="Most frames taken with --fps."),
     "start": _frames(float, "--start", metavar="SEC", help="Take frames from here on."),
     "end": _frames(float, "--end", metavar="SEC", help="Take frames up to here."),
+    "allow-url": _video(bool, "--allow-url/--no-allow-url", help="VIDEO may be an http(s) address."),
+    "picture": _video(bool, "--picture/--no-picture", help="VIDEO may be a still picture: one frame."),
+    "max-pixels": _video(int, "--max-pixels", metavar="N", help="Most pixels of one picture."),
+    "max-bytes": _video(int, "--max-bytes", metavar="N", help="Most bytes from stdin, a pipe or a URL."),
+    "timeout": _video(float, "--timeout", metavar="SEC", help="Most seconds to fetch VIDEO, and to read it."),
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",

@@ -18,6 +18,7 @@ from sharpv_cli.settings.schema import (
     PromptSettings,
     SamplingSettings,
     Settings,
+    VideoSettings,
     VisualSettings,
     defaults,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Resolved",
     "SamplingSettings",
     "Settings",
+    "VideoSettings",
     "VisualSettings",
     "as_yaml",
     "config_folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -69,6 +70,21 @@ class SamplingSettings(_Group):
         return self
 
 
+class VideoSettings(_Group):
+    """What is accepted as a video, and what reading one may cost (`sharpv_cli.video.local.Limits`)."""
+
+    allow_url: bool = Field(default=False, description="download http and https addresses")
+    picture: bool = Field(default=False, description="read a still picture as a clip of one frame")
+    max_pixels: Int = Field(default=36_000_000, ge=1, description="most pixels of one picture")
+    max_bytes: Int = Field(default=8 << 30, ge=1, description="most bytes copied from stdin, a pipe or a URL")
+    timeout: Float = Field(
+        default=300.0,
+        gt=0,
+        le=threading.TIMEOUT_MAX,
+        description="seconds to fetch the video, and to read it",
+    )
+
+
 class VisualSettings(_Group):
     """Visual SharpV: which visual tokens reach the language model (arXiv 2511.08003)."""
 
@@ -112,6 +128,7 @@ class Settings(_Group):
 
     model: ModelSettings = ModelSettings()
     sampling: SamplingSettings = SamplingSettings()
+    video: VideoSettings = VideoSettings()
     visual: VisualSettings = VisualSettings()
     memory: MemorySettings = MemorySettings()
     generation: GenerationSettings = GenerationSettings()
