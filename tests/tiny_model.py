@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tiny_checkpoint import write_checkpoint
 
-from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.door import MASK, Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.settings import ModelSettings, PromptSettings
@@ -118,7 +118,10 @@ def explicit_mask_logits(
     start, length = len(prompt), len(prompt) + len(answer) - 1
     ids = torch.tensor([list(answer)[:-1]], dtype=torch.long)
     embeds = torch.cat([prompt.embeds, model.model.get_input_embeddings()(ids)], dim=1)
-    later = prompt.position_ids[:, -1:] + torch.arange(1, length - start + 1)
+    later = prompt.position_ids[..., -1:] + torch.arange(1, length - start + 1)
+    extra = dict(prompt.extra)
+    if extra:
+        extra[MASK] = torch.nn.functional.pad(extra[MASK], (0, length - start))
     seen = torch.ones(length, length, dtype=torch.bool).tril()
     if hidden_from_all is not None:
         seen[:, hidden_from_all] = False
@@ -133,9 +136,10 @@ def explicit_mask_logits(
     try:
         output = decoder(
             inputs_embeds=embeds,
-            position_ids=torch.cat([prompt.position_ids, later], dim=1),
+            position_ids=torch.cat([prompt.position_ids, later], dim=-1),
             attention_mask=masks[0],
             use_cache=False,
+            **extra,
         )
     finally:
         for hook in hooks:

@@ -1,0 +1,186 @@
+"""Every family against its stock model: bit for bit without pruning, and against explicit masks with it."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from tiny_families import LAYERS, QUESTION, RECIPES, clip, folder, inputs, loaded
+from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
+
+from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.prefix import read_on, read_prefix
+from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.families import FAMILIES
+from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.pipeline.selecting import select
+from sharpv_cli.pruning.visual import score
+from sharpv_cli.settings import Settings
+from sharpv_cli.settings.schema import VisualSettings
+from sharpv_cli.types import Answer, Finished, TextPiece
+
+NEW = 8
+# Stock projects every position of the prompt onto the vocabulary here, and uses the last: another kernel, which
+# rounds otherwise. We project the last one only, as stock does for all other families.
+HEAD_OVER_ALL = {"video_llama_3"}
+each = pytest.mark.parametrize("family", RECIPES)
+attention = pytest.mark.parametrize("attention", ["sdpa", "eager"])
+
+
+@cache
+def captured(family: str, attention: str = "sdpa") -> VisualPrompt:
+    model = loaded(family, attention)
+    return capture(model.model, inputs(model), model.family)
+
+
+def selected(whole: VisualPrompt, mode: str) -> torch.Tensor:
+    """Visual SharpV's own choice: some tokens stay and some go."""
+    importance = score(whole.features).importance
+    settings = VisualSettings.model_validate({"mode": mode, "k": float(importance.median())})
+    keep = select(whole, settings, positions="original", context=None, max_new_tokens=NEW).keep
+    assert 0 < int(keep.sum()) < keep.numel()
+    return keep
+
+
+def some_layers(family: str, attention: str, prompt: Prompt) -> float:
+    """A threshold M in the widest gap between the layers' similarities."""
+    similarities = prefill(loaded(family, attention).model, prompt, m=-1.0).similarities
+    low, high = max(pairwise(sorted(s for s in similarities if s is not None)), key=lambda at: at[1] - at[0])
+    assert high - low > 1e-3
+    return (low + high) / 2
+
+
+def greedy(
+    family: str, attention: str, prompt: Prompt, m: float | None
+) -> tuple[list[int], torch.Tensor, Any]:
+    model = loaded(family, attention)
+    with recorded_logits(model) as rows:
+        read = prefill(model.model, prompt, m=m)
+        ids = list(decode(model.model, read, max_new_tokens=NEW, stop_ids=()))
+    return ids, torch.stack(rows), read
+
+
+def stock(family: str, attention: str, *, last_only: bool = False) -> tuple[list[int], torch.Tensor]:
+    """What stock `generate` makes of the processor's output; `last_only`: its head sees the last position only."""
+    model = loaded(family, attention)
+    prompt = inputs(model)
+    head = model.model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _head, args: (args[0][:, -1:],)) if last_only else None
+    output = model.model.generate(
+        **prompt, max_new_tokens=NEW, do_sample=False, return_dict_in_generate=True, output_logits=True
+    )
+    if hook is not None:
+        hook.remove()
+    return output.sequences[0, prompt["input_ids"].shape[1] :].tolist(), torch.cat(output.logits)
+
+
+def test_every_family_is_tested() -> None:
+    assert list(RECIPES) == list(FAMILIES)
+
+
+@each
+@attention
+def test_without_pruning_tokens_and_logits_are_those_of_stock_generate(family: str, attention: str) -> None:
+    whole = captured(family, attention)
+    ids, logits, _ = greedy(family, attention, whole.prune(everything(whole)), None)
+
+    stock_ids, stock_logits = stock(family, attention)
+
+    assert ids == stock_ids
+    if family in HEAD_OVER_ALL:
+        assert_close(logits, stock_logits)
+        _, stock_logits = stock(family, attention, last_only=True)
+    assert torch.equal(logits, stock_logits)
+
+
+@each
+@attention
+@pytest.mark.parametrize("mode", ["adaptive", "manual"])
+def test_pruning_and_eviction_equal_masks_over_the_whole_prompt(
+    family: str, attention: str, mode: str
+) -> None:
+    model, whole = loaded(family, attention), captured(family, attention)
+    keep = selected(whole, mode)
+    prompt, full = whole.prune(keep), whole.prune(everything(whole))
+    m, hooks = some_layers(family, attention, prompt), hook_count(model)
+
+    ids, logits, read = greedy(family, attention, prompt, m)
+
+    assert 0 < len(read.discarded) < LAYERS
+    gone = whole.slots[~keep]
+    masks = {"hidden_from_all": gone, "blind_layers": read.discarded}
+    assert_close(logits, explicit_mask_logits(model, full, ids, **masks))
+    # Both checks can fail: without either drop the reference is far away.
+    assert_far(logits, explicit_mask_logits(model, full, ids, blind_layers=read.discarded))
+    assert_far(logits[1:], explicit_mask_logits(model, full, ids, hidden_from_all=gone)[1:])
+    length = len(prompt) + NEW - 1
+    kept = [length - len(prompt.visual) * (layer in read.discarded) for layer in range(LAYERS)]
+    assert read.cache.lengths == kept
+    assert hook_count(model) == hooks
+
+
+@each
+@attention
+def test_a_prompt_read_in_two_parts_gives_the_answer_of_one(family: str, attention: str) -> None:
+    model, whole = loaded(family, attention), captured(family, attention)
+    prompt = whole.prune(selected(whole, "adaptive"))
+    m = some_layers(family, attention, prompt)
+    ids, logits, read = greedy(family, attention, prompt, m)
+
+    prefix = read_prefix(model.model, prompt, int(prompt.visual.max()) + 1, m=m)
+    with recorded_logits(model) as rows:
+        on = read_on(model.model, prefix, prompt)
+        again = list(decode(model.model, on, max_new_tokens=NEW, stop_ids=()))
+
+    assert again == ids
+    assert_close(torch.stack(rows), logits)
+    assert on.discarded == read.discarded
+
+
+def finished(family: str, attention: str = "sdpa", **groups: Any) -> tuple[Answer, str]:
+    """An answer of 24 tokens, and the pieces it came in."""
+    settings = Settings.model_validate({"model": {"id": str(folder(family))}, "device": "cpu"} | groups)
+    events = list(answer(loaded(family, attention), *clip(), QUESTION, settings, new_tokens=24))
+    assert isinstance(events[-1], Finished)
+    return events[-1].answer, "".join(event.text for event in events if isinstance(event, TextPiece))
+
+
+@each
+@attention
+def test_seeded_sampling_repeats_and_the_pieces_join_to_the_text(family: str, attention: str) -> None:
+    def sampled(seed: int) -> str:
+        done, pieces = finished(family, attention, generation={"temperature": 1.5, "seed": seed})
+        assert pieces == done.text != ""
+        return done.text
+
+    assert sampled(1) == sampled(1)
+    assert len({sampled(seed) for seed in range(3)}) > 1
+
+
+@each
+def test_an_answer_counts_frames_of_the_layout_at_the_time_of_their_first_picture(family: str) -> None:
+    done, _ = finished(family)
+    whole = captured(family)
+
+    step = 2 if FAMILIES[family].positions == "mrope" else 1
+    assert [frame.timestamp_sec for frame in done.retention] == [t / 2 for t in range(0, 7, step)]
+    assert done.keep.shape == whole.slots.shape
+    assert done.text_tokens == whole.text_tokens
+    assert 0 < done.visual_kept < done.visual_total == whole.slots.numel()
+
+
+@each
+def test_slots_stand_in_the_prompt_in_raster_order_and_hold_all_tokens_of_frames(family: str) -> None:
+    model, whole = loaded(family), captured(family)
+    config = model.model.config
+    name = "image_token_id" if family in ("internvl", "smolvlm") else "video_token_id"
+    places = (whole.input_ids[0] == getattr(config, name)).nonzero().flatten().tolist()
+    others = {"llava_onevision": places[-1:], "video_llava": places[:: whole.slots.shape[1] + 1]}.get(
+        family, []
+    )
+
+    assert whole.slots.flatten().tolist() == [place for place in places if place not in others]
+    assert whole.slots.shape[1] == whole.grid[0] * whole.grid[1] > 1
