@@ -271,7 +271,7 @@ class _Stage:
 class Transfer:
     """Bytes on their way, on stderr, when that is a terminal: a bar, how many, how fast, how long still."""
 
-    def __init__(self, total_bytes: int, *, enabled: bool = True) -> None:
+    def __init__(self, total_bytes: int) -> None:
         from rich import progress
 
         console = stderr()
@@ -286,7 +286,7 @@ class Transfer:
             redirect_stderr=False,
         )
         self._task = self._bars.add_task("", total=total_bytes)
-        self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
+        self._enabled = _level != "quiet" and console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:
         if self._enabled:

@@ -1,25 +1,39 @@
-"""`sharpv models`: the profiles, which of them answer in this release, and what is on this machine."""
+"""`sharpv models`: the profiles, which of them answer in this release, what is on this machine, and downloads."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands import pulling
 from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from sharpv_cli.settings import Resolved
+    from sharpv_cli.settings import ModelSettings, Resolved
 
-app = typer.Typer(rich_markup_mode=None, help="Profiles, their models, and what is already on this machine.")
+app = typer.Typer(
+    rich_markup_mode=None, help="Profiles, their models, what is on this machine, and downloads."
+)
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|PATH|ID", help="A profile, a folder, or a hub id.", autocompletion=profile_names
+    ),
+]
 
 
 class Row(TypedDict):
-    """One profile in `sharpv models list --json`; `local_bytes` is None where the model is not here."""
+    """One profile in `sharpv models list --json`; `local_bytes` is None where the model is not here.
+
+    `local_complete` is false for a download that was interrupted.
+    """
 
     name: str
     source: str
@@ -29,6 +43,7 @@ class Row(TypedDict):
     family: str | None
     supported: bool
     local_bytes: int | None
+    local_complete: bool
 
 
 @app.command("list")
@@ -55,22 +70,100 @@ def list_models(as_json: JsonOption = False) -> None:
 
 
 @app.command("show")
-def show_model(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A profile.", autocompletion=profile_names)
-    ],
-) -> None:
-    """Print every setting of a profile as YAML, with the place that each value comes from.
+def show_model(name: NameArgument) -> None:
+    """Print every setting of a profile as YAML, each with its origin, and what is known of a model that is here.
 
     \b
     Examples:
       sharpv models show llava-ov-7b
       sharpv models show llava-ov-7b > mine.yaml
+      sharpv models show ./my-checkpoint
     """
-    from sharpv_cli.settings import as_yaml, resolve
+    from sharpv_cli.settings import as_yaml
 
-    resolved = resolve({}, os.environ, profile=name)
-    terminal.write_answer(f"# {resolved.profile_name} ({resolved.profile_source})\n{as_yaml(resolved)}")
+    resolved = _resolved(name)
+    head = [f"{resolved.profile_name} ({resolved.profile_source})", *_facts(resolved.settings.model)]
+    comments = "".join(f"# {line}\n" for line in head)
+    terminal.write_answer(f"{comments}{as_yaml(resolved)}")
+
+
+@app.command("pull")
+def pull_model(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME|ID", help="A profile, or a hub id.", autocompletion=profile_names),
+    ],
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="REV", help="Branch, tag or commit on the hub.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the download.")] = False,
+) -> None:
+    """Download a model, or what is missing or newer of it, and print its folder.
+
+    Says first how much there is to download; on a terminal it asks. Ctrl-C keeps the files that are finished, and
+    the same command goes on from there.
+
+    \b
+    Examples:
+      sharpv models pull llava-ov-0.5b
+      sharpv models pull llava-hf/llava-onevision-qwen2-0.5b-ov-hf --yes
+    """
+    from sharpv_cli.models import checkpoint, hub
+
+    terminal.require_stdout()
+    resolved = _resolved(name, revision)
+    model = resolved.settings.model
+    if checkpoint.is_local(model.id):
+        raise UsageError(f"{name}: nothing to download", hint="its model is a folder on this machine")
+    if resolved.settings.offline:
+        raise UsageError("a download, and offline", hint="leave out SHARPV_OFFLINE")
+    planned = hub.plan(model)
+    terminal.say("note", pulling.told(planned))
+    if planned.missing_files:
+        hub.require_space(planned)
+        if not pulling.agreed(lambda: typer.confirm("download it?", default=True, err=True), yes=yes):
+            raise typer.Exit(terminal.INTERRUPTED)
+    pulling.fetch(model, planned)  # also where nothing is missing: it notes the branch's newest commit
+    terminal.write_answer(f"{checkpoint.fetch(model, offline=True)}\n")
+
+
+def _resolved(name: str, revision: str | None = None) -> Resolved:
+    """The settings that go by a profile's name or path, or by a model's folder or hub id."""
+    from sharpv_cli.models.checkpoint import is_local
+    from sharpv_cli.settings import profile_paths, resolve
+
+    flags = {"revision": revision}
+    is_profile = name in profile_paths(os.environ) or name.endswith((".yaml", ".yml"))
+    if is_profile or not ("/" in name or (is_local(name) and Path(name).is_dir())):
+        return resolve(flags, os.environ, profile=name)
+    return resolve(flags | {"model": name}, os.environ)
+
+
+def _facts(model: ModelSettings) -> list[str]:
+    """Lines about a model on this machine; what is wrong with it is one of them."""
+    from sharpv_cli.errors import ModelError
+    from sharpv_cli.models import checkpoint
+    from sharpv_cli.models.facts import read_facts
+    from sharpv_cli.models.inspecting import inspect
+    from sharpv_cli.models.local import local_size
+
+    try:
+        folder = checkpoint.locate(model)
+        if folder is None:
+            part = local_size(model.id)
+            return [f"partly downloaded, {pulling.size(part)}" if part else "not on this machine"]
+        inspect(folder, model)
+        facts = read_facts(folder, model.id)
+    except ModelError as error:
+        return [f"cannot be loaded: {error}"]
+    context = "transformers' default" if facts.context is None else str(facts.context)
+    quantized = f", quantised ({facts.quantization})" if facts.quantization else ""
+    return [
+        f"folder: {folder}",
+        f"family: {facts.family}, {facts.layers} layers, context: {context}",
+        f"weights: {pulling.size(facts.weights_bytes)}, {', '.join(facts.dtypes)}{quantized}",
+        f"attention here: {', '.join(facts.attention)}",
+    ]
 
 
 def _config_home() -> dict[str, str]:
@@ -80,9 +173,10 @@ def _config_home() -> dict[str, str]:
 
 def _row(resolved: Resolved) -> Row:
     from sharpv_cli.models.families import FAMILIES
-    from sharpv_cli.models.local import local_size
+    from sharpv_cli.models.local import is_complete, local_size
 
     model = resolved.settings.model
+    found = local_size(model.id)
     return Row(
         name=resolved.profile_name,
         source=resolved.profile_source,
@@ -91,7 +185,8 @@ def _row(resolved: Resolved) -> Row:
         revision=model.revision,
         family=model.family,
         supported=model.family in FAMILIES,
-        local_bytes=local_size(model.id),
+        local_bytes=found,
+        local_complete=bool(found) and is_complete(model),
     )
 
 
@@ -100,12 +195,12 @@ def _table(rows: list[Row]) -> str:
     lines = [f"{'PROFILE':<20} {'STATUS':<8} {'LOCAL':>7}  MODEL"]
     for row in rows:
         status = "ready" if row["supported"] else "planned"
-        lines.append(f"{row['name']:<20} {status:<8} {_size(row['local_bytes']):>7}  {row['model']}")
+        lines.append(f"{row['name']:<20} {status:<8} {_local(row):>7}  {row['model']}")
     return "\n".join(lines) + "\n"
 
 
-def _size(count: int | None) -> str:
-    """Decimal units, as download pages have them; a dash for nothing."""
-    if not count:
+def _local(row: Row) -> str:
+    """The size of what is here, a dash for nothing, and for a part of it that it is one."""
+    if not row["local_bytes"]:
         return "-"
-    return f"{count / 1e9:.1f}GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f}MB"
+    return pulling.size(row["local_bytes"]).replace(" ", "") if row["local_complete"] else "partial"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.pulling import pull_where_needed
 from sharpv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +30,16 @@ def read_settings(video: str, flags: Flags, profile: str | None) -> Resolved:
 
 
 def check_inputs(video: str, resolved: Resolved) -> None:
-    """Refuse a video or a checkpoint that cannot be used. Raises VideoError, ModelError, UsageError."""
+    """Refuse a video or a checkpoint that cannot be used, then download what is missing of the model.
+
+    Raises VideoError, ModelError, ResourceError, UsageError.
+    """
     _check_video(video, resolved)
     from sharpv_cli.models import checkpoint
 
-    checkpoint.check(resolved.settings.model, offline=resolved.settings.offline)
+    model, offline = resolved.settings.model, resolved.settings.offline
+    checkpoint.check(model, offline=offline)
+    pull_where_needed(model, offline=offline)
 
 
 def say_settings(resolved: Resolved) -> None:
@@ -54,17 +60,9 @@ def name_demo_model(resolved: Resolved) -> None:
         )
 
 
-def draws_progress(resolved: Resolved, quiet: bool) -> bool:
-    """Whether our progress line is drawn: not while the hub draws its own bars of a download.
-
-    Those are for terminals only, and not wanted with --quiet.
-    """
-    from sharpv_cli.models.local import local_size
-
-    if quiet or not terminal.stderr().is_terminal:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        return False
-    return local_size(resolved.settings.model.id) is not None
+def draws_progress(_resolved: Resolved, quiet: bool) -> bool:
+    """Whether the progress line is drawn, where stderr is a terminal."""
+    return not quiet
 
 
 def first_after_loading(events: Iterator[T], progress: terminal.Progress, names: Mapping[str, str]) -> T:

@@ -90,6 +90,11 @@ def require_flash_package() -> None:
         raise _refusal("flash-attn is not installed")
 
 
+def installed_flash() -> tuple[str, ...]:
+    """The packages of flash-attn on this machine, with their versions; the GPU decides which of them runs."""
+    return tuple(f"flash ({one.package} {metadata.version(one.package)})" for one in _installed())
+
+
 def _refusal(obstacle: str) -> ModelError:
     return ModelError(f"--attention flash: {obstacle}", hint="use --attention auto, which falls back to SDPA")
 

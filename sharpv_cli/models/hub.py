@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -17,8 +17,16 @@ from threading import Event
 from typing import Any
 
 from sharpv_cli.errors import ModelError, ResourceError
-from sharpv_cli.models.inspecting import CONFIG, inspect_config, missing_file, pickled_weights, read_json
+from sharpv_cli.models.inspecting import (
+    CONFIG,
+    inspect_config,
+    missing_file,
+    missing_name,
+    pickled_weights,
+    read_json,
+)
 from sharpv_cli.settings import ModelSettings
+from sharpv_cli.signals import on_leaving
 
 # What transformers needs of a repository; weights in other formats and what lies in subfolders stay there.
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -74,31 +82,37 @@ def plan(model: ModelSettings) -> Plan:
 
     Raises ModelError: the hub is out of reach or refuses, the model is none that can be loaded.
     """
-    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, hf_hub_download
 
     _quiet()
     try:
         info = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
-        commit = str(info.sha)
-        names = [sibling.rfilename for sibling in info.siblings or []]
-        wanted = {name for name in names if _is_wanted(name)}
-        _require_safetensors(model, names)
-        config = Path(hf_hub_download(model.id, CONFIG, revision=commit)) if CONFIG in wanted else None
+        planned = _plan_of(model.id, str(info.sha), {s.rfilename: s.size or 0 for s in info.siblings or []})
+        _require_files(model, [sibling.rfilename for sibling in info.siblings or []])
+        config = Path(hf_hub_download(model.id, CONFIG, revision=planned.commit))
     except _failures() as error:
         raise _refusal(model, error) from error
-    if config is not None:
-        inspect_config(read_json(config.parent, config.name, model.id), model)
-    sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if s.rfilename in wanted}
+    inspect_config(read_json(config.parent, config.name, model.id), model)
+    return planned
+
+
+def _plan_of(repository: str, commit: str, sizes: dict[str, int]) -> Plan:
+    """`sizes` are the bytes of every file of the repository."""
+    from huggingface_hub import try_to_load_from_cache
+
+    wanted = {name: size for name, size in sizes.items() if _is_wanted(name)}
     missing = [
-        name for name in sizes if not isinstance(try_to_load_from_cache(model.id, name, revision=commit), str)
+        size
+        for name, size in wanted.items()
+        if not isinstance(try_to_load_from_cache(repository, name, revision=commit), str)
     ]
     return Plan(
-        repository=model.id,
+        repository=repository,
         commit=commit,
-        files=len(sizes),
-        total_bytes=sum(sizes.values()),
+        files=len(wanted),
+        total_bytes=sum(wanted.values()),
         missing_files=len(missing),
-        missing_bytes=sum(sizes[name] for name in missing),
+        missing_bytes=sum(missing),
         free_bytes=_free_bytes(),
     )
 
@@ -113,7 +127,7 @@ def require_space(planned: Plan) -> None:
         )
 
 
-def download(model: ModelSettings) -> Iterator[int]:
+def download(model: ModelSettings) -> Generator[int, None, None]:
     """Bring what is missing; yields the bytes that have come so far, several times a second.
 
     Closing the iterator stops the download: finished files stay, the next download goes on from there.
@@ -123,18 +137,23 @@ def download(model: ModelSettings) -> Iterator[int]:
     transfer = _Transfer()
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharpv-hub")
     running = pool.submit(_snapshot, model, tqdm_class=transfer.bar())
-    try:
-        while not running.done():
-            wait([running], timeout=_POLL_SEC)
-            yield transfer.received
-        running.result()
-    except _failures() as error:
-        raise _refusal(model, error) from error
-    finally:
+
+    def stop() -> None:
+        """What is under way removes its unfinished files when its next piece comes."""
         transfer.stopped.set()
-        # What is under way removes its unfinished files when its next piece comes.
         wait([running], timeout=_STOP_SEC)
-        pool.shutdown(wait=False, cancel_futures=True)
+
+    with on_leaving(stop):
+        try:
+            while not running.done():
+                wait([running], timeout=_POLL_SEC)
+                yield transfer.received
+            running.result()
+        except _failures() as error:
+            raise _refusal(model, error) from error
+        finally:
+            stop()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _StoppedError(Exception):
@@ -187,10 +206,20 @@ def _is_wanted(name: str) -> bool:
     return "/" not in name and any(fnmatch(name, pattern) for pattern in PATTERNS)
 
 
-def _require_safetensors(model: ModelSettings, names: list[str]) -> None:
-    pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
-    if pickled and not any(name.endswith(".safetensors") for name in names):
-        raise pickled_weights(model.id, pickled[0])
+def _require_files(model: ModelSettings, names: list[str]) -> None:
+    """Refuse a repository that is no checkpoint, or only a pickled one, before anything of it comes."""
+    if not any(name.endswith(".safetensors") for name in names):
+        pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
+        raise (
+            pickled_weights(model.id, pickled[0])
+            if pickled
+            else ModelError(f"{model.id}: no weights (*.safetensors) on the hub", hint="pick another model")
+        )
+    if (absent := missing_name(names)) is not None:
+        raise ModelError(
+            f"{model.id}: no {absent} on the hub",
+            hint="pick a repository in transformers format; their names often end in -hf",
+        )
 
 
 def _quiet() -> None:

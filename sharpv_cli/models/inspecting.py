@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,16 +56,17 @@ def inspect_config(config: dict[str, Any], model: ModelSettings) -> None:
 
 def missing_file(folder: Path) -> str | None:
     """The first file that a complete checkpoint has and this folder lacks; None where it is complete."""
-    if not (folder / CONFIG).is_file():
-        return CONFIG
-    for names in (TOKENIZER_FILES, PROCESSOR_FILES):
-        if not any((folder / name).is_file() for name in names):
-            return names[0]
     try:
         weight_files(folder, "")
     except ModelError:
         return WEIGHTS
-    return None
+    return missing_name({path.name for path in folder.iterdir() if path.is_file()})
+
+
+def missing_name(names: Collection[str]) -> str | None:
+    """As `missing_file`, of a list of files, weights apart."""
+    groups = ((CONFIG,), TOKENIZER_FILES, PROCESSOR_FILES)
+    return next((group[0] for group in groups if not set(group) & set(names)), None)
 
 
 def said(model: ModelSettings) -> str:

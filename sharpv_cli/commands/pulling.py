@@ -1,0 +1,72 @@
+"""A download, told before it starts and drawn while it runs: for `models pull`, and for what runs a model."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.signals import interruptible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpv_cli.models.hub import Plan
+    from sharpv_cli.settings import ModelSettings
+
+
+def pull_where_needed(model: ModelSettings, *, offline: bool) -> None:
+    """Download a model that is not (completely) on this machine, saying so first.
+
+    Raises ModelError: offline, a model that is not here; the hub's refusals. ResourceError: a full disk.
+    """
+    from sharpv_cli.models import checkpoint, hub
+
+    if checkpoint.locate(model, offline=offline) is not None:
+        return
+    planned = hub.plan(model)
+    hub.require_space(planned)
+    terminal.say("note", told(planned))
+    fetch(model, planned)
+
+
+def told(planned: Plan) -> str:
+    """`owner/name (commit): to download 1.7 GB in 8 of 11 files; 57.0 GB free`."""
+    name = f"{planned.repository} ({planned.commit[:12]})"
+    if not planned.missing_files:
+        return f"{name}: complete, {planned.files} files, {size(planned.total_bytes)}"
+    part = f"{planned.missing_files} of {planned.files}" if _begun(planned) else f"{planned.files}"
+    return (
+        f"{name}: to download {size(planned.missing_bytes)} in {part} files; "
+        f"{size(planned.free_bytes)} free on the disk"
+    )
+
+
+def _begun(planned: Plan) -> bool:
+    return planned.missing_files < planned.files
+
+
+def fetch(model: ModelSettings, planned: Plan) -> None:
+    """Download what is missing. Ctrl-C keeps the finished files and goes through as KeyboardInterrupt."""
+    from sharpv_cli.models import hub
+
+    with interruptible(), terminal.Transfer(planned.missing_bytes) as bar:
+        try:
+            with closing(hub.download(model)) as received:
+                for count in received:
+                    bar.show(count)
+        except KeyboardInterrupt:
+            bar.stop()
+            terminal.say("note", "stopped; finished files are kept, the same command goes on from there")
+            raise
+
+
+def agreed(question: Callable[[], bool], *, yes: bool) -> bool:
+    """Whether to go on: asked only where somebody can answer, that is not in pipes and scripts."""
+    return yes or not (sys.stdin and sys.stdin.isatty() and terminal.stderr().is_terminal) or question()
+
+
+def size(count: int) -> str:
+    """Decimal units, as download pages have them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"

@@ -1,0 +1,78 @@
+"""What the files of a checkpoint on this machine say about it, without torch and without reading weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sharpv_cli.models.attention import installed_flash
+from sharpv_cli.models.inspecting import CONFIG, read_json, weight_files
+from sharpv_cli.models.quantized import method_of
+
+# Decoder layers as checkpoints name them; the layers of vision towers stand below `encoder` or are `blocks`.
+_LAYER = re.compile(r"(?:^|\.)(?:model|language_model|text_model)\.layers\.(\d+)\.")
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3", "F64": "float64"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """`context` is in positions, None where the config leaves it to transformers' default.
+
+    `dtypes` are the number formats of the weights, the most used first; `weights_bytes` is the size of their files.
+    `quantization` names the method, None where there is none. `attention` are the back-ends that can be asked for.
+    """
+
+    family: str
+    layers: int
+    context: int | None
+    dtypes: tuple[str, ...]
+    weights_bytes: int
+    quantization: str | None
+    attention: tuple[str, ...]
+
+
+def read_facts(folder: Path, name: str) -> CheckpointFacts:
+    """The facts of a checkpoint's folder. Raises ModelError for a folder that `inspecting.inspect` refuses."""
+    config = read_json(folder, CONFIG, name)
+    files = weight_files(folder, name)
+    names, stored = _tensors(files)
+    return CheckpointFacts(
+        family=str(config.get("model_type")),
+        layers=_of_text(config, "num_hidden_layers") or _count_layers(names),
+        context=_of_text(config, "max_position_embeddings"),
+        dtypes=tuple(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in stored.most_common()),
+        weights_bytes=sum(file.stat().st_size for file in files),
+        quantization=method_of(config),
+        attention=(*installed_flash(), "sdpa", "eager"),
+    )
+
+
+def _of_text(config: Mapping[str, Any], key: str) -> int | None:
+    """A number of the language model: older configs have it at their top."""
+    text = config.get("text_config")
+    value = (text.get(key) if isinstance(text, dict) else None) or config.get(key)
+    return value if isinstance(value, int) else None
+
+
+def _tensors(files: list[Path]) -> tuple[list[str], Counter[str]]:
+    """The names of all tensors, and their elements counted by number format."""
+    from safetensors import safe_open
+
+    names: list[str] = []
+    elements: Counter[str] = Counter()
+    for file in files:
+        with safe_open(file, framework="np") as weights:
+            for name in weights.keys():  # noqa: SIM118 - not a dict
+                part = weights.get_slice(name)
+                names.append(name)
+                elements[part.get_dtype()] += math.prod(part.get_shape())
+    return names, elements
+
+
+def _count_layers(names: list[str]) -> int:
+    return len({match.group(1) for match in map(_LAYER.search, names) if match})
