@@ -79,8 +79,10 @@ def canvas(shape: Shape, count: int) -> NDArray[np.uint8]:
 
 
 def render(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    """The frame as displayed: turned, mirrored, scaled, on white under alpha. uint8 RGB [height, width,
-    3]."""
+    """The frame as displayed: turned, mirrored, scaled, on white under alpha. uint8 RGB [height, width, 3].
+
+    A view of a buffer of its own: copy it to where it is to stay.
+    """
     turns, mirrored = _orientation(frame)
     size = (height, width) if turns % 2 else (width, height)
     image = np.rot90(_rgb(frame, *size), -turns)
@@ -130,7 +132,15 @@ def _rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
         src_colorspace=assumed_colorspace(frame.width, frame.height) if untagged else None,
         interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
     )
-    return np.asarray(out.to_ndarray(), np.uint8)
+    return _pixels(out, 3)
+
+
+def _pixels(frame: VideoFrame, channels: int) -> NDArray[np.uint8]:
+    """The bytes of a packed frame, [H, W, channels], not copied: `to_ndarray` takes several times as long in
+    a thread, where each new buffer of this size is mapped afresh."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    return rows[:, : channels * frame.width].reshape(frame.height, frame.width, channels)
 
 
 def _has_alpha(frame: VideoFrame) -> bool:

@@ -60,6 +60,7 @@ def probe(path: FilePath) -> VideoInfo:
 def scan(path: FilePath) -> Scan:
     """Reads every packet, and decodes up to the first picture. Raises VideoError when there is none."""
     with open_video(path) as (container, stream):
+        stream.codec_context.thread_count = 1  # with more the first picture comes out later
         found = _Packets()
         for packet in packets(container, stream):
             found.add(packet)

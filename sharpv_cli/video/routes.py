@@ -69,7 +69,9 @@ def team_for(runs: Sequence[Run], cores: int | None = None) -> Team:
         return max(total / workers, longest) / (1 + _THREAD_GAIN * (cores // workers - 1))
 
     workers = min(range(1, min(cores, _MAX_WORKERS, len(runs)) + 1), key=wait)
-    return Team(workers, cores // workers)
+    threads = cores // workers
+    # One more than cores, as FFmpeg has it: the one that waits for its turn, or converts pictures, is idle.
+    return Team(workers, threads + 1 if threads > 1 else 1)
 
 
 def _cores() -> int:
