@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -85,18 +86,30 @@ def _exit_code() -> int:
             return 0
         raise
     except OSError as error:
-        return _report_full_disk(error)
+        return _report_surroundings(error)
     except (KeyboardInterrupt, typer.Abort):
         return terminal.INTERRUPTED
     return result if isinstance(result, int) else 0
 
 
-def _report_full_disk(error: OSError) -> int:
-    """Wherever it shows, it is no bug of ours; Typer, for one, writes `sharpv --help > /dev/full` itself."""
-    if error.errno != errno.ENOSPC:
+def _report_surroundings(error: OSError) -> int:
+    """What is no bug of ours wherever it shows: a full disk (Typer writes `--help` itself), a deleted folder."""
+    if error.errno == errno.ENOSPC:
+        terminal.say("error", f"cannot write {error.filename or 'the output'}: {error.strerror}")
+    elif not _has_working_folder():
+        terminal.say("error", "the folder that this runs in was deleted")
+        terminal.say("hint", "change to another folder, for example with `cd`")
+    else:
         raise error
-    terminal.say("error", f"cannot write {error.filename or 'the output'}: {error.strerror}")
     return 2
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib says no more
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _report_usage(error: Exception) -> int:

@@ -138,6 +138,8 @@ def _compose(path: Path) -> yaml.Node | None:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply", hint="settings are two levels deep") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -18,6 +17,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.video.picture import assumed_colorspace
 from sharpv_cli.video.refusals import shown
@@ -58,18 +58,16 @@ def write_clip(
     try:
         # Matroska draws random track numbers otherwise, and mp4 writes the clock.
         reproducible = {"fflags": "bitexact"}
-        with av.open(
-            f"file:{unfinished.absolute()}", "w", format=container, container_options=reproducible
-        ) as output:
-            _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality, place)
-        unfinished.replace(target)
+        with signals.unfinished(unfinished):
+            with av.open(
+                f"file:{unfinished.absolute()}", "w", format=container, container_options=reproducible
+            ) as output:
+                _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality, place)
+            unfinished.replace(target)
     except OSError as error:
         raise UsageError(
             f"{shown(path)} cannot be written: {error.strerror}", hint="choose a folder that you can write to"
         ) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
 
 
 def _encode(
