@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, signals, terminal
-from sharpv_cli.commands import ask, demo, doctor, models, profile
+from sharpv_cli.commands import ask, demo, doctor, models, probe, profile
 from sharpv_cli.errors import SharpvError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("profile")(profile.profile)
+app.command("probe")(probe.probe)
 app.add_typer(models.app, name="models")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

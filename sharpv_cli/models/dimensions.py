@@ -13,6 +13,10 @@ _PROJECTS_FIRST = {"llava_onevision", "video_llava", "perception_lm"}
 _PICKS_LAYERS = {"llava_onevision", "llava_next_video", "video_llava"}
 _WITH_CLS = {"clip_vision_model", "internvl_vision", "timm_wrapper"}
 _GATED = {"qwen2_5_vl_vision", "qwen2_5_vl"}
+# They turn queries and keys to rotate them into float32.
+_ROTATES = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "video_llama_3"}
+# Its front end takes out the frames that are not padding, and so copies all.
+_COPIES_PIXELS = {"smolvlm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class VisionTower:
     """The shape of a vision tower. `patches` of a frame (of a temporal patch where frames are merged), with CLS.
 
     `pixels` are numbers that go in a patch; `held_states` hidden states kept until the end besides the last;
-    `projects_first`: the projector sees every patch, not the pooled ones.
+    `projects_first`: the projector sees every patch, not the pooled ones. `rotates`: queries and keys are rotated
+    in float32. `copies_pixels`: the input is copied.
     """
 
     hidden: int
@@ -31,6 +36,8 @@ class VisionTower:
     pixels: int
     held_states: int
     projects_first: bool
+    rotates: bool
+    copies_pixels: bool
 
 
 def language_model(config: Any, itemsize: int) -> LanguageModel:
@@ -65,6 +72,8 @@ def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> Vis
         pixels=3 * temporal * patch**2,
         held_states=_held_states(config, _first(values, "num_hidden_layers", "depth")),
         projects_first=config.model_type in _PROJECTS_FIRST,
+        rotates=config.model_type in _ROTATES,
+        copies_pixels=config.model_type in _COPIES_PIXELS,
     )
 
 

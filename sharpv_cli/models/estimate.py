@@ -113,17 +113,19 @@ def vision_bytes(
 ) -> int:
     """What lives at the peak of the tower and the projector, for `frames` (or temporal patches) at once.
 
-    In the MLP: residual, input, and its two (gated: three) wide tensors; in attention six of the tower's width.
-    `hidden` is the language model's width, `merge` how many patches become one visual token.
+    In the MLP: residual, input, and its two (gated: three) wide tensors. In attention six of the tower's width,
+    or five and seven more in float32 where queries and keys are rotated. `hidden` is the language model's width,
+    `merge` how many patches become one visual token.
     """
     patches = frames * tower.patches
-    mlp = 2 * tower.hidden + (3 if tower.gated else 2) * tower.intermediate
-    work = patches * max(mlp, 6 * tower.hidden) * itemsize
-    scores = tower.heads * patches * tower.patches * (2 * itemsize + 4) if eager else 0
-    projected = patches if tower.projects_first else int(patches / merge)
-    projector = (2 * projected * hidden + patches * tower.hidden) * itemsize
-    held = tower.held_states * patches * tower.hidden * itemsize
-    return held + max(work, scores, projector)
+    mlp = (2 * tower.hidden + (3 if tower.gated else 2) * tower.intermediate) * itemsize
+    attention = tower.hidden * (5 * itemsize + 28 if tower.rotates else 6 * itemsize)
+    scores = tower.heads * tower.patches * (2 * itemsize + 4) if eager else 0
+    projected = 1 if tower.projects_first else 1 / merge
+    projector = (2 * projected * hidden + tower.hidden) * itemsize
+    held = tower.held_states * tower.hidden * itemsize
+    copied = tower.pixels * itemsize if tower.copies_pixels else 0
+    return int(patches * (copied + held + max(mlp, attention, scores, projector)))
 
 
 def _vision(request: Request, language: LanguageModel) -> tuple[int, int]:

@@ -1,0 +1,90 @@
+"""`sharpv probe`: what a video holds and what asking about it would cost, before anything is loaded."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.options import (
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    ShowSettingsOption,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import read_settings, say_settings
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Resolved
+    from sharpv_cli.types import Outlook
+
+
+@takes_settings
+def probe(
+    flags: Flags,
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO",
+            help="Video file; - reads it from stdin, a URL with --allow-url.",
+            show_default=False,
+        ),
+    ],
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    show_settings: ShowSettingsOption = False,
+) -> None:
+    """Show what a video holds, which frames would be taken, and the tokens and memory an answer would need.
+
+    No weights are loaded or downloaded. The model is known from its folder or the local cache, else from facts
+    that come with sharpv; memory is by formula (docs/models.md), compared with what is free on the device.
+
+    \b
+    Examples:
+      sharpv probe clip.mp4
+      sharpv probe talk.mp4 -p qwen2.5-vl-7b --fps 1
+      sharpv probe talk.mp4 -p llava-ov-7b --json | jq .memory.advice
+    """
+    resolved = read_settings(video, flags, profile)
+    if show_settings:
+        say_settings(resolved)
+    outlook = _look(video, resolved, quiet=quiet)
+    for warning in () if quiet else outlook.warnings:
+        terminal.say("warning", warning)
+    if as_json:
+        terminal.write_answer(f"{_document(outlook, resolved)}\n")
+        return
+    from sharpv_cli.report.probe_chart import ProbeChart
+
+    terminal.write_report(ProbeChart(outlook))
+
+
+def _look(video: str, resolved: Resolved, *, quiet: bool) -> Outlook:
+    from sharpv_cli.pipeline.probing import look
+    from sharpv_cli.video.local import Limits
+    from sharpv_cli.video.sources import local_video
+
+    settings = resolved.settings
+    with terminal.Progress(enabled=not quiet) as progress, terminal.heavy_imports():
+        progress.stage("reading the video")
+        with local_video(video, Limits(**settings.video.model_dump())) as file:
+            return look(file, settings)
+
+
+def _document(outlook: Outlook, resolved: Resolved) -> str:
+    """Indented for people, one line for pipes."""
+    from sharpv_cli.report.document import dump
+    from sharpv_cli.report.probe_document import probe_document
+
+    document = probe_document(
+        outlook,
+        profile_name=resolved.profile_name,
+        profile_source=resolved.profile_source,
+        settings=resolved.settings.model_dump(),
+    )
+    return dump(document, indent=2 if sys.stdout.isatty() else None)

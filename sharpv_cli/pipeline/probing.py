@@ -1,0 +1,151 @@
+"""What an answer about a video would take, without a model's weights: the file, the frames, tokens and memory."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sharpv_cli.errors import ModelError
+from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
+
+if TYPE_CHECKING:
+    from sharpv_cli.models.estimate import Request
+    from sharpv_cli.models.known import KnownModel
+    from sharpv_cli.settings import SamplingSettings, Settings
+    from sharpv_cli.video.local import FilePath
+    from sharpv_cli.video.probe import Scan
+    from sharpv_cli.video.timeline import Timeline
+
+RETENTIONS = (0.3, 0.1)  # of visual tokens, that memory is shown for beside all of them
+_VARIES = 0.2  # of the usual time between frames; below, it is the rounding of containers
+
+
+def look(path: FilePath, settings: Settings) -> Outlook:
+    """The outlook of a video on this machine. Raises VideoError, UsageError and, for the device, ResourceError.
+
+    A model about which nothing is known is no error: the rest is found all the same.
+    """
+    from sharpv_cli.video.patience import in_time
+    from sharpv_cli.video.probe import scan
+    from sharpv_cli.video.streams import streams
+
+    found = in_time(path, "reading", lambda: scan(path))
+    plan = plan_of(found.timeline, settings.sampling)
+    try:
+        model, model_error = _model_outlook(found, plan, settings), None
+    except ModelError as error:
+        model, model_error = None, (str(error), error.hint)
+    return Outlook(
+        video=found.info,
+        streams=streams(path),
+        size_bytes=Path(path).stat().st_size,
+        variable_rate=varies(found.timeline.times),
+        plan=plan,
+        model=model,
+        model_error=model_error,
+        warnings=(*found.warnings, *plan.warnings, *(model.warnings if model else ())),
+    )
+
+
+def plan_of(timeline: Timeline, sampling: SamplingSettings) -> SamplePlan:
+    """The frames that the settings choose. Raises UsageError where start or end are not in the clip."""
+    from sharpv_cli.video.sampling import by_fps, uniform
+
+    choose = (
+        partial(uniform, n=sampling.frames)
+        if sampling.strategy == "uniform"
+        else partial(by_fps, fps=sampling.fps, max_frames=sampling.max_frames)
+    )
+    chosen = choose(timeline.times, timeline.end, start_sec=sampling.start, end_sec=sampling.end)
+    times = timeline.times[list(chosen.indices)].tolist()
+    return SamplePlan(sampling.strategy, chosen.indices, tuple(times), chosen.warnings)
+
+
+def varies(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    """Whether the times between frames, seconds [N], differ by more than containers round."""
+    gaps = np.diff(times)
+    return len(gaps) > 1 and bool(np.ptp(gaps) > _VARIES * np.median(gaps))
+
+
+def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOutlook:
+    """Raises ModelError where nothing is known of the model, ResourceError for the device."""
+    from sharpv_cli.models.dimensions import language_model
+    from sharpv_cli.models.estimate import Request, kv_cache_bytes
+    from sharpv_cli.models.known import known
+    from sharpv_cli.models.placement import pick_dtype, place
+    from sharpv_cli.models.room import advice
+
+    model = known(settings.model)
+    target = place(settings.device)
+    dtype = pick_dtype(settings.model.dtype, target.device)
+    width, height = found.shape.bounded(len(plan))
+    request = Request(
+        model=model,
+        frames=len(plan),
+        height=height,
+        width=width,
+        new_tokens=settings.generation.max_new_tokens,
+        itemsize=dtype.itemsize,
+        eager=settings.model.attention == "eager",
+        one_memory=target.device.type != "cuda",
+    )
+    free = _free(target.device.type, str(target.device), split=target.split)
+    language = language_model(model.config, dtype.itemsize)
+    slots, rows, columns = request.grid
+    return ModelOutlook(
+        id=model.id,
+        family=model.family.model_type,
+        source=model.source,
+        dtype=str(dtype).removeprefix("torch."),
+        device=settings.device if target.split else str(target.device),
+        available_bytes=free,
+        parameters=model.parameters,
+        layers=language.layers,
+        context=model.context,
+        kv_bytes_per_token=kv_cache_bytes(language, 1),
+        slots=slots,
+        rows=rows,
+        columns=columns,
+        text_tokens=request.text,
+        scenarios=tuple(scenarios(request, free)),
+        advice=advice(request, free),
+        warnings=_context_warnings(model, request),
+    )
+
+
+def scenarios(request: Request, free: int | None) -> list[MemoryScenario]:
+    """All visual tokens first, then what SharpV may keep of them."""
+    from sharpv_cli.models.estimate import estimate
+
+    found = []
+    for retention in (1.0, *RETENTIONS):
+        kept = math.ceil(retention * request.visual_tokens)
+        needed = estimate(request, kept)
+        fits = None if free is None else needed.device_bytes <= free
+        found.append(MemoryScenario("dense" if retention == 1 else "sharpv", retention, kept, needed, fits))
+    return found
+
+
+def _free(kind: str, device: str, *, split: bool) -> int | None:
+    import torch
+
+    from sharpv_cli.models.available import available_bytes
+
+    if split:
+        parts = [available_bytes(torch.device(kind, index)) for index in range(torch.cuda.device_count())]
+        return sum(part for part in parts if part is not None)
+    return available_bytes(torch.device(device))
+
+
+def _context_warnings(model: KnownModel, request: Request) -> tuple[str, ...]:
+    whole = request.text + request.visual_tokens + request.new_tokens
+    if model.context is None or whole <= model.context:
+        return ()
+    return (
+        f"all visual tokens, text and answer would be {whole} tokens, past the model's context of "
+        f"{model.context}: SharpV has to leave some out, and lowers its scale where it keeps too many",
+    )
