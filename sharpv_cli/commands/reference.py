@@ -10,9 +10,6 @@ from typing import Any
 
 import typer
 
-from sharpv_cli.settings import FLAGS, Settings, defaults, variable
-from sharpv_cli.settings.schema import GROUPS
-
 _HEAD = """# Command line reference
 
 Written by `python -m sharpv_cli.commands.reference`; a test compares this file with the app.
@@ -36,26 +33,22 @@ same way, or its `--json` document, or the one export whose file is `-`.
 | 3 | the video cannot be used |
 | 4 | the model cannot be used |
 | 5 | not enough memory, or no such device |
+| 6 | several questions, and some of them have no answer |
 | 130 | Ctrl-C; what was answered or measured so far is on stdout |
+| 129, 143 | SIGHUP, SIGTERM: at once; no file is left half-written |
 
-`SHARPV_DEBUG=1` adds the traceback to every error.
+`SHARPV_DEBUG=1` adds the traceback to every error. `--verbose` says on stderr what runs where, on which frames, and
+how long each stage takes.
+
+`NO_COLOR` turns colours off and `FORCE_COLOR` on, in pipes as well; a dumb terminal gets no escape codes at all, and
+a stream that cannot show Unicode gets ASCII. `sharpv --install-completion` sets up the shell's completion.
 """
 
 _SETTINGS = """
 ## Settings
 
-Precedence: flag, then variable, then profile (`-p`, `SHARPV_PROFILE`, or `profile:` in the config file), then
-the config file (`~/.config/sharpv/config.yaml`, or under `XDG_CONFIG_HOME`), then the default. Keys are those
-of profiles and the config file; `a.b` is `b:` under `a:`. An empty variable is unset; an unknown one is an
-error. Your own profiles go into `~/.config/sharpv/profiles/NAME.yaml`; `extends: NAME` builds on another.
-
-- Where nothing names a profile or a model, the profile is `tiny`, the built-in model. `--model` without a
-  profile starts from the defaults; with one, it drops the profile's `family` and `revision`.
-- `--frames` turns the strategy to uniform. `--fps` turns it to fps and lifts the profile's `max_frames`. The
-  two exclude each other.
-
-| key | flag | variable | default | meaning |
-|---|---|---|---|---|
+Every setting with its key, flag, variable, range and default, the config file and profiles:
+[configuration.md](configuration.md).
 """
 
 
@@ -63,7 +56,7 @@ def reference(app: typer.Typer) -> str:
     """The whole of docs/cli.md."""
     root = typer.main.get_command(app)
     commands = "".join(_command(path, command) for path, command in _walk("sharpv", root))
-    return f"{_HEAD}{commands}{_STREAMS}{_SETTINGS}{''.join(_setting_rows())}"
+    return f"{_HEAD}{commands}{_STREAMS}{_SETTINGS}"
 
 
 def _walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -114,25 +107,6 @@ def _usage(parameter: Any) -> str:
     if parameter.secondary_opts:
         return f"{names} / {', '.join(parameter.secondary_opts)}"
     return names if parameter.is_flag else f"{names} {parameter.metavar}"
-
-
-def _setting_rows() -> Iterator[str]:
-    flags = {key: flag for flag, key in FLAGS.items()}
-    for key, default in defaults().items():
-        flag = flags.get(key)
-        cells = (
-            f"`{key}`",
-            f"`--{flag}`" if flag else "",
-            f"`{variable(flag)}`" if flag else "",
-            "" if default is None else f"{default}".lower() if isinstance(default, bool) else f"{default}",
-            _meaning(key),
-        )
-        yield f"| {' | '.join(cells)} |\n"
-
-
-def _meaning(key: str) -> str:
-    group, _, name = key.rpartition(".")
-    return (GROUPS[group] if group else Settings).model_fields[name].description or ""
 
 
 if __name__ == "__main__":
