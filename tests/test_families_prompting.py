@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny_families import QUESTION, RECIPES, clip, inputs, loaded
 
 from sharpv_cli.errors import UsageError, VideoError
-from sharpv_cli.models.door import capture
+from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.prompting import build_inputs, render
 from sharpv_cli.pipeline.selecting import select
@@ -167,6 +168,21 @@ def test_where_kept_tokens_do_not_fit_m_rope_lowers_the_scale() -> None:
 
     assert int(tight.keep.sum()) < int(dense.keep.sum())
     assert "scale was lowered" in " ".join(tight.warnings)
+
+
+def test_frames_that_m_rope_does_not_tell_apart_are_said() -> None:
+    """Old versions do that to Qwen2.5-VL where pairs of frames are less than a second apart."""
+    model = loaded("qwen2_5_vl")
+    whole = capture(model.model, inputs(model), model.family)
+    still = whole.position_ids.clone()
+    still[0, 0, whole.slots] = int(still[0, 0, whole.slots[0, 0]])
+
+    def warned(prompt: VisualPrompt) -> bool:
+        selection = select(prompt, VisualSettings(), positions="original", context=None, max_new_tokens=4)
+        return "same time" in " ".join(selection.warnings)
+
+    assert not warned(whole)
+    assert warned(replace(whole, position_ids=still))
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])

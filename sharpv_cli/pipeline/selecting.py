@@ -57,6 +57,11 @@ def select(
         warnings += (
             f"original positions would reach {end}, past the model's context of {context}: {outcome}",
         )
+    if _time_stands_still(prompt):
+        warnings += (
+            "all frames got the same position in time: take fewer --fps, or update transformers "
+            "(before 5.23 it dropped fractions of a second)",
+        )
     return Selection(keep, contiguous, warnings)
 
 
@@ -66,6 +71,12 @@ def _end(prompt: VisualPrompt, max_new_tokens: int) -> int:
     With M-RoPE a long clip's last frames may stand past its text, behind which the answer goes on.
     """
     return max(int(prompt.position_ids.max()) + 1, int(prompt.position_ids[..., -1].max()) + max_new_tokens)
+
+
+def _time_stands_still(prompt: VisualPrompt) -> bool:
+    """Whether M-RoPE tells no frame from another: Qwen2.5-VL counts half seconds, old versions whole ones."""
+    times = prompt.position_ids[0, 0, prompt.slots[:, 0]] if prompt.mrope else prompt.slots[:1, 0]
+    return len(times) > 1 and bool((times == times[0]).all())
 
 
 def _select_to_fit(
