@@ -48,7 +48,7 @@ class LoadedModel:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the weights as they are stored now, shared ones once (quantised ones may unpack when used)."""
+        """Bytes of the weights as they are on the device, shared ones once."""
         stored = {tensor.data_ptr(): tensor.nbytes for tensor in self.model.state_dict().values()}
         return sum(stored.values())
 
@@ -96,7 +96,7 @@ def load(
     attention = choose_attention(settings.attention, placement.device, dtype, _head_size(config))
     processor = _read_processor(folder, settings.id)
     between_steps()
-    model = _read_model(folder, settings.id, dtype, attention, placement)
+    model = _read_model(folder, settings.id, config, dtype, attention, placement)
     between_steps()
     info = ModelInfo(
         id=settings.id,
@@ -161,7 +161,7 @@ def _read_config(folder: Path, name: str) -> Any:
         text_config = config.get_text_config()
     layers.require_supported(text_config, name)
     quantized.require_known(read_json(folder, CONFIG, name), name)
-    return config
+    return quantized.unpacked_when_read(config)
 
 
 def _pick_dtype(settings: ModelSettings, config: Any, folder: Path, placement: Placement) -> torch.dtype:
@@ -196,7 +196,7 @@ def _read_processor(folder: Path, name: str) -> Any:
 
 
 def _read_model(
-    folder: Path, name: str, dtype: torch.dtype, attention: Attention, placement: Placement
+    folder: Path, name: str, config: Any, dtype: torch.dtype, attention: Attention, placement: Placement
 ) -> Any:
     is_quantized = quantized.method_of(read_json(folder, CONFIG, name)) is not None
     # Quantised weights are made on their device; others are quicker to read first and move then.
@@ -204,6 +204,7 @@ def _read_model(
     with _Reading("model", name, folder):
         model, report = transformers.AutoModelForImageTextToText.from_pretrained(
             folder,
+            config=config,
             dtype=dtype,
             attn_implementation=attention.implementation,
             device_map=placement.device_map if mapped else None,

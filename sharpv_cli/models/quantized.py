@@ -71,6 +71,18 @@ def require_known(config: Mapping[str, Any], name: str) -> None:
         )
 
 
+def unpacked_when_read(config: Any) -> Any:
+    """Have compressed-tensors unpack at loading: by itself it does so in the first call of the whole model.
+
+    We call the language model alone. `config` is transformers' config object, changed in place and returned.
+    """
+    for part in (config, config.get_text_config()):
+        found = getattr(part, "quantization_config", None)
+        if isinstance(found, dict) and found.get("quant_method") == "compressed-tensors":
+            found["dequantize"] = True
+    return config
+
+
 def _importable(module: str) -> bool:
     try:
         return find_spec(module) is not None
