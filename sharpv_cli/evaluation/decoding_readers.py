@@ -75,7 +75,8 @@ def _transformers_reader(backend: str) -> Reader:
 
     def middles(metadata: Any, n: int) -> NDArray[np.int64]:
         """It samples by index, so that the middles are right for constant rates only."""
-        return ((np.arange(n) + 0.5) / n * metadata.total_num_frames).astype(np.int64)
+        places = (np.arange(n) + 0.5) / n * int(metadata.total_num_frames)
+        return places.astype(np.int64)
 
     def read(path: Path, n: int) -> Taken:
         def choose(metadata: Any, **_: object) -> NDArray[np.int64]:

@@ -31,7 +31,8 @@ class Measured:
     """One loader on one clip. `seconds` are its timed runs.
 
     `on_screen` counts the frames that are the ones on screen at the n sample times, `time_error_sec` is the
-    largest difference between a time that the loader claims and the true one of the frame that it gave.
+    largest difference between a time that the loader claims and the true one of the frame that it gave; None
+    where a picture shows no frame of the clip.
     """
 
     reader: str
@@ -39,7 +40,7 @@ class Measured:
     frames: int
     seconds: tuple[float, ...]
     on_screen: int
-    time_error_sec: float
+    time_error_sec: float | None
 
     @property
     def median(self) -> float:
@@ -64,15 +65,16 @@ def measure(clip: BarcodeClip, n: int, loaders: list[Reader], runs: int, budget_
     ]
 
 
-def exactness(clip: BarcodeClip, n: int, taken: Taken) -> tuple[int, float]:
+def exactness(clip: BarcodeClip, n: int, taken: Taken) -> tuple[int, float | None]:
     """How many frames are those on screen at the n sample times, and the largest error of the times in
     seconds."""
     numbers = [read_number(image) for image in taken.images]
     moments = (np.arange(n) + 0.5) / n * _length(clip)
     right = np.searchsorted(clip.places / FPS, moments + 1e-6, side="right") - 1
-    true_times = [clip.places[number] / FPS if number < len(clip.places) else np.inf for number in numbers]
-    error = max(abs(float(true) - said) for true, said in zip(true_times, taken.times, strict=True))
-    return len(set(numbers) & set(right.tolist())), error
+    on_screen = len(set(numbers) & set(right.tolist()))
+    if max(numbers) >= len(clip.places):
+        return on_screen, None
+    return on_screen, float(np.abs(clip.places[numbers] / FPS - np.array(taken.times)).max())
 
 
 def _length(clip: BarcodeClip) -> float:
@@ -90,9 +92,10 @@ def table(rows: list[Measured]) -> str:
     for row in rows:
         spread = f"{min(row.seconds):.3f} - {max(row.seconds):.3f}"
         ratio = row.median / ours[row.clip, row.frames]
+        error = "no frame" if row.time_error_sec is None else f"{row.time_error_sec:.4f}"
         lines.append(
             f"| {row.clip} | {row.frames} | {row.reader} | {row.median:.3f} | {spread} | {len(row.seconds)} "
-            f"| {ratio:.2f} | {row.on_screen}/{row.frames} | {row.time_error_sec:.4f} |"
+            f"| {ratio:.2f} | {row.on_screen}/{row.frames} | {error} |"
         )
     return "\n".join(lines)
 
@@ -139,8 +142,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _write_json(path: Path, facts: dict[str, object], rows: list[Measured]) -> None:
     document = {"schema": "sharpv.decoding-speed/1", **facts, "rows": [asdict(row) for row in rows]}
-    for row in document["rows"]:
-        row["time_error_sec"] = row["time_error_sec"] if np.isfinite(row["time_error_sec"]) else None
     try:
         path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:

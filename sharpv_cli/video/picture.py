@@ -15,6 +15,8 @@ from av.video.reformatter import Colorspace, ColorTrc, Interpolation
 from numpy.typing import NDArray
 
 from sharpv_cli.errors import ResourceError
+from sharpv_cli.video.deinterlace import deinterlaced
+from sharpv_cli.video.tonemap import PEAK_NITS, Transfer, to_sdr
 
 # Larger pictures are scaled down while they are converted, so that memory is bounded whatever the resolution.
 # Models resize far below this: the largest shipped profile sees 384x384 a tile.
@@ -24,7 +26,7 @@ MAX_SAMPLE_BYTES = 4 << 30
 MIN_FRAME_PIXELS = 224 * 224
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED; PyAV's Colorspace names swscale's constants instead
-_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+_HDR: dict[int, Transfer] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 
 # The 2x2 part [[a, b], [c, d]] of a display matrix that acts on row vectors, (x', y') = (x, y) . M, as
 # clockwise quarter turns followed by a left-right mirror. PyAV's `frame.rotation` says wrong angles for the
@@ -84,6 +86,8 @@ def render(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
     A view of a buffer of its own: copy it to where it is to stay.
     """
     turns, mirrored = _orientation(frame)
+    if frame.interlaced_frame:
+        frame = deinterlaced(frame)
     size = (height, width) if turns % 2 else (width, height)
     image = np.rot90(_rgb(frame, *size), -turns)
     return image[:, ::-1] if mirrored else image
@@ -92,10 +96,13 @@ def render(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
 def colour_warnings(frame: VideoFrame) -> tuple[str, ...]:
     """What a viewer of this frame should know."""
     said = []
-    if frame.color_trc in _HDR:
-        said.append("the video is HDR and is shown without tone mapping: it looks flat and dim")
+    if transfer := _HDR.get(frame.color_trc):
+        said.append(
+            f"the video is HDR ({transfer}): its pictures are tone-mapped to SDR, for a peak of "
+            f"{PEAK_NITS:.0f} cd/m2"
+        )
     if frame.interlaced_frame:
-        said.append("the video is interlaced: moving edges look combed")
+        said.append("the video is interlaced: each picture is made from one of its two fields")
     return tuple(said)
 
 
@@ -121,6 +128,7 @@ def _orientation(frame: VideoFrame) -> tuple[int, bool]:
 
 
 def _rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    transfer = _HDR.get(frame.color_trc)
     if _has_alpha(frame):
         frame = VideoFrame.from_ndarray(_on_white(frame), format="rgb24")
     shrinks = width * height < frame.width * frame.height
@@ -128,19 +136,21 @@ def _rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
     out = frame.reformat(
         width=width,
         height=height,
-        format="rgb24",
+        format="rgb48le" if transfer else "rgb24",
         src_colorspace=assumed_colorspace(frame.width, frame.height) if untagged else None,
         interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
     )
-    return _pixels(out, 3)
+    return to_sdr(_pixels(out, 6).view("<u2"), transfer) if transfer else _pixels(out, 3)
 
 
-def _pixels(frame: VideoFrame, channels: int) -> NDArray[np.uint8]:
-    """The bytes of a packed frame, [H, W, channels], not copied: `to_ndarray` takes several times as long in
-    a thread, where each new buffer of this size is mapped afresh."""
+def _pixels(frame: VideoFrame, size: int) -> NDArray[np.uint8]:
+    """The bytes of a packed frame, `size` of them a pixel, [H, W, size], not copied.
+
+    `to_ndarray` takes several times as long in a thread, where each new buffer of this size is mapped afresh.
+    """
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height]
-    return rows[:, : channels * frame.width].reshape(frame.height, frame.width, channels)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    return rows[:, : size * frame.width].reshape(frame.height, frame.width, size)
 
 
 def _has_alpha(frame: VideoFrame) -> bool:

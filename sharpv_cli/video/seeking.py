@@ -115,7 +115,8 @@ def _frames_from_key(
     place = int(np.searchsorted(job.plan.keys, run.key))
     for key in job.plan.keys[max(0, place - _STEPS_BACK) : place + 1][::-1].tolist():
         _seek(container, stream, int(job.pts[key]))
-        frames = _needed_frames(job, {key, *run.indices}, container, stream)
+        needed = {key, *run.indices} if job.plan.skips else set(range(key, run.indices[-1] + 1))
+        frames = _needed_frames(job, needed, container, stream)
         # Pictures before the keyframe in display order may refer to ones that were never read: they are
         # skipped.
         first = next((frame for frame in frames if frame.pts is None or frame.pts >= job.pts[key]), None)
@@ -145,7 +146,7 @@ def _seek(container: InputContainer, stream: VideoStream, pts: int) -> None:
 def _needed_frames(
     job: _Job, indices: set[int], container: InputContainer, stream: VideoStream
 ) -> Iterator[VideoFrame]:
-    """The frames from here to the last of these indices; of the others, those at least that they refer to.
+    """The frames of these indices, and of the others on the way those at least that they refer to.
 
     Raises _LostError at the first sign of damage.
     """
@@ -157,11 +158,18 @@ def _needed_frames(
         if job.plan.skips:
             stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         yield from _sound(*decode(packet), job.plan.skips)
-        missing.discard(packet.pts if wanted else 0)
+        missing -= {packet.pts}
         if not missing:
-            break
-    # The decoder gives what it holds back for reordering without being fed the packets that follow.
-    yield from _sound(stream.codec_context.decode(None), False, job.plan.skips)
+            yield from _sound(_held_back(stream), False, job.plan.skips)
+            return
+
+
+def _held_back(stream: VideoStream) -> list[VideoFrame]:
+    """What the decoder holds back for reordering, without feeding it the packets that follow."""
+    try:
+        return stream.codec_context.decode(None)
+    except av.FFmpegError as error:
+        raise _LostError from error
 
 
 def _sound(frames: list[VideoFrame], damaged: bool, skips: bool) -> list[VideoFrame]:
