@@ -199,6 +199,15 @@ class StageStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """An event of the pipeline: model and frames are there, and questions can be answered."""
+
+    video: VideoInfo
+    sample: FrameSample
+    model: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
 class TextPiece:
     """An event of the pipeline: more of the answer, as it comes. The pieces join to the answer's text."""
 
@@ -229,7 +238,7 @@ class QuestionFailed:
     error: SharpvError
 
 
-Event = StageStarted | TextPiece | Finished | QuestionStarted | QuestionFailed
+Event = StageStarted | Loaded | QuestionStarted | TextPiece | Finished | QuestionFailed
 
 
 MethodName = Literal["dense", "visual", "memory", "both"]

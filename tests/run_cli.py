@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def _script(scenario: str) -> None:
 
     checkpoint.check = lambda model, *, offline=False: None
     pipeline.ask = lambda video, question, settings: _events(scenario, question)
+    pipeline.ask_all = lambda video, questions, settings: _events_of_all(scenario, questions)
     pipeline.profile = lambda video, question, settings, **options: _profile_events(
         scenario, question, options
     )
@@ -117,6 +118,26 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         reason = "interrupted"
     warnings = ("only 7 of 8 frames were found",)
     yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
+
+
+def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
+    """With "slow" and "bug" the second question is so; one that holds "fail" has no answer."""
+    from make_answer import make_answer
+
+    from sharpv_cli.errors import UsageError
+    from sharpv_cli.types import Loaded, QuestionFailed, QuestionStarted, StageStarted
+
+    yield StageStarted("load")
+    like = make_answer()
+    yield Loaded(like.video, like.sample, like.model)
+    for number, question in enumerate(questions, start=1):
+        yield QuestionStarted(number, question)
+        if "fail" in question:
+            yield QuestionFailed(number, question, UsageError("not this one", hint="ask another"))
+            continue
+        events = _events(scenario if number == 2 else "answer", question)
+        next(events)
+        yield from events
 
 
 def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> Iterator[object]:

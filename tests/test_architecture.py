@@ -37,6 +37,7 @@ HOMES = {
     "rich": {"report", "terminal"},
     "typer": {"commands", "app"},
     "click": set(),
+    "prompt_toolkit": {"commands"},
     "torchcodec": {"evaluation"},
 }
 HEAVY = {"torch", "transformers", "av"}

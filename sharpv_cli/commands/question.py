@@ -1,12 +1,16 @@
-"""The question: from the argument, `-q`, or stdin."""
+"""The questions: from the argument, `-q`, a file, or stdin."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.text import printable
 
 _HINT = 'for example: sharpv ask clip.mp4 "what moves?"'
+NO_QUESTION = UsageError("no question", hint=_HINT)
+_FILE_HINT = "give a UTF-8 text file with one question a line"
 
 
 def read_question(argument: str | None, options: list[str]) -> str:
@@ -14,27 +18,58 @@ def read_question(argument: str | None, options: list[str]) -> str:
 
     Raises UsageError when there is none, more than one, or nothing in it.
     """
-    given = [*([] if argument is None else [argument]), *options]
-    if not given:
-        raise UsageError("no question", hint=_HINT)
-    if len(given) > 1:
-        quoted = ", ".join(repr(question) for question in given)
-        raise UsageError(f"more than one question: {quoted}", hint="ask them one at a time")
-    question = _stdin() if argument == "-" else _utf8(given[0])
-    if not question.strip():
+    questions = read_questions(argument, options, None)
+    if not questions:
+        raise NO_QUESTION
+    if len(questions) > 1:
+        quoted = ", ".join(repr(question) for question in questions)
+        raise UsageError(f"more than one question: {quoted}", hint="ask one")
+    return questions[0]
+
+
+def read_questions(argument: str | None, options: list[str], file: str | None) -> list[str]:
+    """All questions in order, stripped: the argument's, those of `-q`, and the lines of `file`.
+
+    `-` is stdin: as the argument one question, as the file one a line. Empty lines of a file are skipped.
+    Raises UsageError for an empty question, a file that cannot be read or holds none, and two readers of stdin.
+    """
+    if argument == "-" and file == "-":
+        raise UsageError("QUESTION - and --questions - both read stdin", hint="leave out one of them")
+    given = [_stdin() if argument == "-" else _utf8(argument)] if argument is not None else []
+    given += [_utf8(option) for option in options]
+    if not all(question.strip() for question in given):
         raise UsageError("the question is empty", hint=_HINT)
-    return question.strip()
+    return [question.strip() for question in given] + ([] if file is None else _lines(file))
+
+
+def _lines(file: str) -> list[str]:
+    name = "stdin" if file == "-" else printable(file)
+    lines = (_stdin() if file == "-" else _read(file)).split("\n")
+    questions = [line.strip() for line in lines if line.strip()]
+    if not questions:
+        raise UsageError(f"{name} holds no question", hint=_FILE_HINT)
+    return questions
+
+
+def _read(file: str) -> str:
+    try:
+        return _decoded(Path(file).read_bytes(), printable(file)).removeprefix("\ufeff")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        raise UsageError(f"--questions {printable(file)}: {reason}", hint=_FILE_HINT) from error
 
 
 def _stdin() -> str:
     if sys.stdin is None:
         raise UsageError("the question was to come from stdin, which is closed", hint=_HINT)
+    return _decoded(sys.stdin.buffer.read(), "the question on stdin")
+
+
+def _decoded(content: bytes, what: str) -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"the question on stdin is not UTF-8 text (byte {error.start})", hint=_HINT
-        ) from error
+        raise UsageError(f"{what} is not UTF-8 text (byte {error.start})", hint=_HINT) from error
 
 
 def _utf8(argument: str) -> str:

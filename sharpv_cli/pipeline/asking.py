@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.types import Event, FrameSample, QuestionFailed, QuestionStarted, StageStarted, VideoInfo
+from sharpv_cli.types import (
+    Event,
+    FrameSample,
+    Loaded,
+    QuestionFailed,
+    QuestionStarted,
+    StageStarted,
+    VideoInfo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,13 +78,16 @@ def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Iterat
         spent = {}
 
 
-def _clip(video: Path, settings: Settings) -> Generator[StageStarted, None, tuple[Clip, float, float]]:
+def _clip(
+    video: Path, settings: Settings
+) -> Generator[StageStarted | Loaded, None, tuple[Clip, float, float]]:
     """The decoded video and the loaded model, with the seconds of loading and of decoding."""
     yield StageStarted("load")
     yield StageStarted("decode")
     (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
     from sharpv_cli.pipeline.reading import Clip
 
+    yield Loaded(info, sample, loaded.info)
     return Clip(loaded, info, sample, settings), load_sec, decode_sec
 
 

@@ -10,15 +10,19 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from sharpv_cli import __version__
+from sharpv_cli.errors import SharpvError
 from sharpv_cli.types import Answer
 
 SCHEMA = "sharpv.ask/1"
+ERROR_SCHEMA = "sharpv.error/1"
 # Named one by one: a field that is added to a result reaches the document only when the schema knows it.
 _VIDEO = ("path", "duration_sec", "fps", "width", "height", "rotation_deg", "frames_total")
 _MODEL = ("id", "revision", "family", "dtype", "device", "attention")
 _FRAME = ("frame", "timestamp_sec", "kept", "total", "ratio")
 _LAYER = ("layer", "similarity", "visual_kv_kept", "kv_entries", "kv_bytes")
-_MEMORY = ("kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes", "peak_bytes")
+_MEMORY = (
+    "kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes", "peak_bytes", "shared_prefix_bytes",
+)  # fmt: skip
 TIMING = (
     "load_sec", "decode_sec", "preprocess_sec", "vision_sec", "prune_sec",
     "prefill_sec", "ttft_sec", "tpot_sec", "total_sec",
@@ -46,6 +50,18 @@ def ask_document(
         "warnings": answer.warnings,
     }
     return {key: plain(value) for key, value in document.items()}
+
+
+def error_document(error: SharpvError, *, line: int, id: str | None = None) -> dict[str, object]:
+    """What stands in the place of an answer among several: question or input line `line`, from 1, has none."""
+    return {
+        "schema": ERROR_SCHEMA,
+        "id": id,
+        "line": line,
+        "exit_code": error.exit_code,
+        "error": str(error),
+        "hint": error.hint,
+    }
 
 
 def clip_blocks(answer: Answer) -> dict[str, object]:

@@ -1,0 +1,202 @@
+"""What becomes of the pipeline's events: answers on stdout as they come, all else on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.text import printable
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Resolved
+    from sharpv_cli.types import Answer, Event, QuestionFailed
+
+STAGES = {
+    "load": "loading the model and the video",
+    "decode": "loading the model and the video",
+    "preprocess": "preparing the frames",
+    "vision": "encoding the frames",
+    "prefill": "reading the prompt",
+    "generate": "answering",
+}
+SOME_FAILED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How answers are written. `stats` is None where nobody said; in a `loop` questions are typed one by one."""
+
+    as_json: bool
+    stream: bool
+    quiet: bool
+    stats: bool | None
+    chart_out: Path | None
+    several: bool
+    loop: bool
+
+    @property
+    def chart_after_each(self) -> bool:
+        wanted = self.stats if self.several else self._stats_by_default
+        return bool(wanted) and not self.quiet
+
+    @property
+    def chart_at_the_end(self) -> bool:
+        """One chart is enough for several answers: their frames are the same."""
+        return self.several and not self.loop and not self.quiet and self.stats is None and self._on_terminal
+
+    @property
+    def names_questions(self) -> bool:
+        return self.several and not self.loop and not self.quiet and self._on_terminal
+
+    @property
+    def _stats_by_default(self) -> bool:
+        return self._on_terminal if self.stats is None else self.stats
+
+    @property
+    def _on_terminal(self) -> bool:
+        return terminal.stderr().is_terminal
+
+
+class Answers:
+    """Writes the answers of a run as its events come; `exit_code` says afterwards how it went."""
+
+    def __init__(self, resolved: Resolved, manner: Manner, progress: terminal.Progress) -> None:
+        self.exit_code = 0
+        self._resolved = resolved
+        self._manner = manner
+        self._progress = progress
+        self._warned: set[str] = set()
+        self._last: Answer | None = None
+        self._count = 0
+        self._written = 0
+        self._line_open = False
+
+    def follow(self, event: Event, events: Generator[Event, None, None]) -> None:
+        """Act on `event` and all after it. A streamed answer ends with its newline however it ends.
+
+        Ctrl-C may come while the pipeline works, which then finishes by itself, or while we write: then it is
+        told. Before the first token, or a second time, KeyboardInterrupt goes through.
+        """
+        current: Event | None = event
+        try:
+            while current is not None:
+                try:
+                    self._act(current)
+                    current = None if self.exit_code == terminal.INTERRUPTED else next(events, None)
+                except KeyboardInterrupt:
+                    current = events.throw(KeyboardInterrupt())
+        finally:
+            self._close_line()
+        self._conclude()
+
+    def _act(self, event: Event) -> None:
+        from sharpv_cli.types import Finished, Loaded, QuestionFailed, QuestionStarted, StageStarted, TextPiece
+
+        match event:
+            case StageStarted(stage):
+                self._progress.stage(STAGES[stage])
+            case Loaded():
+                self._progress.stop()
+            case QuestionStarted(_, question):
+                self._begin(question)
+            case TextPiece(text):
+                self._write(text)
+            case Finished(answer):
+                self._finish(answer)
+            case QuestionFailed():
+                self._fail(event)
+
+    def _begin(self, question: str) -> None:
+        self._written = 0
+        if self._manner.names_questions:
+            self._progress.stop()
+            terminal.show(f"> {printable(question)}", soft_wrap=True)
+
+    def _write(self, text: str) -> None:
+        self._progress.stop()
+        if self._manner.stream:
+            self._line_open = True
+            self._written += len(text)  # before the write, which Ctrl-C ends only once the text is under way
+            terminal.write_answer(text)
+
+    def _close_line(self) -> None:
+        self._progress.stop()
+        if self._line_open:
+            self._line_open = False
+            terminal.write_answer("\n")
+
+    def _finish(self, answer: Answer) -> None:
+        """A piece that Ctrl-C kept from us is part of the answer all the same."""
+        self._last, self._count = answer, self._count + 1
+        if answer.finish_reason == "interrupted" and not self._manner.loop:
+            self.exit_code = terminal.INTERRUPTED
+        self._write(answer.text[self._written :])
+        self._close_line()
+        if self._manner.as_json:
+            terminal.write_answer(f"{self._document(answer)}\n")
+        elif not self._manner.stream:
+            terminal.write_answer(f"{answer.text}\n")
+        self._warn(answer)
+        if self._manner.chart_after_each:
+            _show_chart(answer)
+
+    def _fail(self, event: QuestionFailed) -> None:
+        """The error of one question among several, in its place; the others go on."""
+        from sharpv_cli.report.document import dump, error_document
+
+        self._close_line()
+        if self._manner.as_json:
+            terminal.write_answer(f"{dump(error_document(event.error, line=event.number))}\n")
+        terminal.report_error(event.error)
+        if not self._manner.loop:
+            self.exit_code = SOME_FAILED
+
+    def _document(self, answer: Answer) -> str:
+        """One line each where there are several; a single one is indented for people, one line for pipes."""
+        from sharpv_cli.report.document import ask_document, dump
+
+        document = ask_document(
+            answer,
+            profile_name=self._resolved.profile_name,
+            profile_source=self._resolved.profile_source,
+            settings=self._resolved.settings.model_dump(),
+        )
+        return dump(document, indent=2 if sys.stdout.isatty() and not self._manner.several else None)
+
+    def _warn(self, answer: Answer) -> None:
+        for warning in answer.warnings:
+            if warning not in self._warned and not self._manner.quiet:
+                terminal.say("warning", warning)
+            self._warned.add(warning)
+
+    def _conclude(self) -> None:
+        if self._last is None:
+            return
+        if self._manner.chart_at_the_end:
+            _show_chart(self._last)
+            self._say_shared(self._last)
+        if self._manner.chart_out is not None:
+            from sharpv_cli.report.export import write_chart
+
+            write_chart(self._last, self._manner.chart_out)
+            if not self._manner.quiet:
+                terminal.say("note", f"chart written to {self._manner.chart_out}")
+
+    def _say_shared(self, answer: Answer) -> None:
+        from sharpv_cli.report.sizes import format_bytes
+
+        if (shared := answer.memory.shared_prefix_bytes) is not None:
+            terminal.say(
+                "note",
+                f"{self._count} questions shared one look at the video ({format_bytes(shared)} of KV cache)",
+            )
+
+
+def _show_chart(answer: Answer) -> None:
+    from sharpv_cli.report.chart import AnswerChart
+
+    terminal.show(AnswerChart(answer))

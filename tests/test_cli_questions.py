@@ -1,0 +1,225 @@
+"""Several questions on the command line, and the prompt loop: scripted pipeline, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from run_cli import ROOT, TEXT, environment, run, scripted
+
+from sharpv_cli.video.encoding import write_clip
+
+TWO = ["-q", "what moves?", "-q", "where?"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
+    write_clip(folder / "clip.mp4", frames, 10.0)
+    return folder
+
+
+def ask(
+    home: Path, *args: str, scenario: str = "answer", stdin: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return run(scripted(scenario), "ask", "clip.mp4", *args, home=home, stdin=stdin, **environ)
+
+
+def valid(line: str) -> dict:
+    """A line of NDJSON, checked against the schema that it names."""
+    document = json.loads(line)
+    name, version = document["schema"].removeprefix("sharpv.").split("/")
+    schema = json.loads((ROOT / "docs" / "schema" / f"sharpv.{name}.{version}.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(document)
+    return document
+
+
+@pytest.mark.parametrize("mode", [[], ["--no-stream"], ["--quiet"]])
+def test_one_answer_after_the_other(home: Path, mode: list[str]) -> None:
+    done = ask(home, *TWO, *mode)
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n{TEXT}\n")
+    assert "> what" not in done.stderr
+    assert done.stderr.count("warning: only 7 of 8 frames") == (mode != ["--quiet"])
+
+
+def test_ndjson(home: Path) -> None:
+    done = ask(home, "first?", *TWO, "--json")
+    assert [valid(line)["question"] for line in done.stdout.splitlines()] == [
+        "first?",
+        "what moves?",
+        "where?",
+    ]
+
+
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_questions_from_a_file(home: Path, tmp_path: Path, source: str) -> None:
+    text = "\n  what moves? \r\n\n\twhere? \u2028 now?\n"
+    (tmp_path / "q.txt").write_text(f"\ufeff{text}", encoding="utf-8")
+    argument, stdin = ("-", text) if source == "stdin" else (str(tmp_path / "q.txt"), None)
+
+    done = ask(home, "-q", "first?", "--questions", argument, "--json", stdin=stdin)
+
+    asked = [json.loads(line)["question"] for line in done.stdout.splitlines()]
+    assert asked == ["first?", "what moves?", "where? \u2028 now?"]
+
+
+def test_a_file_with_one_question_gives_ndjson_too(home: Path) -> None:
+    done = ask(home, "--questions", "-", "--json", stdin="what moves?")
+    assert done.stdout.count("\n") == 1
+    assert valid(done.stdout)["question"] == "what moves?"
+
+
+def test_a_question_that_fails_is_told_and_the_others_are_answered(home: Path) -> None:
+    done = ask(home, *TWO, "-q", "fail?", "-q", "last?", "--json")
+    lines = [valid(line) for line in done.stdout.splitlines()]
+    assert [line["schema"] for line in lines] == [
+        "sharpv.ask/1",
+        "sharpv.ask/1",
+        "sharpv.error/1",
+        "sharpv.ask/1",
+    ]
+    assert (lines[2]["line"], lines[2]["exit_code"], lines[2]["error"]) == (3, 2, "not this one")
+    assert "error: not this one\nhint: ask another\n" in done.stderr
+    assert done.returncode == 6
+    assert ask(home, *TWO, "-q", "fail?").stdout == f"{TEXT}\n{TEXT}\n"
+
+
+def test_stats_for_each_and_the_chart_of_the_last(home: Path, tmp_path: Path) -> None:
+    done = ask(home, *TWO, "--stats", "--chart-out", str(tmp_path / "chart.txt"))
+    assert done.stderr.count("TTFT") == 2
+    assert "TTFT" in (tmp_path / "chart.txt").read_text("utf-8")
+
+
+def test_ctrl_c_in_the_second_answer_keeps_both(home: Path) -> None:
+    command = [*scripted("slow"), "ask", "clip.mp4", *TWO, "-q", "third?", "--json"]
+    process = subprocess.Popen(
+        command, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while "piece" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    first, second = (valid(line) for line in out.splitlines())
+    assert (first["finish_reason"], second["finish_reason"]) == ("stop", "interrupted")
+    assert second["answer"] and TEXT.startswith(second["answer"])
+    assert "Traceback" not in err
+    assert process.returncode == 130
+
+
+def test_no_question_without_a_terminal_is_a_mistake(home: Path) -> None:
+    done = ask(home, stdin="")
+    assert done.returncode == 2
+    assert "error: no question" in done.stderr
+
+
+class Typist:
+    """`sharpv ask` with stdin and stderr on a terminal and stdout in a pipe."""
+
+    def __init__(self, home: Path, *args: str) -> None:
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [*scripted("answer"), "ask", "clip.mp4", *args],
+            cwd=home,
+            env=environment(home, TERM="xterm"),
+            stdin=terminal,
+            stderr=terminal,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.screen = ""
+        threading.Thread(target=self._read, daemon=True).start()  # or the process could wait for us
+
+    def _read(self) -> None:
+        with suppress(OSError):  # what a terminal says when its last process is gone
+            while piece := os.read(self.keys, 4096).decode("utf-8", "replace"):
+                if "\x1b[6n" in piece:  # where is the cursor?
+                    os.write(self.keys, b"\x1b[24;1R")
+                self.screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", piece)
+        os.close(self.keys)
+
+    def wait_for(self, text: str) -> None:
+        """Until `text` was drawn since the last call."""
+        deadline = time.monotonic() + 30
+        while text not in self.screen:
+            assert time.monotonic() < deadline, self.screen
+            time.sleep(0.02)
+        self.screen = self.screen.partition(text)[2]
+
+    def type(self, keys: str) -> None:
+        os.write(self.keys, keys.encode())
+
+    def answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode()
+
+    def end(self) -> tuple[int, str]:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            rest = stdout.read().decode()
+        code = self.process.wait(timeout=30)
+        return code, rest
+
+
+def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
+    typist = Typist(home)
+    typist.wait_for("?")
+    typist.type("what moves?\r")
+    assert typist.answer() == f"{TEXT}\n"
+    typist.wait_for("?")
+    typist.type("\r")  # nothing
+    typist.wait_for("?")
+    typist.type("half a thou\x03")  # Ctrl-C drops the line
+    typist.wait_for("?")
+    typist.type("this will fail\r")
+    typist.wait_for("error: not this one")
+    typist.type("\x1b[A\x1b[A\r")  # two lines back in the history
+    assert typist.answer() == f"{TEXT}\n"
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+    history = home / ".local" / "state" / "sharpv" / "history"
+    assert history.stat().st_mode & 0o777 == 0o600
+    assert "+what moves?\n" in history.read_text("utf-8")
+
+
+def test_the_loop_with_json_gives_a_document_a_line(home: Path) -> None:
+    typist = Typist(home, "--json")
+    typist.wait_for("?")
+    typist.type("what moves?\r")
+    assert valid(typist.answer())["question"] == "what moves?"
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+
+
+def test_the_loop_needs_no_home_that_can_be_written(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes((home / "clip.mp4").read_bytes())
+    (tmp_path / ".local").write_text("a file in the way", encoding="utf-8")
+    typist = Typist(tmp_path)
+    typist.wait_for("?")
+    typist.type("what moves?\r")
+    assert typist.answer() == f"{TEXT}\n"
+    typist.type("\x04")
+    assert typist.end()[0] == 0
+
+
+def test_on_a_terminal_each_answer_has_its_question_and_all_have_one_chart(home: Path) -> None:
+    typist = Typist(home, *TWO)
+    assert typist.answer() == f"{TEXT}\n"
+    assert typist.answer() == f"{TEXT}\n"
+    for text in ("> what moves?", "> where?", "TTFT"):
+        typist.wait_for(text)
+    assert typist.end()[0] == 0
+    assert "TTFT" not in typist.screen
