@@ -11,10 +11,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from sharpv_cli.errors import VideoError
+from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import canvas, render
 from sharpv_cli.video.probe import Scan
-from sharpv_cli.video.refusals import FilePath, shown
+from sharpv_cli.video.refusals import shown
 from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.timeline import Decoded, Timeline, timed
 
@@ -125,6 +126,8 @@ def _measured(plan: Scan, written: list[int | None]) -> Timeline:
     promised = plan.timeline.pts
     origin = int(pts[0] if promised is None else min(promised[0], pts[0]))
     timeline = timed(pts, origin, plan.time_base, 1 / plan.rate)
+    if timeline is None:
+        return Timeline.counted(len(written), plan.rate)
     # Where the last frames are lost, the one before them stays on screen.
     end = timeline.end if promised is None else max(timeline.end, plan.timeline.end)
     return Timeline(timeline.times, end, pts)

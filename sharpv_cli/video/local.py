@@ -43,6 +43,8 @@ class LocalVideo(os.PathLike[str]):
     def __fspath__(self) -> str:
         return self.path
 
+    __str__ = __fspath__
+
 
 def name_of(path: FilePath) -> str:
     """The name by which the user knows the file."""

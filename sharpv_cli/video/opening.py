@@ -89,7 +89,8 @@ def _open(path: FilePath, head: bytes) -> InputContainer:
     url = f"file:{Path(path).absolute()}"
     try:
         options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
-        return av.open(url, "r", options=options, timeout=TIMEOUT_SEC)
+        # Titles and the like are not always UTF-8; nobody reads them here.
+        return av.open(url, "r", options=options, timeout=TIMEOUT_SEC, metadata_errors="replace")
     except av.ExitError as error:
         raise VideoError(
             f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import threading
 from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
-from typing import TypeVar
+from types import TracebackType
+from typing import Generic, TypeVar
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.local import FilePath, limits_of
@@ -24,17 +24,48 @@ def in_time(path: FilePath, doing: str, work: Callable[[], T]) -> T:
     seconds = limits_of(path).timeout
     try:
         return within(seconds, work)
-    except multiprocessing.TimeoutError as error:
+    except OutOfTimeError as error:
         raise VideoError(
             f"{doing} {shown(path)} took longer than {seconds:g} s",
             hint="give it more time with --timeout, or a shorter piece with --start and --end",
         ) from error
 
 
+class OutOfTimeError(Exception):
+    """The work was not done within its seconds."""
+
+
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """As `in_time`, but raises multiprocessing.TimeoutError past the limit."""
-    pool = ThreadPool(1)
-    try:
-        return pool.apply_async(work).get(seconds)
-    finally:
-        pool.terminate()
+    """As `in_time`, but raises OutOfTimeError past the limit."""
+    outcome: _Outcome[T] = _Outcome(work)
+    thread = threading.Thread(target=outcome.settle, name="sharpv-within", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return outcome.get()
+
+
+class _Outcome(Generic[T]):
+    """What the work gave or raised, for the thread that waits for it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._results: list[T] = []
+        self._error: BaseException = OutOfTimeError()
+
+    def settle(self) -> None:
+        with self:
+            self._results.append(self._work())
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._error = error or self._error
+        return True
+
+    def get(self) -> T:
+        if self._results:
+            return self._results[0]
+        raise self._error

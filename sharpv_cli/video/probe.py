@@ -119,12 +119,12 @@ def _summary(
     formats = container.format.name.split(",")
     ordered = found.ordered()
     keys = np.array([], np.intp)
-    if ordered is None:
-        timeline = Timeline.counted(len(found), rate)
-    else:
+    timeline = None
+    if ordered is not None:
         pts, last, places = ordered
-        timeline = timed(pts, int(pts[0]), time_base, last * time_base or 1 / rate)
-        keys = places if not _SEEKABLE.isdisjoint(formats) else keys
+        timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
+        keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
+    timeline = timeline or Timeline.counted(len(found), rate)
     shape = Shape.of(first, stream.sample_aspect_ratio)
     info = VideoInfo(
         path=name_of(path),

@@ -160,7 +160,7 @@ def _is_webp(head: bytes) -> bool:
 
 def is_animated_webp(head: bytes) -> bool:
     # The VP8X chunk's flags: bit 1 says that an ANIM chunk follows.
-    return _is_webp(head) and head[12:16] == b"VP8X" and bool(head[20] & 2)
+    return _is_webp(head) and head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def is_picture(head: bytes) -> bool:

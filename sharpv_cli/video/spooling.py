@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import cast
 from sharpv_cli.errors import VideoError
 from sharpv_cli.text import shown
 from sharpv_cli.video.local import Limits, LocalVideo
-from sharpv_cli.video.patience import within
+from sharpv_cli.video.patience import OutOfTimeError, within
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes that are there so far and, where it is known, how many there will be; on another thread."""
@@ -75,7 +74,7 @@ def spooled(
         copy = Copy(file, name, limits, progress)
         try:
             within(limits.timeout, partial(source, copy))
-        except multiprocessing.TimeoutError as error:
+        except OutOfTimeError as error:
             raise VideoError(
                 f"{shown(name)} was not complete after {limits.timeout:g} s ({_size(copy.received)} came)",
                 hint="give it more time with --timeout" if copy.received else "is anything writing to it?",

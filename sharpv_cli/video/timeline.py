@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from sharpv_cli.video.sampling import Selection
 
+# A frame's time on screen that no camera beats, and the length of a video that no disk holds.
+_SHORTEST_SEC, _LONGEST_SEC = 1e-5, 10 * 365 * 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
@@ -38,10 +41,17 @@ class Timeline:
         return cls(np.arange(count) / float(rate), count / float(rate), None)
 
 
-def timed(pts: NDArray[np.int64], origin: int, time_base: Fraction, last: Fraction) -> Timeline:
-    """The timeline of frames at these times; the video begins at `origin` and the last frame stays `last`
-    s."""
+def timed(pts: NDArray[np.int64], origin: int, time_base: Fraction, last: Fraction) -> Timeline | None:
+    """The timeline of frames at these times, rising; the video begins at `origin`, the last frame stays `last` s.
+
+    None where that cannot be the times of a video: damage can make them any number.
+    """
+    span = (max(int(pts.max()), origin) - min(int(pts.min()), origin)) * time_base
+    if not (_SHORTEST_SEC <= last <= _LONGEST_SEC and span <= _LONGEST_SEC):
+        return None
     times = np.multiply(pts - origin, float(time_base), dtype=np.float64)
+    if (np.diff(times) < _SHORTEST_SEC).any():
+        return None
     return Timeline(times, float(times[-1] + last), pts)
 
 
