@@ -179,7 +179,7 @@ def test_frames_that_m_rope_does_not_tell_apart_are_said() -> None:
 
     def warned(prompt: VisualPrompt) -> bool:
         selection = select(prompt, VisualSettings(), positions="original", context=None, max_new_tokens=4)
-        return "same time" in " ".join(selection.warnings)
+        return "same position in time" in " ".join(selection.warnings)
 
     assert not warned(whole)
     assert warned(replace(whole, position_ids=still))
