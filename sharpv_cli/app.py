@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import warnings
 from typing import Annotated
@@ -14,18 +15,23 @@ from sharpv_cli import __version__, signals, terminal
 from sharpv_cli.commands import ask, demo, doctor, models, probe, profile
 from sharpv_cli.errors import SharpvError
 
+# Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
+_TYPER_LEAST_COLUMNS = 52
+_columns = shutil.get_terminal_size().columns
+_narrow = {"terminal_width": _columns} if _columns < _TYPER_LEAST_COLUMNS else {}
+
 app = typer.Typer(
     name="sharpv",
     rich_markup_mode=None,  # Rich panels would double the time of `--help`
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], **_narrow},
 )
-app.command("ask")(ask.ask)
-app.command("profile")(profile.profile)
-app.command("probe")(probe.probe)
-app.add_typer(models.app, name="models")
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+app.command("ask", short_help="Answer questions about a video.")(ask.ask)
+app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile.profile)
+app.command("probe", short_help="Show what a video holds and would cost.")(probe.probe)
+app.add_typer(models.app, name="models", short_help="List, show and download models.")
+app.command("demo", short_help="Write small clips with known answers.")(demo.demo)
+app.command("doctor", short_help="Show what this machine has, and lacks.")(doctor.doctor)
 
 # Every usage error of Typer (unknown option, missing argument, bad value) shares the base of this one, the
 # only one that it exports in all versions.

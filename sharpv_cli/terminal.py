@@ -13,11 +13,11 @@ import warnings
 from contextlib import ExitStack, suppress
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TextIO
 
 from sharpv_cli import signals
 from sharpv_cli.errors import SharpvError, UsageError
-from sharpv_cli.text import printable, shortened
+from sharpv_cli.text import encodable, printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -44,7 +44,6 @@ class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen
 def stderr() -> Console:
     """The one console for everything that is not the answer. Respects NO_COLOR, dumb terminals and ASCII."""
     from rich.console import Console
-    from rich.theme import Theme
 
     class Stderr(Console):
         def on_broken_pipe(self) -> None:
@@ -52,7 +51,25 @@ def stderr() -> Console:
             self.quiet = True
             _to_devnull(2)
 
-    return Stderr(stderr=True, theme=Theme(_STYLES), highlight=False)
+    return _console(Stderr, sys.stderr)
+
+
+def _console(kind: type[Console], stream: TextIO | None) -> Console:
+    """A console on `stream`; FORCE_COLOR gives colours to a pipe, without making it a terminal.
+
+    Left to itself, Rich would take FORCE_COLOR=0 for a wish and draw progress into pipes.
+    """
+    from rich.theme import Theme
+
+    on_terminal = stream is not None and stream.isatty()
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    return kind(
+        stderr=stream is sys.stderr,
+        theme=Theme(_STYLES),
+        highlight=False,
+        force_terminal=on_terminal,
+        color_system="auto" if on_terminal else "standard" if forced else None,
+    )
 
 
 def debug() -> bool:
@@ -97,7 +114,8 @@ def say(label: str, text: str) -> None:
         return
     from rich.text import Text
 
-    show(Text.assemble((f"{label}:", label), " ", shortened(printable(text))), soft_wrap=True)
+    said = encodable(shortened(printable(text)), stderr().encoding)
+    show(Text.assemble((f"{label}:", label), " ", said), soft_wrap=True)
 
 
 def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
@@ -105,7 +123,9 @@ def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
     from rich.text import Text
 
     try:
-        stderr().print(Text(what) if isinstance(what, str) else what, soft_wrap=soft_wrap)
+        if isinstance(what, str):
+            what = Text(encodable(what, stderr().encoding))
+        stderr().print(what, soft_wrap=soft_wrap)
     except OSError:
         stderr().quiet = True
 
@@ -144,9 +164,8 @@ def write_answer(text: str) -> None:
     closed the pipe, UsageError when stdout is closed or cannot be written (a full disk).
     """
     require_stdout()
-    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
         sys.stdout.flush()
     except BrokenPipeError as error:
         _to_devnull(1)
@@ -162,10 +181,9 @@ def write_report(what: RenderableType) -> None:
     It is 80 columns wide where nothing says otherwise (the terminal, COLUMNS). Raises as `write_answer` does.
     """
     from rich.console import Console
-    from rich.theme import Theme
 
     require_stdout()
-    console = Console(theme=Theme(_STYLES), highlight=False)
+    console = _console(Console, sys.stdout)
     with console.capture() as drawn:
         console.print(what)
     lines = drawn.get().splitlines()

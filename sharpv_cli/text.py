@@ -26,6 +26,11 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
 
 
+def encodable(text: str, encoding: str) -> str:
+    """`text` with what `encoding` lacks as escapes."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     r"""A file's name as an error may print it; its bytes that are no UTF-8 are escapes (`\xff`)."""
     return printable(os.fspath(path).translate(_BYTES))
