@@ -35,7 +35,7 @@ class Reader:
 
 def readers() -> tuple[list[Reader], list[str]]:
     """The loaders that work here, and in words why others do not."""
-    found = [Reader("sharpv", version("av"), _sharpv)]
+    found = [SHARPV]
     missing = []
     makers: dict[str, Callable[[], Reader]] = {
         "torchcodec": _torchcodec_reader,
@@ -53,6 +53,9 @@ def readers() -> tuple[list[Reader], list[str]]:
 def _sharpv(path: Path, n: int) -> Taken:
     sample = sample_frames(path, strategy="uniform", frames=n, fps=None, max_frames=None)[1]
     return Taken(list(sample.images), sample.timestamps_sec)
+
+
+SHARPV = Reader("sharpv", version("av"), _sharpv)
 
 
 def _torchcodec_reader() -> Reader:
