@@ -188,6 +188,7 @@ def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
     typist.wait_for("error: not this one")
     typist.type("\x1b[A\x1b[A\r")  # two lines back in the history
     assert typist.answer() == f"{TEXT}\n"
+    typist.wait_for("?")
     typist.type("\x04")
     assert typist.end() == (0, "")
     history = home / ".local" / "state" / "sharpv" / "history"
@@ -200,6 +201,7 @@ def test_the_loop_with_json_gives_a_document_a_line(home: Path) -> None:
     typist.wait_for("?")
     typist.type("what moves?\r")
     assert valid(typist.answer())["question"] == "what moves?"
+    typist.wait_for("?")
     typist.type("\x04")
     assert typist.end() == (0, "")
 
@@ -211,6 +213,7 @@ def test_the_loop_needs_no_home_that_can_be_written(home: Path, tmp_path: Path) 
     typist.wait_for("?")
     typist.type("what moves?\r")
     assert typist.answer() == f"{TEXT}\n"
+    typist.wait_for("?")
     typist.type("\x04")
     assert typist.end()[0] == 0
 
