@@ -203,3 +203,36 @@ def test_an_unknown_method_is_refused_instead_of_read_past(tmp_path: Path) -> No
         load(settings, "cpu")
 
     assert refused.value.hint
+
+
+def test_bitsandbytes_weights_stay_small_and_answer(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("accelerate")
+    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+
+    target = tmp_path / "quantized"
+    shutil.copytree(folder(), target)
+    stock = AutoModelForImageTextToText.from_pretrained(
+        folder(),
+        quantization_config=BitsAndBytesConfig(
+            load_in_8bit=True,
+            llm_int8_skip_modules=["vision_tower", "multi_modal_projector", "lm_head"],
+        ),
+        device_map={"": "cpu"},
+        dtype=torch.float32,
+    ).eval()
+    stock.save_pretrained(target)
+
+    model = load(ModelSettings(id=str(target)), "cpu")
+
+    assert model.model.get_decoder().layers[0].mlp.up_proj.weight.dtype == torch.int8
+    assert model.weights_bytes < 0.6 * loaded().weights_bytes
+    on_disk = sum(tensor.nbytes for tensor in load_file(target / "model.safetensors").values())
+    assert abs(model.weights_bytes - on_disk) <= 0.02 * on_disk
+    with torch.no_grad():
+        expected = stock(**stock_inputs(model)).logits[0, -1].float()
+    assert (logits(model) - expected).abs().max() <= 1e-4 * expected.abs().max()
+    run = Settings.model_validate({"generation": {"max_new_tokens": 4}})
+    last = list(answer(model, *clip(), "what?", run))[-1]
+    assert isinstance(last, Finished)
+    assert last.answer.generated_tokens > 0

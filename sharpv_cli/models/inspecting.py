@@ -97,7 +97,7 @@ def pickled_weights(name: str, file: str) -> ModelError:
 def _shards(folder: Path, name: str) -> list[Path]:
     index = read_json(folder, INDEX, name).get("weight_map")
     names = sorted(set(map(str, index.values()))) if isinstance(index, dict) else []
-    outside = [shard for shard in names if shard != Path(shard).name or "\\" in shard or "\0" in shard]
+    outside = [shard for shard in names if set(shard) & set("/\\\0") or not shard.strip(".")]
     if outside:
         raise ModelError(
             f"{name}: {INDEX} names a file outside of the folder: {outside[0]!r}",

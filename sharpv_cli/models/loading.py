@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
 
 
+# Where accelerate puts what the GPUs cannot hold.
+_TOO_SMALL = frozenset({"cpu", "meta"})
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model that can answer, and what belongs to it. `warnings` are sentences for the user."""
@@ -91,9 +95,9 @@ def load(
     folder = checkpoint.fetch(settings, offline=offline)
     _quiet()
     between_steps()
-    config = _read_config(folder, settings.id)
+    config, head_size = _read_config(folder, settings.id)
     dtype = _pick_dtype(settings, config, folder, placement)
-    attention = choose_attention(settings.attention, placement.device, dtype, _head_size(config))
+    attention = choose_attention(settings.attention, placement.device, dtype, head_size)
     processor = _read_processor(folder, settings.id)
     between_steps()
     model = _read_model(folder, settings.id, config, dtype, attention, placement)
@@ -152,16 +156,20 @@ class _Reading:
         )
 
 
-def _read_config(folder: Path, name: str) -> Any:
-    """Refuses what the engine cannot run before the weights, which take long, are read."""
+def _read_config(folder: Path, name: str) -> tuple[Any, int]:
+    """The config and the language model's head size.
+
+    Refuses what the engine cannot run before the weights, which take long, are read.
+    """
     with _Reading("config", name, folder):
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
         text_config = config.get_text_config()
+        head_size = _head_size(text_config)
     layers.require_supported(text_config, name)
     quantized.require_known(read_json(folder, CONFIG, name), name)
-    return quantized.unpacked_when_read(config)
+    return quantized.unpacked_when_read(config), head_size
 
 
 def _pick_dtype(settings: ModelSettings, config: Any, folder: Path, placement: Placement) -> torch.dtype:
@@ -173,10 +181,9 @@ def _pick_dtype(settings: ModelSettings, config: Any, folder: Path, placement: P
     return pick_dtype(settings.dtype, placement.device)
 
 
-def _head_size(config: Any) -> int:
-    text = config.get_text_config()
-    size: int = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return size
+def _head_size(text_config: Any) -> int:
+    size: int | None = getattr(text_config, "head_dim", None)
+    return size or int(text_config.hidden_size // text_config.num_attention_heads)
 
 
 def _read_processor(folder: Path, name: str) -> Any:
@@ -237,7 +244,7 @@ def _said_devices(model: Any, placement: Placement) -> str:
     if not placement.split:
         return str(placement.device)
     places = sorted({str(parameter.device) for parameter in model.parameters()})
-    if {"cpu", "meta"} & set(places):
+    if _TOO_SMALL & set(places):
         raise ResourceError(
             "the GPUs together have not enough memory for the weights", hint="pick a smaller model"
         )
