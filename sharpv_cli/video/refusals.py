@@ -16,6 +16,7 @@ from sharpv_cli.text import shown as printable_name
 from sharpv_cli.video.local import FilePath, limits_of, name_of
 
 HEAD_BYTES = 512
+_LINE = 64  # pixels; FFmpeg's STRIDE_ALIGN at its widest
 READABLE = "mp4, mov, mkv, webm, avi, ts and gif files are read"
 _AS_PICTURE = "with --picture it is read as a clip of one frame"
 
@@ -114,7 +115,8 @@ def claimed_size(head: bytes) -> tuple[int, int]:
 def check_pixels(path: FilePath, width: int, height: int) -> None:
     """Raises VideoError where one picture of the file is over the limit."""
     limit = limits_of(path).max_pixels
-    if width * height > limit:
+    padded = -(-width // _LINE) * _LINE  # as the decoder, which has the same limit, counts them
+    if padded * height > limit:
         raise VideoError(
             f"{shown(path)} has pictures of {width}x{height}, over the limit of {limit / 1e6:g} megapixels",
             hint="scale the video down first, or raise --max-pixels",
