@@ -58,9 +58,8 @@ def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Iterator[int
     """The limit less what is used; the file cache that nobody has touched lately is given back on demand."""
     most, used = _text(group / limit).strip(), _text(group / usage).strip()
     if most.isdigit() and used.isdigit():
-        rows = (line.split() for line in _text(group / "memory.stat").splitlines())
-        cache = next((int(row[1]) for row in rows if row[0] == reclaimable), 0)
-        yield int(most) - int(used) + cache
+        rows = (line.partition(" ") for line in _text(group / "memory.stat").splitlines())
+        yield int(most) - int(used) + sum(int(count) for name, _, count in rows if name == reclaimable)
 
 
 def _text(file: Path) -> str:

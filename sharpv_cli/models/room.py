@@ -77,10 +77,11 @@ def reading_bytes(request: Request, kept: int) -> int:
     return sum(size for _, size in _reading(request, kept))
 
 
-def advice(request: Request, free: int | None) -> tuple[str, ...]:
+def advice(request: Request, free: int | None, *, adaptive: bool = True) -> tuple[str, ...]:
     """Flags with which an answer would fit that does not with all visual tokens; empty where it does.
 
-    A scale of s keeps at most the s-th part of each frame's tokens, rounded up, whatever the video shows.
+    In the adaptive mode (`adaptive`: it is on already) a scale of s keeps at most the s-th part of each frame's
+    tokens, rounded up, whatever the video shows.
     """
     if free is None or estimate(request).device_bytes <= free:
         return ()
@@ -91,7 +92,7 @@ def advice(request: Request, free: int | None) -> tuple[str, ...]:
     tokens = _largest(request.visual_tokens, lambda kept: estimate(request, kept).device_bytes <= free)
     scale = (tokens - request.grid[0]) / request.visual_tokens
     if scale >= 0.01:
-        found.append(f"--scale {_floored(scale)}")
+        found.append(f"{'' if adaptive else '--prune adaptive '}--scale {_floored(scale)}")
     frames = _largest(request.frames, lambda n: n > 0 and _peak(request.with_frames(n)) <= free)
     found += [f"--frames {frames}"] if frames else []
     if request.itemsize == 4 and _peak(replace(request, itemsize=2)) <= free:

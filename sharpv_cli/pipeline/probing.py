@@ -112,7 +112,7 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
         columns=columns,
         text_tokens=request.text,
         scenarios=tuple(scenarios(request, free)),
-        advice=advice(request, free),
+        advice=advice(request, free, adaptive=settings.visual.mode == "adaptive"),
         warnings=_context_warnings(model, request),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sharpv_cli.report.figures import Fact
-from sharpv_cli.report.sizes import Clock, format_bytes, format_count, format_percent, format_seconds
+from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
 from sharpv_cli.types import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook, StreamInfo
 
 VERDICTS = {True: "fits", False: "does not fit", None: "unknown"}
@@ -51,7 +51,7 @@ def plan_facts(outlook: Outlook) -> Iterator[Fact]:
 def model_facts(model: ModelOutlook) -> Iterator[Fact]:
     """The model and the tokens that it would be given."""
     context = "unknown" if model.context is None else f"{model.context}"
-    size = f"{format_count(model.parameters)} parameters, " if model.parameters else ""
+    size = f"{_parameters(model.parameters)}, " if model.parameters else ""
     yield Fact("model", model.id)
     yield Fact("known from", f"its {model.source}" if model.source == "folder" else model.source)
     yield Fact("shape", f"{size}{model.layers} layers, {model.family}")
@@ -59,6 +59,11 @@ def model_facts(model: ModelOutlook) -> Iterator[Fact]:
     yield Fact("text tokens", f"about {model.text_tokens}")
     yield Fact("context", context)
     yield Fact("KV a token", format_bytes(model.kv_bytes_per_token))
+
+
+def _parameters(count: int) -> str:
+    """As model cards say it: `8.03 B parameters`, `10.7 M parameters`."""
+    return f"{count / 1e9:.2f} B parameters" if count >= 1e9 else f"{count / 1e6:.1f} M parameters"
 
 
 def need_facts(model: ModelOutlook) -> Iterator[Fact]:
@@ -98,5 +103,6 @@ def verdict(model: ModelOutlook) -> Fact:
         return Fact("verdict", "fits, whatever is kept")
     flags = f"; would fit: {' or '.join(model.advice)}" if model.advice else ""
     if best := next((scenario for scenario in pruned if scenario.fits), None):
-        return Fact("verdict", f"fits only where {format_percent(best.retention)} are kept{flags}")
+        kept = format_percent(best.retention)
+        return Fact("verdict", f"all visual tokens do not fit, {kept} of them do{flags}")
     return Fact("verdict", f"does not fit{flags}")
