@@ -15,10 +15,11 @@ from sharpv_cli.engine.decode import decode, prefill
 from sharpv_cli.engine.prefix import read_on, read_prefix
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES
+from sharpv_cli.models.stem import stem_of
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.selecting import select
 from sharpv_cli.pruning.visual import score
-from sharpv_cli.settings import Settings
+from sharpv_cli.settings import PromptSettings, Settings
 from sharpv_cli.settings.schema import VisualSettings
 from sharpv_cli.types import Answer, Finished, TextPiece
 
@@ -138,6 +139,25 @@ def test_a_prompt_read_in_two_parts_gives_the_answer_of_one(family: str, attenti
     assert again == ids
     assert_close(torch.stack(rows), logits)
     assert on.discarded == read.discarded
+
+
+@each
+def test_another_question_behind_the_same_video_is_the_prompt_that_it_would_have_alone(family: str) -> None:
+    model, other, plain = loaded(family), "How many boxes are there, and where do they go?", PromptSettings()
+    stem = stem_of(model, captured(family), QUESTION, plain)
+    assert stem is not None
+    alone = capture(model.model, inputs(model, other), model.family)
+
+    behind, tail = stem.ask(model, other, plain)
+
+    assert len(other) <= tail < len(alone) - int(alone.slots.max())
+    assert torch.equal(behind.input_ids, alone.input_ids)
+    assert torch.equal(behind.position_ids, alone.position_ids)
+    assert torch.equal(behind.embeds, alone.embeds)
+    assert torch.equal(behind.slots, alone.slots)
+    assert behind.extra.keys() == alone.extra.keys()
+    for name, tensors in alone.extra.items():
+        assert all(torch.equal(*pair) for pair in zip(behind.extra[name], tensors, strict=True))
 
 
 def finished(family: str, attention: str = "sdpa", **groups: Any) -> tuple[Answer, str]:

@@ -60,7 +60,7 @@ def select(
     if _time_stands_still(prompt):
         warnings += (
             "all frames got the same position in time: take fewer --fps, or update transformers "
-            "(before 5.23 it dropped fractions of a second)",
+            "(old ones, such as 5.17, drop fractions of a second)",
         )
     return Selection(keep, contiguous, warnings)
 
