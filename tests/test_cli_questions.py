@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import termios
 import threading
 import time
 from contextlib import suppress
@@ -159,6 +160,13 @@ class Typist:
             time.sleep(0.02)
         self.screen = self.screen.partition(text)[2]
 
+    def wait_for_prompt(self) -> None:
+        """Until keys reach the program one by one: before that, the terminal itself would take Ctrl-D."""
+        deadline = time.monotonic() + 30
+        while termios.tcgetattr(self.keys)[3] & termios.ICANON:
+            assert time.monotonic() < deadline, self.screen
+            time.sleep(0.02)
+
     def type(self, keys: str) -> None:
         os.write(self.keys, keys.encode())
 
@@ -176,19 +184,20 @@ class Typist:
 
 def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
     typist = Typist(home)
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("what moves?\r")
     assert typist.answer() == f"{TEXT}\n"
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("\r")  # nothing
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("half a thou\x03")  # Ctrl-C drops the line
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("this will fail\r")
     typist.wait_for("error: not this one")
+    typist.wait_for_prompt()
     typist.type("\x1b[A\x1b[A\r")  # two lines back in the history
     assert typist.answer() == f"{TEXT}\n"
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("\x04")
     assert typist.end() == (0, "")
     history = home / ".local" / "state" / "sharpv" / "history"
@@ -198,10 +207,10 @@ def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
 
 def test_the_loop_with_json_gives_a_document_a_line(home: Path) -> None:
     typist = Typist(home, "--json")
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("what moves?\r")
     assert valid(typist.answer())["question"] == "what moves?"
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("\x04")
     assert typist.end() == (0, "")
 
@@ -210,10 +219,10 @@ def test_the_loop_needs_no_home_that_can_be_written(home: Path, tmp_path: Path) 
     (tmp_path / "clip.mp4").write_bytes((home / "clip.mp4").read_bytes())
     (tmp_path / ".local").write_text("a file in the way", encoding="utf-8")
     typist = Typist(tmp_path)
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("what moves?\r")
     assert typist.answer() == f"{TEXT}\n"
-    typist.wait_for("?")
+    typist.wait_for_prompt()
     typist.type("\x04")
     assert typist.end()[0] == 0
 
