@@ -4,6 +4,7 @@ import os
 import time
 from functools import partial
 
+import av
 import clips
 import fuzz_video
 import hostile_work
@@ -102,3 +103,40 @@ def test_mutated_files_of_every_container(tmp_path):
     assert table.total("files") == 220
     assert table.total("answered") > 20
     assert table.total("refused") > 20
+
+
+def test_times_that_no_video_has_are_not_believed(tmp_path):
+    """Found by the fuzz: an IVF frame header holds 64 bits of time, and nothing checks them."""
+    data = bytearray(clips.encode(tmp_path / "sound.ivf", 12, codec="libvpx").read_bytes())
+    place = 32  # after the file header: each frame has 4 bytes of size, then 8 of time
+    for number in range(12):
+        size = int.from_bytes(data[place : place + 4], "little")
+        wild = number + (1 << 62 if number == 11 else 0)
+        data[place + 4 : place + 12] = wild.to_bytes(8, "little")
+        place += 12 + size
+    (tmp_path / "wild.ivf").write_bytes(data)
+    info, sample = EIGHT(tmp_path / "wild.ivf")
+    assert (info.frames_total, info.duration_sec) == (12, pytest.approx(12 / 25))
+    assert [clips.number_of(image) for image in sample.images] == list(sample.indices)
+
+
+def test_a_title_that_is_no_utf8(tmp_path):
+    """Found by the fuzz, and what editing programs of the nineties write."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as output:
+        output.metadata["title"] = "MARKMARK"
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for packet in (*stream.encode(av.VideoFrame(64, 64, "yuv420p")), *stream.encode(None)):
+            output.mux(packet)
+    data = path.read_bytes()
+    assert b"MARKMARK" in data
+    path.write_bytes(data.replace(b"MARKMARK", b"M\xfcrkM\xe4rk"))
+    assert probe(path).frames_total == 1
+
+
+def test_a_file_that_ends_in_its_first_chunk(tmp_path):
+    path = tmp_path / "a.webp"
+    path.write_bytes(b"RIFF\0\0\0\0WEBPVP8X\x0a\0")
+    with pytest.raises(VideoError, match="is a picture, not a video"):
+        probe(path)
