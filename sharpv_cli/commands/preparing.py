@@ -22,6 +22,7 @@ def read_settings(video: str, flags: Flags, profile: str | None) -> Resolved:
     from sharpv_cli.settings import resolve
 
     terminal.require_stdout()
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries would land between our own lines
     if video == "-":
         raise UsageError("a video on stdin is not supported yet", hint="save it to a file and give its path")
     resolved = resolve(flags, os.environ, profile=profile)
