@@ -20,7 +20,10 @@ from sharpv_cli.commands.reference import reference
 from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
-COMMANDS = [[], ["ask"], ["profile"], ["demo"], ["models"], ["models", "list"], ["models", "show"]]
+COMMANDS = [
+    [], ["ask"], ["profile"], ["probe"], ["demo"], ["doctor"],
+    ["models"], ["models", "list"], ["models", "show"], ["models", "pull"],
+]  # fmt: skip
 
 
 def test_reference_is_as_written() -> None:
@@ -60,12 +63,15 @@ def test_version(tmp_path: Path) -> None:
 
 
 def test_models_list(tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "sharpv" / "profiles"
+    folder.mkdir(parents=True)
+    (folder / "later.yaml").write_text("model: {id: owner/name, family: unheard_of}\n", encoding="utf-8")
     done = run(scripted("real"), "models", "list", home=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["PROFILE", "STATUS", "LOCAL", "MODEL"]
     status = {row[0]: row[1] for row in rows[1:]}
-    assert list(status) == list(profile_paths({}))
-    assert (status["tiny"], status["llava-ov-7b"], status["qwen3-vl-8b"]) == ("ready", "ready", "planned")
+    assert list(status) == sorted([*profile_paths({}), "later"])
+    assert (status["tiny"], status["llava-ov-7b"], status["later"]) == ("ready", "ready", "planned")
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
