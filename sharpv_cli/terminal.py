@@ -287,9 +287,12 @@ class _Stage:
 
 
 class Transfer:
-    """Bytes on their way, on stderr, when that is a terminal: a bar, how many, how fast, how long still."""
+    """Bytes on their way, on stderr, when that is a terminal: a bar, how many, how fast, how long still.
 
-    def __init__(self, total_bytes: int) -> None:
+    It is drawn from the first `show` on, which may come from another thread.
+    """
+
+    def __init__(self, total_bytes: int | None = None) -> None:
         from rich import progress
 
         console = stderr()
@@ -307,16 +310,16 @@ class Transfer:
         self._enabled = _level != "quiet" and console.is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> Self:
-        if self._enabled:
-            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def show(self, count: int) -> None:
-        """Say that `count` bytes have come so far."""
-        self._bars.update(self._task, completed=count)
+    def show(self, count: int, total_bytes: int | None = None) -> None:
+        """Say that `count` bytes have come so far, and how many there will be where that is known by now."""
+        if self._enabled and not self._bars.live.is_started:
+            self._bars.start()
+        self._bars.update(self._task, completed=count, total=total_bytes)
 
     def stop(self) -> None:
         """Take the bar off the screen."""

@@ -94,7 +94,14 @@ class Answers:
         self._conclude()
 
     def _act(self, event: Event) -> None:
-        from sharpv_cli.types import Finished, Loaded, QuestionFailed, QuestionStarted, StageStarted, TextPiece
+        from sharpv_cli.types import (
+            Finished,
+            Loaded,
+            QuestionFailed,
+            QuestionStarted,
+            StageStarted,
+            TextPiece,
+        )
 
         match event:
             case StageStarted(stage):

@@ -24,6 +24,7 @@ from sharpv_cli.commands.preparing import (
     draws_progress,
     first_after_loading,
     name_demo_model,
+    opened,
     read_settings,
     say_settings,
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Event
+    from sharpv_cli.video.local import LocalVideo
 
 
 @takes_settings
@@ -91,10 +93,16 @@ def ask(
     """
     if quiet and stats:
         raise UsageError("--quiet and --stats exclude each other", hint="leave out one of them")
+    if video == "-" and "-" in (question, questions_file):
+        raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
     asked = read_questions(question, questions or [], questions_file)
     if not asked and not loop.possible():
         raise NO_QUESTION
-    resolved = _prepare(video, flags, profile, chart_out)
+    resolved = read_settings(flags, profile)
+    if chart_out is not None:
+        from sharpv_cli.report import export
+
+        export.check_target(chart_out)
     if show_settings:
         say_settings(resolved)
     if not quiet:
@@ -108,22 +116,14 @@ def ask(
         several=len(asked) != 1 or questions_file is not None,
         loop=not asked,
     )
-    if code := _answer(video, asked, resolved, manner):
+    with opened(video, resolved) as local:
+        check_inputs(local, resolved)
+        code = _answer(local, asked, resolved, manner)
+    if code:
         raise typer.Exit(code)
 
 
-def _prepare(video: str, flags: Flags, profile: str | None, chart_out: Path | None) -> Resolved:
-    """All that can fail without the model, cheapest first."""
-    resolved = read_settings(video, flags, profile)
-    if chart_out is not None:
-        from sharpv_cli.report import export
-
-        export.check_target(chart_out)
-    check_inputs(video, resolved)
-    return resolved
-
-
-def _answer(video: str, questions: list[str], resolved: Resolved, manner: Manner) -> int:
+def _answer(video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner) -> int:
     """Run the pipeline; the exit code."""
     with terminal.Progress(enabled=draws_progress(resolved, manner.quiet)) as progress:
         events = _events(video, questions, resolved, manner)
@@ -134,7 +134,7 @@ def _answer(video: str, questions: list[str], resolved: Resolved, manner: Manner
 
 
 def _events(
-    video: str, questions: list[str], resolved: Resolved, manner: Manner
+    video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner
 ) -> Generator[Event, None, None]:
     from sharpv_cli import pipeline
 

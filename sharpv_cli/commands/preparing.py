@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull_where_needed
 from sharpv_cli.errors import UsageError
+from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
     from sharpv_cli.settings import Resolved
+    from sharpv_cli.video.local import LocalVideo
 
 T = TypeVar("T")
 
 
-def read_settings(video: str, flags: Flags, profile: str | None) -> Resolved:
+def read_settings(flags: Flags, profile: str | None) -> Resolved:
     """The settings of the run; the cheapest checks come with it. Raises UsageError."""
     from sharpv_cli.settings import resolve
 
     terminal.require_stdout()
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries would land between our own lines
-    if video == "-":
-        raise UsageError("a video on stdin is not supported yet", hint="save it to a file and give its path")
     resolved = resolve(flags, os.environ, profile=profile)
     _stay_offline(resolved)
     return resolved
 
 
-def check_inputs(video: str, resolved: Resolved) -> None:
+@contextmanager
+def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
+    """The video as a regular file: copied first, with a bar, where it comes from stdin, a pipe or the web.
+
+    Raises VideoError; what lies on this machine is only looked at by `check_inputs`.
+    """
+    from sharpv_cli.video.local import Limits
+    from sharpv_cli.video.sources import local_video
+
+    limits = Limits(**resolved.settings.video.model_dump())
+    with terminal.Transfer() as bar, local_video(video, limits, progress=bar.show) as local:
+        bar.stop()
+        yield local
+
+
+def check_inputs(video: LocalVideo, resolved: Resolved) -> None:
     """Refuse a video or a checkpoint that cannot be used, then download what is missing of the model.
 
     Raises VideoError, ModelError, ResourceError, UsageError.
@@ -87,11 +103,14 @@ def _stay_offline(resolved: Resolved) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
-def _check_video(video: str, resolved: Resolved) -> None:
+def _check_video(video: LocalVideo, resolved: Resolved) -> None:
+    from sharpv_cli.video.patience import in_time
     from sharpv_cli.video.probe import probe
 
-    info, start = probe(video), resolved.settings.sampling.start
+    info = in_time(video, "reading", lambda: probe(video))
+    start = resolved.settings.sampling.start
     if start is not None and info.duration_sec is not None and start >= info.duration_sec:
         raise UsageError(
-            f"--start {start:g} is after the end of {video}", hint=f"it lasts {info.duration_sec:.2f} s"
+            f"--start {start:g} is after the end of {shown(video.name)}",
+            hint=f"it lasts {info.duration_sec:.2f} s",
         )

@@ -16,7 +16,7 @@ from sharpv_cli.commands.options import (
     ShowSettingsOption,
     takes_settings,
 )
-from sharpv_cli.commands.preparing import read_settings, say_settings
+from sharpv_cli.commands.preparing import opened, read_settings, say_settings
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved
@@ -50,7 +50,7 @@ def probe(
       sharpv probe talk.mp4 -p qwen2.5-vl-7b --fps 1
       sharpv probe talk.mp4 -p llava-ov-7b --json | jq .memory.advice
     """
-    resolved = read_settings(video, flags, profile)
+    resolved = read_settings(flags, profile)
     if show_settings:
         say_settings(resolved)
     outlook = _look(video, resolved, quiet=quiet)
@@ -66,14 +66,14 @@ def probe(
 
 def _look(video: str, resolved: Resolved, *, quiet: bool) -> Outlook:
     from sharpv_cli.pipeline.probing import look
-    from sharpv_cli.video.local import Limits
-    from sharpv_cli.video.sources import local_video
 
-    settings = resolved.settings
-    with terminal.Progress(enabled=not quiet) as progress, terminal.heavy_imports():
+    with (
+        opened(video, resolved) as local,
+        terminal.Progress(enabled=not quiet) as progress,
+        terminal.heavy_imports(),
+    ):
         progress.stage("reading the video")
-        with local_video(video, Limits(**settings.video.model_dump())) as file:
-            return look(file, settings)
+        return look(local, resolved.settings)
 
 
 def _document(outlook: Outlook, resolved: Resolved) -> str:

@@ -26,6 +26,7 @@ from sharpv_cli.commands.preparing import (
     draws_progress,
     first_after_loading,
     name_demo_model,
+    opened,
     read_settings,
     say_settings,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sharpv_cli.report.profile_export import ProfileExports
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import ClipProfile, MethodName, ProfileEvent
+    from sharpv_cli.video.local import LocalVideo
 
 _STAGES = {"load": "loading the model", "decode": "decoding the video"}
 
@@ -122,16 +124,17 @@ def profile(
     asked = read_question(None, [question])
     targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv}
     _refuse_two_documents(targets, as_json)
-    resolved = read_settings(video, flags, profile)
+    resolved = read_settings(flags, profile)
     plan = _plan(resolved, methods, read_sweeps(sweep or [], flags, profile), warmup, runs)
-    check_inputs(video, resolved)
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
         say_settings(resolved)
     if not quiet:
         name_demo_model(resolved)
         _say_what_is_off(resolved)
-    result = _measure(video, asked, resolved, plan, exports, quiet=quiet)
+    with opened(video, resolved) as local:
+        check_inputs(local, resolved)
+        result = _measure(local, asked, resolved, plan, exports, quiet=quiet)
     _write(result, resolved, exports, as_json=as_json)
     _report(result, exports, quiet=quiet)
     if result.interrupted:
@@ -208,7 +211,7 @@ def _say_what_is_off(resolved: Resolved) -> None:
 
 
 def _measure(
-    video: str, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports, *, quiet: bool
+    video: LocalVideo, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports, *, quiet: bool
 ) -> ClipProfile:
     from sharpv_cli import pipeline
 

@@ -131,9 +131,11 @@ def _load_and_decode(
 def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
     """The frames that the settings ask for. Raises VideoError."""
     from sharpv_cli.video.decoding import sample_frames
+    from sharpv_cli.video.patience import in_time
 
     by_rate = sampling.strategy == "fps"
-    return sample_frames(
+    work = partial(
+        sample_frames,
         video,
         strategy=sampling.strategy,
         frames=None if by_rate else sampling.frames,
@@ -142,6 +144,7 @@ def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, Fr
         start_sec=sampling.start,
         end_sec=sampling.end,
     )
+    return in_time(video, "decoding", work)
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
