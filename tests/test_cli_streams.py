@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import time
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run_cli import TEXT, environment, run, scripted
+from terminals import on_terminal
 
 from sharpv_cli.video.encoding import write_clip
 
@@ -223,26 +222,9 @@ def _start(home: Path, scenario: str, *args: str) -> subprocess.Popen[bytes]:
 
 def _on_terminal(home: Path, *args: str, scenario: str = "answer", **changes: str) -> tuple[str, str]:
     """stdout through a pipe, and stderr as a terminal of 80 columns got it."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*scripted(scenario), "ask", "clip.mp4", "what?", *args],
-        env=environment(home, COLUMNS="80", **changes),
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    seen = b""
-    while select.select([ours], [], [], 30)[0]:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:  # Linux ends a terminal whose last writer is gone this way
-            break
-        seen += chunk
-    out, _ = process.communicate(timeout=30)
-    os.close(ours)
-    assert process.returncode == 0
-    return out.decode(), seen.decode()
+    seen = on_terminal(scripted(scenario), "ask", "clip.mp4", "what?", *args, home=home, **changes)
+    assert seen.code == 0
+    return seen.pipe, seen.terminal
 
 
 def test_terminal_gets_progress_and_chart_and_the_pipe_its_answer(home: Path) -> None:

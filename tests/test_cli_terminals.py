@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,11 @@ def test_verbose_and_quiet_exclude_each_other(home: Path) -> None:
     done = run(scripted("real"), "profile", "clip.mp4", "--verbose", "--quiet", home=home)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: --quiet and --verbose exclude each other\n")
+
+
+def test_verbose_shows_what_libraries_warn_of(home: Path) -> None:
+    script = "import warnings; from sharpv_cli import terminal as t; t.set_level({}); warnings.warn('old\\n')"
+    start = [sys.executable, "-W", "ignore", "-c"]
+    said = run([*start, script.format("verbose=True")], home=home).stderr
+    assert said == "detail: UserWarning in <string>: old\\n\n"
+    assert run([*start, script.format("")], home=home).stderr == ""
