@@ -280,3 +280,12 @@ def test_advice_fits() -> None:
     assert estimate(request.with_frames(int(frames))).device_bytes <= free
     assert estimate(request.with_frames(int(frames) + 1)).device_bytes > free
     assert room.advice(request, free, adaptive=False)[0] == f"--prune adaptive --scale {scale:g}"
+
+
+def test_a_model_too_large_is_advised_by_what_fits_as_a_whole() -> None:
+    request = request_for(itemsize=4)
+    free = estimate(replace(request, itemsize=2)).device_bytes
+    assert room.advice(request, free)[0] == "--dtype bfloat16"
+    (profile,) = room.advice(request, free - 1)  # the weights alone would fit in half of the bytes
+    assert profile == "-p perception-lm-3b"  # 3.5 billion; those with 3.75 encode large frames
+    assert room.advice(request, 1 << 30) == ()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from sharpv_cli.errors import ResourceError
+from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.estimate import Request, estimate
-from sharpv_cli.models.known import KnownModel, shipped
-from sharpv_cli.settings import profile_paths, resolve
+from sharpv_cli.models.known import KnownModel, known, shipped
+from sharpv_cli.settings import ModelSettings, profile_paths, resolve
 
 Parts = Sequence[tuple[str, int]]
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"))
@@ -86,18 +86,19 @@ def advice(request: Request, free: int | None, *, adaptive: bool = True) -> tupl
     if free is None or estimate(request).device_bytes <= free:
         return ()
     weights = request.model.weights_bytes(request.itemsize)
+    half = replace(request, itemsize=2)
+    lighter = ["--dtype bfloat16"] if request.itemsize == 4 and _peak(half) <= free else []
+    smaller = _smaller_profiles(request.model, request.itemsize, free, request)
     if weights > free:
-        return tuple(_lighter(request.model, request.itemsize, free))
-    found = []
+        return (*lighter, *smaller)
+    found: list[str] = []
     tokens = _largest(request.visual_tokens, lambda kept: estimate(request, kept).device_bytes <= free)
     scale = (tokens - request.grid[0]) / request.visual_tokens
     if scale >= 0.01:
         found.append(f"{'' if adaptive else '--prune adaptive '}--scale {_floored(scale)}")
     frames = _largest(request.frames, lambda n: n > 0 and _peak(request.with_frames(n)) <= free)
     found += [f"--frames {frames}"] if frames else []
-    if request.itemsize == 4 and _peak(replace(request, itemsize=2)) <= free:
-        found.append("--dtype bfloat16")
-    return tuple(found) or tuple(_smaller_profiles(request.model, request.itemsize, free))
+    return (*found, *lighter) or tuple(smaller)
 
 
 def amounts(sizes: Sequence[int]) -> list[str]:
@@ -161,16 +162,33 @@ def _lighter(model: KnownModel, itemsize: int, room: int) -> Iterator[str]:
     yield from _smaller_profiles(model, itemsize, room)
 
 
-def _smaller_profiles(model: KnownModel, itemsize: int, room: int) -> Iterator[str]:
-    """The shipped profile with the largest model whose weights leave a quarter of the room for the rest."""
-    models = {resolve({}, {}, profile=name).settings.model.id: name for name in profile_paths({})}
+def _smaller_profiles(
+    model: KnownModel, itemsize: int, room: int, request: Request | None = None
+) -> Iterator[str]:
+    """The shipped profile with the largest model with which all that is asked fits.
+
+    Where that is not known, its weights leave a quarter of the room for the rest.
+    """
+    most = room if request is not None else room * 3 // 4
+    names = {resolve({}, {}, profile=name).settings.model.id: name for name in profile_paths({})}
     fitting = [
-        (facts["parameters"], models[model_id])
+        (facts["parameters"], model_id)
         for model_id, facts in shipped().items()
-        if model_id in models and model_id != model.id and facts["parameters"] * itemsize <= room * 3 // 4
+        if model_id in names and model_id != model.id and facts["parameters"] * itemsize <= most
     ]
-    if fitting:
-        yield f"-p {max(fitting)[1]}"
+    for _, model_id in sorted(fitting, reverse=True):
+        if request is None or _fits(model_id, request, room):
+            yield f"-p {names[model_id]}"
+            return
+
+
+def _fits(model_id: str, request: Request, room: int) -> bool:
+    """Whether another model would do with the same frames."""
+    try:
+        other = known(ModelSettings(id=model_id))
+    except ModelError:  # a package that it needs is missing
+        return False
+    return _peak(replace(request, model=other)) <= room
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
