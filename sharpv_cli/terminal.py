@@ -208,6 +208,11 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _draws(console: Console) -> bool:
+    """Whether lines that move are drawn."""
+    return _level != "quiet" and console.is_terminal and not console.is_dumb_terminal
+
+
 class Progress:
     """The stage that runs, on stderr, when that is a terminal and the stage takes over half a second.
 
@@ -216,7 +221,7 @@ class Progress:
     no time from what is being measured.
     """
 
-    def __init__(self, *, enabled: bool = True, still: bool = False) -> None:
+    def __init__(self, *, still: bool = False) -> None:
         from rich.live import Live
         from rich.spinner import Spinner
 
@@ -234,7 +239,7 @@ class Progress:
         )
         self._leaving = ExitStack()
         self._still = still
-        self._enabled = enabled and console.is_terminal and not console.is_dumb_terminal
+        self._enabled = _draws(console)
 
     def __enter__(self) -> Self:
         return self
@@ -307,7 +312,7 @@ class Transfer:
             redirect_stderr=False,
         )
         self._task = self._bars.add_task("", total=total_bytes)
-        self._enabled = _level != "quiet" and console.is_terminal and not console.is_dumb_terminal
+        self._enabled = _draws(console)
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "sharpv_cli"
 
 RANKS = {
-    "errors": 0,
+    "errors": -1,
     "types": 0,
     "signals": 0,
     "text": 0,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.details import say_details
 from sharpv_cli.text import printable
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Answers:
                 self._progress.stage(STAGES[stage])
             case Loaded():
                 self._progress.stop()
+                say_details(event)
             case QuestionStarted(_, question):
                 self._begin(question)
             case TextPiece(text):

@@ -17,11 +17,11 @@ from sharpv_cli.commands.options import (
     ProfileOption,
     QuietOption,
     ShowSettingsOption,
+    VerboseOption,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
     check_inputs,
-    draws_progress,
     first_after_loading,
     name_demo_model,
     opened,
@@ -68,6 +68,7 @@ def ask(
         bool, typer.Option("--no-stream", help="Print the answer when it is complete, not as it comes.")
     ] = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     chart_out: Annotated[
         Path | None,
         typer.Option(
@@ -91,6 +92,7 @@ def ask(
       sharpv ask clip.mp4 "what happens?" --prune off --stats
       echo "what moves?" | sharpv ask clip.mp4 - --chart-out chart.svg
     """
+    terminal.set_level(quiet=quiet, verbose=verbose)
     if quiet and stats:
         raise UsageError("--quiet and --stats exclude each other", hint="leave out one of them")
     if video == "-" and "-" in (question, questions_file):
@@ -105,8 +107,7 @@ def ask(
         export.check_target(chart_out)
     if show_settings:
         say_settings(resolved)
-    if not quiet:
-        name_demo_model(resolved)
+    name_demo_model(resolved)
     manner = Manner(
         as_json=as_json,
         stream=not (as_json or no_stream),
@@ -125,7 +126,7 @@ def ask(
 
 def _answer(video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner) -> int:
     """Run the pipeline; the exit code."""
-    with terminal.Progress(enabled=draws_progress(resolved, manner.quiet)) as progress:
+    with terminal.Progress() as progress:
         events = _events(video, questions, resolved, manner)
         with closing(events):
             answers = Answers(resolved, manner, progress)

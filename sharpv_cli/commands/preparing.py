@@ -77,11 +77,6 @@ def name_demo_model(resolved: Resolved) -> None:
         )
 
 
-def draws_progress(_resolved: Resolved, quiet: bool) -> bool:
-    """Whether the progress line is drawn, where stderr is a terminal."""
-    return not quiet
-
-
 def first_after_loading(events: Iterator[T], progress: terminal.Progress, names: Mapping[str, str]) -> T:
     """Skip to the first event at which there is something to keep; until then Ctrl-C leaves at once."""
     from sharpv_cli.types import StageStarted

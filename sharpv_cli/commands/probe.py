@@ -14,6 +14,7 @@ from sharpv_cli.commands.options import (
     ProfileOption,
     QuietOption,
     ShowSettingsOption,
+    VerboseOption,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import opened, read_settings, say_settings
@@ -37,6 +38,7 @@ def probe(
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
 ) -> None:
     """Show what a video holds, which frames would be taken, and the tokens and memory an answer would need.
@@ -50,11 +52,12 @@ def probe(
       sharpv probe talk.mp4 -p qwen2.5-vl-7b --fps 1
       sharpv probe talk.mp4 -p llava-ov-7b --json | jq .memory.advice
     """
+    terminal.set_level(quiet=quiet, verbose=verbose)
     resolved = read_settings(flags, profile)
     if show_settings:
         say_settings(resolved)
-    outlook = _look(video, resolved, quiet=quiet)
-    for warning in () if quiet else outlook.warnings:
+    outlook = _look(video, resolved)
+    for warning in outlook.warnings:
         terminal.say("warning", warning)
     if as_json:
         terminal.write_answer(f"{_document(outlook, resolved)}\n")
@@ -64,12 +67,12 @@ def probe(
     terminal.write_report(ProbeChart(outlook))
 
 
-def _look(video: str, resolved: Resolved, *, quiet: bool) -> Outlook:
+def _look(video: str, resolved: Resolved) -> Outlook:
     from sharpv_cli.pipeline.probing import look
 
     with (
         opened(video, resolved) as local,
-        terminal.Progress(enabled=not quiet) as progress,
+        terminal.Progress() as progress,
         terminal.heavy_imports(),
     ):
         progress.stage("reading the video")

@@ -23,7 +23,6 @@ from sharpv_cli.commands.options import (
 )
 from sharpv_cli.commands.preparing import (
     check_inputs,
-    draws_progress,
     first_after_loading,
     name_demo_model,
     opened,
@@ -129,14 +128,13 @@ def profile(
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
         say_settings(resolved)
-    if not quiet:
-        name_demo_model(resolved)
-        _say_what_is_off(resolved)
+    name_demo_model(resolved)
+    _say_what_is_off(resolved)
     with opened(video, resolved) as local:
         check_inputs(local, resolved)
-        result = _measure(local, asked, resolved, plan, exports, quiet=quiet)
+        result = _measure(local, asked, resolved, plan, exports)
     _write(result, resolved, exports, as_json=as_json)
-    _report(result, exports, quiet=quiet)
+    _report(result, exports)
     if result.interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
 
@@ -211,7 +209,7 @@ def _say_what_is_off(resolved: Resolved) -> None:
 
 
 def _measure(
-    video: LocalVideo, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports, *, quiet: bool
+    video: LocalVideo, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports
 ) -> ClipProfile:
     from sharpv_cli import pipeline
 
@@ -228,12 +226,11 @@ def _measure(
             sweep=plan.sweep,
         ),
     )
-    drawn = draws_progress(resolved, quiet)
     with closing(events):
-        with terminal.Progress(enabled=drawn) as progress:
+        with terminal.Progress() as progress:
             event = first_after_loading(events, progress, _STAGES)
         # A line that moves takes time from what is being measured: this one is drawn between the runs.
-        with terminal.Progress(enabled=drawn, still=True) as progress:
+        with terminal.Progress(still=True) as progress:
             return _follow(event, events, progress, exports)
 
 
@@ -280,9 +277,7 @@ def _write(result: ClipProfile, resolved: Resolved, exports: ProfileExports, *, 
         terminal.write_report(ProfileChart(result))
 
 
-def _report(result: ClipProfile, exports: ProfileExports, *, quiet: bool) -> None:
-    if quiet:
-        return
+def _report(result: ClipProfile, exports: ProfileExports) -> None:
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
         terminal.say("warning", warning)

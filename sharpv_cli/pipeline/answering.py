@@ -158,7 +158,7 @@ class _Run:
             memory=self._memory(reading, layers),
             timing=timing,
             seed=self.seed,
-            warnings=self.clip.sample.warnings + reading.selection.warnings,
+            warnings=self.loaded.warnings + self.clip.sample.warnings + reading.selection.warnings,
         )
 
     def _retention(self, kept: list[int], total: int) -> tuple[FrameRetention, ...]:
