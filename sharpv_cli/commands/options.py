@@ -57,7 +57,12 @@ _answer = functools.partial(_option, panel="Answer (default: as in the profile)"
 SETTING_OPTIONS: Mapping[str, Any] = {
     "model": _model(str, "--model", metavar="ID|FOLDER", help="Hub id, or a folder with a checkpoint."),
     "revision": _model(str, "--revision", metavar="REV", help="Branch, tag or commit on the hub."),
-    "device": _model(str, "--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs."),
+    "device": _model(
+        str,
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs.",
+    ),
     "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
     "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Back-end."),
     "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),

@@ -136,7 +136,11 @@ class Settings(_Group):
     positions: Literal["original", "contiguous"] = Field(
         default="original", description="position ids of kept tokens: with their gaps, or closed up"
     )
-    device: str = Field(default="auto", min_length=1, description="auto: cuda, else mps, else cpu; balanced: split over all GPUs")
+    device: str = Field(
+        default="auto",
+        min_length=1,
+        description="auto: cuda, else mps, else cpu; balanced: split over all GPUs",
+    )
     offline: bool = Field(default=False, description="never touch the network")
 
 
