@@ -1,12 +1,13 @@
 """HDR and interlaced video, against levels from ITU-R's tables and pictures whose fields are known."""
 
+import av
 import clips
 import numpy as np
 import pytest
 
 from sharpv_cli.video.decoding import sample_frames
 
-TAGS = {"PQ": "smpte2084", "HLG": "arib-std-b67"}
+CODES = {"PQ": 16, "HLG": 18}  # ISO 23091-2, TransferCharacteristics
 # BT.2087-0: linear BT.709 to linear BT.2020.
 TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
 
@@ -17,27 +18,30 @@ def pq(nits):
     return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
 
 
-def shown(tmp_path, transfer, signal):
+def write_hdr(path, transfer, planes, width=160, height=96):
+    """One lossless picture from 10-bit planes in one array, tagged BT.2020 with this transfer function."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.colorspace, context.color_primaries = CODES[transfer], 9, 9
+        context.color_range = 1  # limited
+        frame = av.VideoFrame.from_ndarray(
+            planes.astype(np.uint16).reshape(height * 3 // 2, width), "yuv420p10le"
+        )
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def shown(tmp_path, transfer, signal, width=160, height=96):
     """A flat clip of this R'G'B' signal in 10-bit limited-range BT.2020, as it is sampled: mean RGB."""
     red, green, blue = signal
     luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
     cb, cr = (blue - luma) / 1.8814, (red - luma) / 1.4746
-
-    def image(number, width, height):
-        planes = [np.full(width * height, round(64 + 876 * luma))]
-        planes += [np.full(width * height // 4, round(512 + 896 * chroma)) for chroma in (cb, cr)]
-        return np.concatenate(planes).astype(np.uint16).reshape(height * 3 // 2, width)
-
-    tags = f"colorprim=bt2020:transfer={TAGS[transfer]}:colormatrix=bt2020nc:range=limited"
-    path = clips.encode(
-        tmp_path / "hdr.mkv",
-        2,
-        codec="libx265",
-        pix_fmt="yuv420p10le",
-        source="yuv420p10le",
-        images=image,
-        options={"x265-params": f"log-level=none:lossless=1:{tags}"},
-    )
+    planes = [np.full(width * height, round(64 + 876 * luma))]
+    planes += [np.full(width * height // 4, round(512 + 896 * chroma)) for chroma in (cb, cr)]
+    path = write_hdr(tmp_path / "hdr.mkv", transfer, np.concatenate(planes), width, height)
     sample = sample_frames(path, strategy="uniform", frames=1, fps=None, max_frames=None)[1]
     assert any(f"HDR ({transfer})" in warning for warning in sample.warnings)
     return sample.images[0].astype(float).mean((0, 1))

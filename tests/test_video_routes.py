@@ -46,12 +46,12 @@ def test_a_frame_before_all_keyframes_cannot_be_reached(keys, indices):
     ("lengths", "cores", "team"),
     [
         ([300], 1, Team(1, 1)),
-        ([300], 2, Team(1, 3)),  # nothing to share: the threads go into the one decoder
-        ([300], 8, Team(1, 9)),
+        ([300], 2, Team(1, 4)),  # nothing to share: the threads go into the one decoder
+        ([300], 8, Team(1, 10)),
         ([300, 300], 2, Team(2, 1)),
-        ([300, 5], 2, Team(1, 3)),  # the second worker would have nothing to do
+        ([300, 5], 2, Team(1, 4)),  # the second worker would have nothing to do
         ([100] * 30, 2, Team(2, 1)),
-        ([100] * 30, 16, Team(4, 5)),
+        ([100] * 30, 16, Team(4, 6)),
     ],
 )
 def test_the_team_fits_the_work(lengths, cores, team):

@@ -8,8 +8,8 @@ from typing import Literal
 
 from sharpv_cli.types import FrameSample, VideoInfo
 from sharpv_cli.video.inorder import Choose, in_order
-from sharpv_cli.video.probe import scan
-from sharpv_cli.video.refusals import FilePath
+from sharpv_cli.video.local import FilePath
+from sharpv_cli.video.probe import scanned
 from sharpv_cli.video.sampling import by_fps, uniform
 from sharpv_cli.video.seeking import by_seeking
 from sharpv_cli.video.timeline import Timeline
@@ -33,8 +33,9 @@ def sample_frames(
     when start or end are not in the clip, ResourceError when the frames do not fit in memory.
     """
     choose = _chooser(strategy, frames, fps, max_frames, start_sec, end_sec)
-    plan = scan(path)
-    found = by_seeking(path, plan, choose(plan.timeline)) or in_order(path, plan, choose)
+    with scanned(path) as (plan, opened):
+        found = by_seeking(path, plan, choose(plan.timeline), opened=opened)
+    found = found or in_order(path, plan, choose)
     sample = FrameSample(
         strategy=strategy,
         images=found.images,

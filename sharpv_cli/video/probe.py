@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -19,9 +22,12 @@ from sharpv_cli.video.local import FilePath, name_of
 from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import Shape, colour_warnings
 from sharpv_cli.video.refusals import picture, shown
+from sharpv_cli.video.routes import threads_inside
 from sharpv_cli.video.timeline import Timeline, timed
 
-__all__ = ["Scan", "open_video", "probe", "scan"]
+__all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
+
+Opened = tuple[InputContainer, VideoStream]
 
 _ASSUMED_FPS = Fraction(25)
 _MAX_FPS = 1000
@@ -59,16 +65,46 @@ def probe(path: FilePath) -> VideoInfo:
 
 def scan(path: FilePath) -> Scan:
     """Reads every packet, and decodes up to the first picture. Raises VideoError when there is none."""
+    with scanned(path) as (plan, _):
+        return plan
+
+
+@contextmanager
+def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
+    """The scan, and the file still open: to seek in it is quicker than to open it again."""
     with open_video(path) as (container, stream):
-        stream.codec_context.thread_count = 1  # with more the first picture comes out later
+        stream.codec_context.thread_count = threads_inside()
         found = _Packets()
-        for packet in packets(container, stream):
+        first = None
+        for place, packet in enumerate(packets(container, stream)):
+            first = _only_picture(packet, stream) if place == 0 else first
             found.add(packet)
-        if found.first is None:
+        first = first or _first_picture(path)
+        if first is None:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
-        return _summary(path, container, stream, found, found.first)
+        yield _summary(path, container, stream, found, first), (container, stream)
+
+
+def drain(stream: VideoStream) -> tuple[list[VideoFrame], bool]:
+    """What the decoder holds back for reordering, and whether it failed. It takes packets again after a seek."""
+    try:
+        return stream.codec_context.decode(None), False
+    except av.FFmpegError:
+        return [], True
+
+
+def _only_picture(packet: Packet[VideoStream], stream: VideoStream) -> VideoFrame | None:
+    """The picture of the first packet, where it is one that needs no other, as nearly always."""
+    frames, damaged = decode(packet)
+    return next(iter(frames or ([] if damaged else drain(stream)[0])), None)
+
+
+def _first_picture(path: FilePath) -> VideoFrame | None:
+    """The first picture that comes out at all."""
+    with open_video(path) as (container, stream):
+        return next((frame for packet in packets(container, stream) for frame in decode(packet)[0]), None)
 
 
 @dataclass(slots=True)
@@ -78,11 +114,8 @@ class _Packets:
     pts: list[int | None] = field(default_factory=list)
     durations: list[int] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
-    first: VideoFrame | None = None
 
     def add(self, packet: Packet[VideoStream]) -> None:
-        if self.first is None:
-            self.first = next(iter(decode(packet)[0]), None)
         # Edit lists discard some; an empty packet with a time repeats the frame before it (Theora).
         if packet.is_discard or (packet.size == 0 and packet.pts is None):
             return

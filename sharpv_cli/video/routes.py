@@ -69,9 +69,16 @@ def team_for(runs: Sequence[Run], cores: int | None = None) -> Team:
         return max(total / workers, longest) / (1 + _THREAD_GAIN * (cores // workers - 1))
 
     workers = min(range(1, min(cores, _MAX_WORKERS, len(runs)) + 1), key=wait)
-    threads = cores // workers
-    # One more than cores, as FFmpeg has it: the one that waits for its turn, or converts pictures, is idle.
-    return Team(workers, threads + 1 if threads > 1 else 1)
+    return Team(workers, threads_inside(cores // workers))
+
+
+def threads_inside(cores: int | None = None) -> int:
+    """The threads of one decoder that has so many cores for itself, all by default.
+
+    Some more than there are: those that wait for another's rows, or for the reader to take pictures, are idle.
+    """
+    cores = cores or _cores()
+    return cores + 2 if cores > 1 else 1
 
 
 def _cores() -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import canvas, render
-from sharpv_cli.video.probe import Scan
+from sharpv_cli.video.probe import Opened, Scan, drain
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.timeline import Decoded
@@ -31,12 +31,18 @@ from sharpv_cli.video.timeline import Decoded
 _STEPS_BACK = 2  # earlier keyframes to try when a seek lands after the one that it was sent to
 
 
-def by_seeking(path: FilePath, plan: Scan, selection: Selection, team: Team | None = None) -> Decoded | None:
+def by_seeking(
+    path: FilePath,
+    plan: Scan,
+    selection: Selection,
+    team: Team | None = None,
+    opened: Opened | None = None,
+) -> Decoded | None:
     """Decodes only from the keyframe before each chosen frame, and of that only what others refer to.
 
     None where the container cannot be trusted, or where any frame that comes out is not the one that the scan
     promises: then the file has to be read in order. The threads end with the call, whatever ends it. `team`
-    is chosen by estimated cost unless given.
+    is chosen by estimated cost unless given. `opened` is the file as the scan left it, if still open.
     """
     runs = runs_to(plan.keys, selection.indices)
     if runs is None or plan.timeline.pts is None:
@@ -47,7 +53,10 @@ def by_seeking(path: FilePath, plan: Scan, selection: Selection, team: Team | No
     for run in sorted(runs, key=lambda run: -run.cost):  # the longest first, so that all end together
         job.runs.put(run)
     try:
-        _work_together(job, team.workers)
+        if team.workers > 1:
+            _work_together(job, team.workers)
+        else:
+            _work_alone(job, opened)
     except _LostError:
         return None
     return Decoded(images, selection, plan.timeline)
@@ -80,16 +89,28 @@ def _work_together(job: _Job, workers: int) -> None:
             job.stop.set()
 
 
+def _work_alone(job: _Job, opened: Opened | None) -> None:
+    if opened:
+        _take_runs(job, *opened)
+    else:
+        _work(job)
+
+
 def _work(job: _Job) -> None:
-    """Decodes runs until there are no more. Each worker reads the file on its own."""
+    """Each worker reads the file on its own."""
     with open_video(job.path) as (container, stream):
         stream.codec_context.thread_count = job.threads
-        while not job.stop.is_set():
-            try:
-                run = job.runs.get_nowait()
-            except Empty:
-                return
-            _fill(job, run, container, stream)
+        _take_runs(job, container, stream)
+
+
+def _take_runs(job: _Job, container: InputContainer, stream: VideoStream) -> None:
+    """Decodes runs until there are no more."""
+    while not job.stop.is_set():
+        try:
+            run = job.runs.get_nowait()
+        except Empty:
+            return
+        _fill(job, run, container, stream)
 
 
 def _fill(job: _Job, run: Run, container: InputContainer, stream: VideoStream) -> None:
@@ -160,16 +181,9 @@ def _needed_frames(
         yield from _sound(*decode(packet), job.plan.skips)
         missing -= {packet.pts}
         if not missing:
-            yield from _sound(_held_back(stream), False, job.plan.skips)
+            # What is held back for reordering comes without being pushed out by the packets that follow.
+            yield from _sound(*drain(stream), job.plan.skips)
             return
-
-
-def _held_back(stream: VideoStream) -> list[VideoFrame]:
-    """What the decoder holds back for reordering, without feeding it the packets that follow."""
-    try:
-        return stream.codec_context.decode(None)
-    except av.FFmpegError as error:
-        raise _LostError from error
 
 
 def _sound(frames: list[VideoFrame], damaged: bool, skips: bool) -> list[VideoFrame]:
