@@ -65,6 +65,9 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     ),
     "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
     "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Back-end."),
+    "memory-check": _model(
+        bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
+    ),
     "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),
     "frames": _frames(int, "--frames", metavar="N", help="Take N frames, spread over the clip."),
     "fps": _frames(float, "--fps", metavar="X", help="Take X frames a second; not with --frames."),

@@ -19,7 +19,9 @@ from sharpv_cli.models import checkpoint, layers, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import CONFIG, newer_hint, read_json
+from sharpv_cli.models.known import known
 from sharpv_cli.models.placement import Placement, first_sentence, has_accelerate, pick_dtype, place
+from sharpv_cli.models.room import require_weights
 from sharpv_cli.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -82,13 +84,15 @@ def load(
     device: str = "auto",
     *,
     offline: bool = False,
+    memory_check: bool = True,
     between_steps: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
     """Load the checkpoint that `settings` name onto `device`.
 
     "auto" is cuda, else mps, else cpu; "balanced" spreads it over all GPUs. `between_steps` is called before
     each step that takes long; what it raises ends the loading. Raises ModelError for what is wrong with the
-    checkpoint or the attention back-end, ResourceError for the device.
+    checkpoint or the attention back-end, ResourceError for the device, and with `memory_check` for weights
+    that would not fit it.
     """
     placement = place(device)
     between_steps()
@@ -99,6 +103,8 @@ def load(
     dtype = _pick_dtype(settings, config, folder, placement)
     attention = choose_attention(settings.attention, placement.device, dtype, head_size)
     processor = _read_processor(folder, settings.id)
+    if memory_check:
+        require_weights(known(settings), dtype.itemsize, placement.name, placement.available_bytes())
     between_steps()
     model = _read_model(folder, settings.id, config, dtype, attention, placement)
     between_steps()

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 
 from sharpv_cli.errors import ModelError, ResourceError
+from sharpv_cli.models.available import available_bytes
 
 BALANCED = "balanced"
 
@@ -18,6 +19,18 @@ class Placement:
 
     device: torch.device
     split: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "all GPUs together" if self.split else str(self.device)
+
+    def available_bytes(self) -> int | None:
+        """Free bytes where the model goes, None where the system does not say."""
+        if not self.split:
+            return available_bytes(self.device)
+        devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+        return sum(available_bytes(device) or 0 for device in devices)
 
     @property
     def device_map(self) -> str | dict[str, torch.device]:

@@ -14,6 +14,8 @@ from sharpv_cli.models.estimate import Request, estimate
 from sharpv_cli.models.known import KnownModel, known, shipped
 from sharpv_cli.settings import ModelSettings, profile_paths, resolve
 
+_OVERRIDE = "; --no-memory-check tries it all the same"
+
 Parts = Sequence[tuple[str, int]]
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"))
 
@@ -123,7 +125,8 @@ def _require(
     flags = list(remedies(free))
     raise ResourceError(
         f"{needs} about {said}{f' ({listed})' if len(parts) > 1 else ''}; {amounts([free])[0]} are free on {device}",
-        hint=f"{' or '.join(flags)} would fit" if flags else "pick a smaller model, or free memory",
+        hint=(f"{' or '.join(flags)} would fit" if flags else "pick a smaller model, or free memory")
+        + _OVERRIDE,
     )
 
 

@@ -98,7 +98,13 @@ def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda
         between_steps()
     from sharpv_cli.models.loading import load
 
-    return load(settings.model, settings.device, offline=settings.offline, between_steps=between_steps)
+    return load(
+        settings.model,
+        settings.device,
+        offline=settings.offline,
+        memory_check=settings.memory_check,
+        between_steps=between_steps,
+    )
 
 
 def _load_and_decode(

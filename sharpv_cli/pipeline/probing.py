@@ -93,7 +93,7 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
         eager=settings.model.attention == "eager",
         one_memory=target.device.type != "cuda",
     )
-    free = _free(target.device.type, str(target.device), split=target.split)
+    free = target.available_bytes()
     language = language_model(model.config, dtype.itemsize)
     slots, rows, columns = request.grid
     return ModelOutlook(
@@ -128,17 +128,6 @@ def scenarios(request: Request, free: int | None) -> list[MemoryScenario]:
         fits = None if free is None else needed.device_bytes <= free
         found.append(MemoryScenario("dense" if retention == 1 else "sharpv", retention, kept, needed, fits))
     return found
-
-
-def _free(kind: str, device: str, *, split: bool) -> int | None:
-    import torch
-
-    from sharpv_cli.models.available import available_bytes
-
-    if split:
-        parts = [available_bytes(torch.device(kind, index)) for index in range(torch.cuda.device_count())]
-        return sum(part for part in parts if part is not None)
-    return available_bytes(torch.device(device))
 
 
 def _context_warnings(model: KnownModel, request: Request) -> tuple[str, ...]:

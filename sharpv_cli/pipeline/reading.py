@@ -13,6 +13,7 @@ from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.pipeline.fitting import require_encoding, require_reading
 from sharpv_cli.pipeline.selecting import Selection, select
 from sharpv_cli.types import FrameSample, StageStarted, VideoInfo
 
@@ -59,6 +60,7 @@ class Clip:
 
     def encode(self, question: str, clock: StageClock) -> Generator[StageStarted, None, VisualPrompt]:
         """The whole prompt as the stock model would read it. Raises UsageError for what no prompt may hold."""
+        require_encoding(self)
         yield StageStarted("preprocess")
         with clock.stage("preprocess"):
             inputs = build_inputs(self.loaded, self.info, self.sample, question, self.settings.prompt)
@@ -76,7 +78,8 @@ class Clip:
                 context=self.loaded.context,
                 max_new_tokens=self.limit,
             )
-            return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
+        require_reading(self, whole, selection)
+        return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
 
 
 def read_once(clip: Clip, question: str, clock: StageClock) -> Steps:

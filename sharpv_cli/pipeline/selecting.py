@@ -123,6 +123,15 @@ def _require_room(keep: Tensor, prompt: VisualPrompt, context: int | None, max_n
         )
 
 
+def scale_that_keeps(prompt: VisualPrompt, visual: VisualSettings, most: int) -> float | None:
+    """The largest scale that keeps at most `most` visual tokens; None where none does, or the mode has none."""
+    if visual.mode != "adaptive":
+        return None
+    scores = score(prompt.features, visual.w)
+    fewest = keep_counts(scores.ratio, scores.importance.shape[-1], scale=0.0, min_tokens=visual.min_tokens)
+    return _largest_scale(scores, visual, most) if int(fewest.sum()) <= most else None
+
+
 def _largest_scale(scores: Scores, visual: VisualSettings, room: int) -> float:
     """The largest scale that keeps at most `room` tokens, by bisection: the count rises with scale."""
     ratio, tokens = scores.ratio.cpu(), scores.importance.shape[-1]

@@ -45,6 +45,7 @@ FLAGS = {
     "positions": "positions",
     "device": "device",
     "offline": "offline",
+    "memory-check": "memory_check",
 }
 _OTHER_VARIABLES = ("SHARPV_PROFILE", "SHARPV_DEBUG")
 

@@ -142,6 +142,9 @@ class Settings(_Group):
         description="auto: cuda, else mps, else cpu; balanced: split over all GPUs",
     )
     offline: bool = Field(default=False, description="never touch the network")
+    memory_check: bool = Field(
+        default=True, description="refuse what would not fit into memory, by estimate, before it is begun"
+    )
 
 
 GROUPS: dict[str, type[_Group]] = {

@@ -1,0 +1,58 @@
+"""Whether an answer fits the memory that is free: asked before each stage that takes much of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sharpv_cli.models.available import available_bytes, host_bytes
+from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.estimate import Request
+from sharpv_cli.models.known import of_loaded
+from sharpv_cli.models.room import require_frames, require_prefill
+from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
+
+if TYPE_CHECKING:
+    from sharpv_cli.pipeline.reading import Clip
+
+
+def require_encoding(clip: Clip) -> None:
+    """Raise ResourceError where the frames are more than can be encoded."""
+    if not clip.settings.memory_check or _split(clip):
+        return
+    device = clip.loaded.device
+    require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
+
+
+def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection) -> None:
+    """Raise ResourceError where the prompt, with the visual tokens that were kept, is more than can be read."""
+    if not clip.settings.memory_check or _split(clip):
+        return
+    device = clip.loaded.device
+    require_prefill(
+        replace(_request(clip), text_tokens=whole.text_tokens),
+        int(selection.keep.sum()),
+        str(device),
+        available_bytes(device),
+        partial(scale_that_keeps, whole, clip.settings.visual),
+    )
+
+
+def _request(clip: Clip) -> Request:
+    _, height, width, _ = clip.sample.images.shape
+    return Request(
+        model=of_loaded(clip.loaded),
+        frames=len(clip.sample),
+        height=height,
+        width=width,
+        new_tokens=clip.limit,
+        itemsize=clip.loaded.model.dtype.itemsize,
+        eager=clip.loaded.info.attention == "eager",
+        one_memory=clip.loaded.device.type != "cuda",
+    )
+
+
+def _split(clip: Clip) -> bool:
+    """Of a model over several devices it is not known which of them would be full first."""
+    return "," in clip.loaded.info.device

@@ -1,0 +1,89 @@
+"""What would not fit into memory is refused before it is begun, with numbers and a flag that makes it fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_model import QUESTION, clip, folder, loaded
+
+from sharpv_cli.errors import ResourceError
+from sharpv_cli.models import placement
+from sharpv_cli.models.loading import load
+from sharpv_cli.pipeline import fitting
+from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.settings import Settings
+from sharpv_cli.types import Answer, Finished
+
+FRAMES = 40
+
+
+def settings(**groups: Any) -> Settings:
+    model = {"id": str(folder()), "attention": "sdpa"}
+    return Settings.model_validate(
+        {"model": model, "device": "cpu", "generation": {"max_new_tokens": 4}} | groups
+    )
+
+
+def ask(free: int | None, monkeypatch: pytest.MonkeyPatch, frames: int = FRAMES, **groups: Any) -> Answer:
+    monkeypatch.setattr(fitting, "available_bytes", lambda _device: free)
+    events = list(answer(loaded(), *clip(frames), QUESTION, settings(**groups)))
+    assert isinstance(events[-1], Finished)
+    return events[-1].answer
+
+
+def flag(error: ResourceError, name: str) -> float:
+    """The value that the hint gives for a flag."""
+    assert error.hint is not None
+    return float(error.hint.partition(f"--{name} ")[2].split()[0].rstrip(";"))
+
+
+def test_what_fits_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(1 << 34, monkeypatch).text
+    assert ask(None, monkeypatch).text  # a system that does not say
+
+
+def test_frames_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ResourceError, match=f"encoding {FRAMES} frames needs about .*; 4.0 MiB are free"
+    ) as no:
+        ask(4 << 20, monkeypatch)
+
+    assert no.value.exit_code == 5
+    frames = int(flag(no.value, "frames"))
+    assert 0 < frames < FRAMES
+    assert ask(4 << 20, monkeypatch, frames=frames).text
+    with pytest.raises(ResourceError):
+        ask(4 << 20, monkeypatch, frames=frames + 1)
+
+
+def test_a_prompt_that_cannot_be_read_is_refused_with_the_scale_that_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sharpv_cli.pipeline.reading.require_encoding", lambda _clip: None)
+    free = 500_000
+
+    with pytest.raises(ResourceError, match=r"reading \d+ visual tokens and \d+ of text needs about") as no:
+        ask(free, monkeypatch)
+
+    scale = flag(no.value, "scale")
+    assert 0 < scale < 1
+    assert ask(free, monkeypatch, visual={"scale": scale}).visual_retention < 1
+    with pytest.raises(ResourceError) as off:
+        ask(free, monkeypatch, visual={"mode": "off"})
+    assert "--scale" not in str(off.value.hint)
+
+
+def test_the_check_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ResourceError) as no:
+        ask(1, monkeypatch)
+    assert "--no-memory-check" in str(no.value.hint)
+    assert ask(1, monkeypatch, memory_check=False).text
+
+
+def test_weights_that_do_not_fit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "available_bytes", lambda _device: 1000)
+    model = settings().model
+    with pytest.raises(ResourceError, match=r"needs about .* are free on cpu"):
+        load(model, "cpu")
+    assert load(model, "cpu", memory_check=False).model is not None
