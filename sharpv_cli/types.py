@@ -154,7 +154,7 @@ class ModelInfo:
 class Answer:
     """One question answered, with everything a report needs.
 
-    `keep` is bool [T, f], True where a visual token was kept, in raster order of the frame's token grid.
+    `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
     """
 
@@ -168,6 +168,7 @@ class Answer:
     generated_tokens: int
     retention: tuple[FrameRetention, ...]
     keep: NDArray[np.bool_]
+    grid: tuple[int, int]
     layers: tuple[LayerReport, ...]
     memory: MemoryStats
     timing: Timings
@@ -176,6 +177,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
+        assert self.keep.shape[1] == self.grid[0] * self.grid[1], (self.keep.shape, self.grid)
         assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,7 @@ def make_answer(
     *,
     tokens: int = 196,
     frame_sec: float = 1.0,
+    grid: tuple[int, int] | None = None,
     image_size: tuple[int, int] = (48, 64),
     kept: Sequence[int] | None = None,
     similarities: Sequence[float | None] = SIMILARITIES,
@@ -43,9 +45,9 @@ def make_answer(
 ) -> Answer:
     """An Answer over `frames` frames, sampled in the middle of `frame_sec` seconds each.
 
-    `kept` tokens a frame (default: all of the first, then 24 and falling), one layer an entry of
-    `similarities` (None: not measured, kept), images of `image_size` (height, width). `changes` replace
-    fields at the end.
+    `kept` tokens a frame (default: all of the first, then 24 and falling) of a `grid` (default: a square of
+    them, or else a row), one layer an entry of `similarities` (None: not measured, kept), images of
+    `image_size` (height, width). `changes` replace fields at the end.
     """
     counts = list(kept) if kept is not None else [tokens, *(24 - t % 24 for t in range(frames - 1))]
     times = tuple((index + 0.5) * frame_sec for index in range(frames))
@@ -73,6 +75,7 @@ def make_answer(
             for index, (second, count) in enumerate(zip(times, counts, strict=True))
         ),
         keep=keep,
+        grid=grid or _grid(tokens),
         layers=layers,
         memory=_memory(layers, visual_total=frames * tokens, visual_kept=sum(counts)),
         timing=Timings(
@@ -89,6 +92,11 @@ def make_answer(
         seed=None,
     )
     return replace(answer, **changes)
+
+
+def _grid(tokens: int) -> tuple[int, int]:
+    side = math.isqrt(tokens)
+    return (side, side) if side**2 == tokens else (1, tokens)
 
 
 def _keep(counts: Sequence[int], tokens: int) -> np.ndarray:

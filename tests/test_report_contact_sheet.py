@@ -10,25 +10,9 @@ import pytest
 from make_answer import make_answer
 from PIL import Image
 
-from sharpv_cli.report.contact_sheet import contact_sheet, token_grid
+from sharpv_cli.report.contact_sheet import contact_sheet
 from sharpv_cli.report.export import write_chart
 from sharpv_cli.types import Answer
-
-
-@pytest.mark.parametrize(
-    ("tokens", "width", "height", "expected"),
-    [
-        (196, 1920, 1080, (14, 14)),
-        (1, 640, 480, (1, 1)),
-        (12, 400, 300, (3, 4)),
-        (12, 300, 400, (4, 3)),
-        (40, 1000, 400, (4, 10)),
-        (7, 640, 480, (1, 7)),
-        (7, 480, 640, (7, 1)),
-    ],
-)
-def test_token_grid(tokens: int, width: int, height: int, expected: tuple[int, int]) -> None:
-    assert token_grid(tokens, width, height) == expected
 
 
 def frame_on_sheet(sheet: Image.Image, answer: Answer, index: int) -> np.ndarray:
@@ -44,19 +28,30 @@ def frame_on_sheet(sheet: Image.Image, answer: Answer, index: int) -> np.ndarray
 COLORS = np.array([(240, 80, 80), (80, 240, 80), (80, 80, 240), (240, 240, 80), (80, 240, 240)], np.uint8)
 
 
-def plain_answer(size: tuple[int, int], tokens: int, kept: list[int]) -> Answer:
+def plain_answer(size: tuple[int, int], grid: tuple[int, int], kept: list[int]) -> Answer:
     """Every frame of one colour of its own, so that it can be found again."""
-    answer = make_answer(len(kept), tokens=tokens, kept=kept, image_size=size)
+    answer = make_answer(len(kept), tokens=grid[0] * grid[1], grid=grid, kept=kept, image_size=size)
     images = np.broadcast_to(COLORS[: len(kept), None, None], answer.sample.images.shape).copy()
     return replace(answer, sample=replace(answer.sample, images=images))
 
 
 @pytest.mark.parametrize(
-    ("size", "tokens", "grid"),
-    [((64, 64), 16, (4, 4)), ((90, 160), 196, (14, 14)), ((96, 128), 12, (3, 4)), ((160, 90), 15, (5, 3))],
+    ("size", "grid"),
+    [
+        ((64, 64), (4, 4)),
+        ((90, 160), (14, 14)),
+        ((96, 128), (3, 4)),
+        ((160, 90), (5, 3)),
+        # Neither the shape of the picture nor the number of tokens says these.
+        ((64, 64), (2, 8)),
+        ((90, 160), (8, 2)),
+        ((64, 96), (7, 1)),
+        ((96, 64), (4, 9)),
+    ],
 )
-def test_dimmed_exactly_where_not_kept(size: tuple[int, int], tokens: int, grid: tuple[int, int]) -> None:
-    answer = plain_answer(size, tokens, [tokens // 2, tokens, 0, 1, tokens - 1])
+def test_dimmed_exactly_where_not_kept(size: tuple[int, int], grid: tuple[int, int]) -> None:
+    tokens = grid[0] * grid[1]
+    answer = plain_answer(size, grid, [tokens // 2, tokens, 0, 1, tokens - 1])
     sheet = contact_sheet(answer)
     for index, color in enumerate(COLORS):
         frame = frame_on_sheet(sheet, answer, index)
@@ -75,7 +70,7 @@ def _inside(cell: int, cells: int, pixels: int) -> slice:
 
 
 def test_cells_fill_the_frame() -> None:
-    answer = plain_answer((90, 160), 196, [98])
+    answer = plain_answer((90, 160), (14, 14), [98])
     frame = frame_on_sheet(contact_sheet(answer), answer, 0)
     bright = (np.abs(frame - COLORS[0].astype(int)).max(axis=2) <= 1).mean()
     assert bright == pytest.approx(98 / 196, abs=0.02)
@@ -108,7 +103,7 @@ def test_captions_differ_with_their_figures() -> None:
 
 
 def test_frames_that_a_family_merges_share_their_tokens() -> None:
-    answer = plain_answer((40, 40), 4, [4, 4, 4])
+    answer = plain_answer((40, 40), (2, 2), [4, 4, 4])
     keep = np.array([[True] * 4, [False] * 4])
     first, second = answer.retention[0], replace(answer.retention[2], frame=1, kept=0)
     answer = replace(answer, keep=keep, retention=(first, second))

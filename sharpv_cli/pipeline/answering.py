@@ -154,6 +154,7 @@ class _Run:
             generated_tokens=len(self.token_times),
             retention=self._retention(keep.sum(axis=1).tolist(), keep.shape[1]),
             keep=keep,
+            grid=reading.whole.grid,
             layers=layers,
             memory=self._memory(reading, layers),
             timing=timing,

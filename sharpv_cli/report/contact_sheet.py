@@ -22,19 +22,6 @@ PAPER, INK, FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
 _FONT_SIZE = 13
 
 
-def token_grid(tokens: int, width: int, height: int) -> tuple[int, int]:
-    """(rows, columns) of a frame's raster of `tokens` over a picture of `width` x `height` pixels.
-
-    Square where `tokens` is a square, as vision towers with a fixed input have it; else the two factors whose
-    shape is nearest to the picture's.
-    """
-    side = math.isqrt(tokens)
-    if side * side == tokens:
-        return side, side
-    pairs = [(rows, tokens // rows) for rows in range(1, tokens + 1) if tokens % rows == 0]
-    return min(pairs, key=lambda pair: abs(math.log(pair[1] / pair[0]) - math.log(width / height)))
-
-
 def dim_pruned(picture: NDArray[np.uint8], keep: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """`picture` [H, W, 3] uint8 with the cells of `keep` [rows, columns] that are False at DIMMED brightness.
 
@@ -82,7 +69,7 @@ def _patch(answer: Answer, index: int) -> int:
 def _picture(answer: Answer, index: int, size: tuple[int, int]) -> Image.Image:
     picture = Image.fromarray(answer.sample.images[index]).resize(size, Image.Resampling.LANCZOS)
     keep = answer.keep[_patch(answer, index)]
-    return Image.fromarray(dim_pruned(np.asarray(picture), keep.reshape(token_grid(keep.size, *size))))
+    return Image.fromarray(dim_pruned(np.asarray(picture), keep.reshape(answer.grid)))
 
 
 def _draw_caption(
