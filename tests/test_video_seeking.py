@@ -7,7 +7,7 @@ import clips
 import numpy as np
 import pytest
 
-from sharpv_cli.video import seeking
+from sharpv_cli.video import converting, seeking
 from sharpv_cli.video.probe import scan
 from sharpv_cli.video.routes import Team
 from sharpv_cli.video.sampling import Selection
@@ -85,11 +85,12 @@ def test_what_no_wanted_frame_needs_is_not_decoded(clip, monkeypatch):
 
 
 def threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("decode", "convert"))]
 
 
+@pytest.mark.parametrize("team", [Team(3, 1), Team(1, 3)])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, OSError])
-def test_an_error_ends_all_threads(clip, monkeypatch, failure):
+def test_an_error_ends_all_threads(clip, monkeypatch, failure, team):
     path = clip("h264.mp4")
     rendered = []
 
@@ -100,11 +101,29 @@ def test_an_error_ends_all_threads(clip, monkeypatch, failure):
         time.sleep(0.02)
         return np.zeros((height, width, 3), np.uint8)
 
-    monkeypatch.setattr(seeking, "render", failing)
+    monkeypatch.setattr(converting, "render", failing)
     with pytest.raises(failure):
-        by_seeking(path, scan(path), Selection(tuple(range(COUNT))), Team(3, 1))
+        by_seeking(path, scan(path), Selection(tuple(range(COUNT))), team)
     assert threads() == []
     assert len(rendered) < 20, "the others went on"
+
+
+def test_few_frames_wait_to_be_converted(monkeypatch):
+    images = np.zeros((20, 2, 2, 3), np.uint8)
+    done, waiting = [], []
+
+    def slow(number, width, height):
+        time.sleep(0.005)
+        done.append(number)
+        return np.full((height, width, 3), number, np.uint8)
+
+    monkeypatch.setattr(converting, "render", slow)
+    with converting.converting(images, beside=True) as put:
+        for number in range(20):
+            waiting.append(number - len(done))
+            put(number, number)
+    assert images[:, 0, 0, 0].tolist() == list(range(20))
+    assert 1 < max(waiting) <= converting._WAITING + 1
 
 
 def test_ctrl_c_while_waiting_ends_all_threads(clip, monkeypatch):
@@ -120,7 +139,7 @@ def test_ctrl_c_while_waiting_ends_all_threads(clip, monkeypatch):
         time.sleep(0.02)
         return np.zeros((height, width, 3), np.uint8)
 
-    monkeypatch.setattr(seeking, "render", slow)
+    monkeypatch.setattr(converting, "render", slow)
     monkeypatch.setattr(seeking, "as_completed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         by_seeking(path, scan(path), Selection(tuple(range(COUNT))), Team(2, 1))

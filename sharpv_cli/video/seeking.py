@@ -20,9 +20,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from sharpv_cli.video.converting import Put, converting
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
-from sharpv_cli.video.picture import canvas, render
+from sharpv_cli.video.picture import canvas
 from sharpv_cli.video.probe import Opened, Scan, drain
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 from sharpv_cli.video.sampling import Selection
@@ -49,14 +50,16 @@ def by_seeking(
         return None
     team = team or team_for(runs)
     images = canvas(plan.shape, len(selection.indices))
-    job = _Job(path, plan, plan.timeline.pts, images, team.threads, SimpleQueue(), Event())
-    for run in sorted(runs, key=lambda run: -run.cost):  # the longest first, so that all end together
-        job.runs.put(run)
+    beside = team.workers == 1 and team.threads > 1
     try:
-        if team.workers > 1:
-            _work_together(job, team.workers)
-        else:
-            _work_alone(job, opened)
+        with converting(images, beside=beside) as put:
+            job = _Job(path, plan, plan.timeline.pts, put, team.threads, SimpleQueue(), Event())
+            for run in sorted(runs, key=lambda run: -run.cost):  # the longest first, so that all end together
+                job.runs.put(run)
+            if team.workers > 1:
+                _work_together(job, team.workers)
+            else:
+                _work_alone(job, opened)
     except _LostError:
         return None
     return Decoded(images, selection, plan.timeline)
@@ -68,12 +71,12 @@ class _LostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What the workers share: runs are taken from the queue, images go to their slots, `stop` ends all."""
+    """What the workers share: runs are taken from the queue, `put` takes frames by slot, `stop` ends all."""
 
     path: FilePath
     plan: Scan
     pts: NDArray[np.int64]
-    images: NDArray[np.uint8]
+    put: Put
     threads: int
     runs: SimpleQueue[Run]
     stop: Event
@@ -121,7 +124,7 @@ def _fill(job: _Job, run: Run, container: InputContainer, stream: VideoStream) -
         if position > index:
             raise _LostError
         if position == index:
-            job.images[slot] = render(frame, job.images.shape[2], job.images.shape[1])
+            job.put(slot, frame)
             index, slot = next(slots, (-1, -1))
             if index < 0:
                 return
