@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpv_cli.engine.decode import decode, prefill
 from sharpv_cli.metrics import LanguageModel
+from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.pipeline import rates
-from sharpv_cli.pipeline.costs import language_model
 from sharpv_cli.types import DeviceRates
 
 # Qwen2-7B, the language model of LLaVA-OneVision-7B, in bfloat16.
@@ -45,7 +45,7 @@ def counted(counter: FlopCounterMode) -> int:
 @pytest.mark.parametrize("which", [0, 1], ids=["dense", "pruned"])
 def test_flops_are_those_that_torch_counts(which: int, m: float | None) -> None:
     model, prompt = loaded("eager").model, prompts()[which]
-    shape = language_model(model)
+    shape = language_model(model.config, model.dtype.itemsize)
     with FlopCounterMode(display=False) as counter:
         start = prefill(model, prompt, m=m)
     assert counted(counter) == shape.prefill_flops(len(prompt), causal=False)
@@ -72,11 +72,13 @@ def test_weights_that_a_step_reads_are_the_matrices_of_the_checkpoint() -> None:
         ]
         if weight.dim() == 2
     ]
-    assert language_model(model).weight_bytes == sum(weight.nbytes for weight in matrices)
+    assert language_model(model.config, model.dtype.itemsize).weight_bytes == sum(
+        weight.nbytes for weight in matrices
+    )
 
 
 def test_a_causal_prefill_counts_what_each_token_sees() -> None:
-    shape = language_model(loaded().model)
+    shape = language_model(loaded().model.config, 4)
     per_pair = 4 * shape.layers * shape.heads * shape.head_dim
     skipped = shape.prefill_flops(100, causal=False) - shape.prefill_flops(100)
     assert skipped == per_pair * (100 * 100 - sum(range(1, 101)))

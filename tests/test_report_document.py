@@ -33,7 +33,7 @@ KEYS = {
     "tokens": "visual_total visual_kept visual_retention text generated",
     "retention": "frame timestamp_sec kept total ratio",
     "layers": "layer similarity visual_kv_kept kv_entries kv_bytes",
-    "memory": "kv_dense_bytes kv_bytes kv_retention weights_bytes peak_bytes",
+    "memory": "kv_dense_bytes kv_bytes kv_retention weights_bytes peak_bytes shared_prefix_bytes",
     "timing": (
         "load_sec decode_sec preprocess_sec vision_sec prune_sec prefill_sec ttft_sec tpot_sec total_sec"
     ),

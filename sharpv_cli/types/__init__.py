@@ -1,0 +1,70 @@
+"""The results that cross the borders between packages: frozen, self-checking, units in the names.
+
+Nothing here imports torch, so that reports can be drawn without it.
+"""
+
+from sharpv_cli.types.answer import (
+    Answer,
+    FinishReason,
+    FrameRetention,
+    LayerReport,
+    MemoryStats,
+    ModelInfo,
+    Timings,
+)
+from sharpv_cli.types.events import (
+    Event,
+    Finished,
+    Loaded,
+    QuestionFailed,
+    QuestionStarted,
+    StageStarted,
+    TextPiece,
+)
+from sharpv_cli.types.outlook import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook
+from sharpv_cli.types.profile import (
+    ClipProfile,
+    Cost,
+    DeviceRates,
+    MethodName,
+    MethodProfile,
+    ProfileEvent,
+    RunKind,
+    RunStarted,
+    SweepPoint,
+)
+from sharpv_cli.types.video import FrameSample, SamplePlan, StreamInfo, VideoInfo
+
+__all__ = [
+    "Answer",
+    "ClipProfile",
+    "Cost",
+    "DeviceRates",
+    "Event",
+    "FinishReason",
+    "Finished",
+    "FrameRetention",
+    "FrameSample",
+    "LayerReport",
+    "Loaded",
+    "MemoryEstimate",
+    "MemoryScenario",
+    "MemoryStats",
+    "MethodName",
+    "MethodProfile",
+    "ModelInfo",
+    "ModelOutlook",
+    "Outlook",
+    "ProfileEvent",
+    "QuestionFailed",
+    "QuestionStarted",
+    "RunKind",
+    "RunStarted",
+    "SamplePlan",
+    "StageStarted",
+    "StreamInfo",
+    "SweepPoint",
+    "TextPiece",
+    "Timings",
+    "VideoInfo",
+]

@@ -1,0 +1,141 @@
+"""One question answered, with all its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpv_cli.types.video import FrameSample, VideoInfo
+
+FinishReason = Literal["stop", "length", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRetention:
+    """How many of one frame's visual tokens were kept (a temporal patch where a family merges frames)."""
+
+    frame: int
+    timestamp_sec: float
+    kept: int
+    total: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.kept <= self.total and self.total > 0, (self.kept, self.total)
+
+    @property
+    def ratio(self) -> float:
+        return self.kept / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One decoder layer after the prefill.
+
+    `similarity` is s_l, the mean cosine between the visual hidden states and their embeddings, or None where it
+    was not measured; `kv_entries` and `kv_bytes` are what the layer stores, text included.
+    """
+
+    layer: int
+    similarity: float | None
+    visual_kv_kept: bool
+    kv_entries: int
+    kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Bytes. `kv_dense_bytes` is what no pruning would store after the same prefill.
+
+    `kv_retention` counts visual KV entries over all layers, stored / dense. `peak_bytes` is device memory, or on
+    CPU the process's peak resident size. `shared_prefix_bytes` is the KV cache held beside it for further
+    questions about the same video, None for a single question.
+    """
+
+    kv_dense_bytes: int
+    kv_bytes: int
+    kv_retention: float
+    weights_bytes: int
+    peak_bytes: int
+    shared_prefix_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.kv_bytes <= self.kv_dense_bytes, (self.kv_bytes, self.kv_dense_bytes)
+        assert 0.0 <= self.kv_retention <= 1.0, self.kv_retention
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds of wall clock. `ttft_sec` runs from RGB frames in host memory to the first token on the host.
+
+    `tpot_sec` is the mean time of a generated token after the first, None when there is only one.
+    Loading and decoding overlap, so the stages can sum to more than `total_sec`.
+    """
+
+    load_sec: float
+    decode_sec: float
+    preprocess_sec: float
+    vision_sec: float
+    prune_sec: float
+    prefill_sec: float
+    ttft_sec: float
+    tpot_sec: float | None
+    total_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model answered, where and how. `attention_reason` says in words why that back-end runs."""
+
+    id: str
+    revision: str | None
+    family: str
+    dtype: str
+    device: str
+    attention: str
+    attention_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question answered, with everything a report needs.
+
+    `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
+    `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
+    """
+
+    question: str
+    text: str
+    finish_reason: FinishReason
+    video: VideoInfo
+    sample: FrameSample
+    model: ModelInfo
+    text_tokens: int
+    generated_tokens: int
+    retention: tuple[FrameRetention, ...]
+    keep: NDArray[np.bool_]
+    grid: tuple[int, int]
+    layers: tuple[LayerReport, ...]
+    memory: MemoryStats
+    timing: Timings
+    seed: int | None
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
+        assert self.keep.shape[1] == self.grid[0] * self.grid[1], (self.keep.shape, self.grid)
+        assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)
+
+    @property
+    def visual_total(self) -> int:
+        return sum(frame.total for frame in self.retention)
+
+    @property
+    def visual_kept(self) -> int:
+        return sum(frame.kept for frame in self.retention)
+
+    @property
+    def visual_retention(self) -> float:
+        return self.visual_kept / self.visual_total

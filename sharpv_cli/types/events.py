@@ -1,0 +1,60 @@
+"""What the pipeline yields while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sharpv_cli.errors import SharpvError
+from sharpv_cli.types.answer import Answer, ModelInfo
+from sharpv_cli.types.video import FrameSample, VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """An event of the pipeline: a stage that may take a while has begun."""
+
+    stage: Literal["load", "decode", "preprocess", "vision", "prefill", "generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An event of the pipeline: model and frames are there, and questions can be answered."""
+
+    video: VideoInfo
+    sample: FrameSample
+    model: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """An event of the pipeline: more of the answer, as it comes. The pieces join to the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of the pipeline."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionStarted:
+    """An event of the pipeline with several questions: the `number`-th of them (from 1) is next."""
+
+    number: int
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionFailed:
+    """An event of the pipeline with several questions: this one has no answer; the others go on."""
+
+    number: int
+    question: str
+    error: SharpvError
+
+
+Event = StageStarted | Loaded | QuestionStarted | TextPiece | Finished | QuestionFailed

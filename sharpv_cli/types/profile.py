@@ -1,0 +1,95 @@
+"""A clip measured with several methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sharpv_cli.types.answer import Answer, Timings
+from sharpv_cli.types.events import StageStarted
+
+MethodName = Literal["dense", "visual", "memory", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Work of one answer by formula (not measured), with the shapes and per-layer KV lengths of its model.
+
+    FLOPs count a multiply-add as two, and of attention the causal half only; bytes are what a decode step must
+    read: weights once, and the KV cache. A decode step is the first one after the prefill. The language model
+    only: Visual SharpV does not change what the vision tower costs.
+    """
+
+    prefill_flops: int
+    decode_flops_per_token: int
+    decode_weight_bytes: int
+    decode_kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRates:
+    """What this machine's device reaches in its own benchmark: a large copy (read + write) and a large matmul."""
+
+    copy_bytes_per_sec: float
+    matmul_flops_per_sec: float
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodProfile:
+    """One method on one clip. `answer` is its natural answer; `runs` are the timed runs, each with a fixed number
+    of new tokens (end tokens ignored), in the order they ran; `cost` is by formula.
+
+    Loading and decoding are measured once and repeated in every Timings; the `total_sec` of a run begins with
+    RGB frames in host memory, like its TTFT.
+    """
+
+    method: MethodName
+    answer: Answer
+    runs: tuple[Timings, ...]
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One value of a swept setting, measured like a method."""
+
+    key: str
+    value: float
+    profile: MethodProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ClipProfile:
+    """All that `sharpv profile` measured on a clip; also a valid result when it was interrupted in between.
+
+    `m` is Memory SharpV's threshold M as set, None where it is off.
+    """
+
+    question: str
+    new_tokens: int
+    warmup: int
+    methods: tuple[MethodProfile, ...]
+    sweep: tuple[SweepPoint, ...]
+    rates: DeviceRates | None
+    m: float | None
+    interrupted: bool
+
+
+RunKind = Literal["answer", "warm-up", "timed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """An event of the profiling pipeline: run `number` of `total` begins, all kinds counted.
+
+    `label` is a method (`both`) or a swept value (`w=0.5`).
+    """
+
+    label: str
+    kind: RunKind
+    number: int
+    total: int
+
+
+ProfileEvent = StageStarted | RunStarted | ClipProfile

@@ -1,0 +1,92 @@
+"""A video and the frames taken from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video file holds, as a scan of its packets found it (headers lie).
+
+    `width` and `height` are pixels as displayed, after rotation and sample aspect ratio;
+    `rotation_deg` is the clockwise turn that was applied (0, 90, 180 or 270);
+    `fps` is the average rate, frames_total / duration_sec; None where it cannot be known.
+    """
+
+    path: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation_deg: int
+    fps: float | None
+    duration_sec: float | None
+    frames_total: int
+
+    def __post_init__(self) -> None:
+        assert self.width > 0 and self.height > 0, (self.width, self.height)
+        assert self.rotation_deg in (0, 90, 180, 270), self.rotation_deg
+        assert self.frames_total > 0, self.frames_total
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSample:
+    """The frames taken from a video: uint8 RGB [T, H, W, 3], with their places in it.
+
+    `indices` count displayed frames from 0; `timestamps_sec` are true presentation times, the video's first
+    frame being 0.0. Both rise strictly. `warnings` are sentences for the user.
+    """
+
+    strategy: Literal["uniform", "fps"]
+    images: NDArray[np.uint8]
+    indices: tuple[int, ...]
+    timestamps_sec: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.images.ndim == 4 and self.images.shape[3] == 3, self.images.shape
+        assert self.images.dtype == np.uint8, self.images.dtype
+        assert len(self.indices) == len(self.timestamps_sec) == len(self.images) > 0
+        assert all(a < b for a, b in zip(self.indices, self.indices[1:], strict=False)), self.indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a file, as its header says. Sizes are pixels as coded, `rate` is frames or samples a second.
+
+    What the header does not say, or the kind of stream does not have, is None. `main` marks the one that is read.
+    """
+
+    index: int
+    kind: str
+    codec: str | None
+    width: int | None = None
+    height: int | None = None
+    rate: float | None = None
+    channels: int | None = None
+    language: str | None = None
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlan:
+    """The frames that would be taken, before any but the first is decoded: as in FrameSample, without images."""
+
+    strategy: Literal["uniform", "fps"]
+    indices: tuple[int, ...]
+    timestamps_sec: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.indices) == len(self.timestamps_sec) > 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
