@@ -1,0 +1,48 @@
+"""The terminal: what goes to stdout, what goes to stderr, and what happens when one of them is gone.
+
+Rich is imported where it draws: otherwise it would take half of the time of `sharpv --help`.
+"""
+
+from sharpv_cli import signals
+from sharpv_cli.terminal.messages import (
+    debug,
+    is_verbose,
+    report_crash,
+    report_error,
+    say,
+    set_level,
+    show,
+    stderr,
+)
+from sharpv_cli.terminal.output import (
+    INTERRUPTED,
+    ReaderClosed,
+    leave,
+    require_stdout,
+    write_answer,
+    write_report,
+)
+from sharpv_cli.terminal.progress import Progress, Transfer
+
+# KeyboardInterrupt must not be raised while torch is imported.
+heavy_imports = signals.uninterruptible
+
+__all__ = [
+    "INTERRUPTED",
+    "Progress",
+    "ReaderClosed",
+    "Transfer",
+    "debug",
+    "heavy_imports",
+    "is_verbose",
+    "leave",
+    "report_crash",
+    "report_error",
+    "require_stdout",
+    "say",
+    "set_level",
+    "show",
+    "stderr",
+    "write_answer",
+    "write_report",
+]

@@ -1,0 +1,145 @@
+"""stderr: one console for all that is not the answer, and how much of it is said."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from sharpv_cli.errors import SharpvError, UsageError
+from sharpv_cli.text import encodable, printable, shortened
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim", "detail": "dim"}
+_HUSHED = {"quiet": {"warning", "note", "detail"}, "normal": {"detail"}, "verbose": set[str]()}
+
+_level: Literal["quiet", "normal", "verbose"] = "normal"
+
+
+@cache
+def stderr() -> Console:
+    """The one console for everything that is not the answer. Respects NO_COLOR, dumb terminals and ASCII."""
+    from rich.console import Console
+
+    class Stderr(Console):
+        def on_broken_pipe(self) -> None:
+            """Nobody reads the chart and the notes any more; the answer on stdout goes on."""
+            self.quiet = True
+            to_devnull(2)
+
+    return console_on(Stderr, sys.stderr)
+
+
+def console_on(kind: type[Console], stream: TextIO | None) -> Console:
+    """A console on `stream`; FORCE_COLOR gives colours to a pipe, without making it a terminal.
+
+    Left to itself, Rich would take FORCE_COLOR=0 for a wish and draw progress into pipes.
+    """
+    from rich.theme import Theme
+
+    on_terminal = stream is not None and stream.isatty()
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    return kind(
+        stderr=stream is sys.stderr,
+        theme=Theme(_STYLES),
+        highlight=False,
+        force_terminal=on_terminal,
+        color_system="auto" if on_terminal else "standard" if forced else None,
+    )
+
+
+def debug() -> bool:
+    """Whether tracebacks are wanted (SHARPV_DEBUG=1)."""
+    return os.environ.get("SHARPV_DEBUG", "") not in ("", "0")
+
+
+def set_level(*, quiet: bool = False, verbose: bool = False) -> None:
+    """How much `say` says: quiet leaves errors and hints; verbose adds details, stage times, library warnings.
+
+    Raises UsageError for both at once.
+    """
+    global _level
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", hint="leave out one of them")
+    _level = "quiet" if quiet else "verbose" if verbose else "normal"
+    if verbose:
+        warnings.simplefilter("default")
+        warnings.showwarning = _say_warning
+
+
+def is_verbose() -> bool:
+    """Whether details are said."""
+    return _level == "verbose"
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object
+) -> None:
+    """A library's note to its callers, with the module that gave it."""
+    module = filename.rpartition("site-packages/")[2]
+    say("detail", f"{category.__name__} in {module}: {message}")
+
+
+def say(label: str, text: str) -> None:
+    """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control characters spelt out.
+
+    `label` is error, hint, warning, note or detail; what the level hushes is not said. A full or closed stderr
+    is no reason to fail.
+    """
+    if label in _HUSHED[_level]:
+        return
+    from rich.text import Text
+
+    said = encodable(shortened(printable(text)), stderr().encoding)
+    show(Text.assemble((f"{label}:", label), " ", said), soft_wrap=True)
+
+
+def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
+    """A chart, a table or text on stderr; a string as it is, without markup."""
+    from rich.text import Text
+
+    try:
+        if isinstance(what, str):
+            what = Text(encodable(what, stderr().encoding))
+        stderr().print(what, soft_wrap=soft_wrap)
+    except OSError:
+        stderr().quiet = True
+
+
+def report_error(error: SharpvError) -> None:
+    """`error:` and `hint:` of an expected error; its traceback too with SHARPV_DEBUG=1."""
+    if debug():
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    say("error", str(error))
+    if error.hint:
+        say("hint", error.hint)
+
+
+def report_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """A `sys.excepthook` for what nobody expected: one line, and how to report it. The process exits 1."""
+    if debug() or issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    say("error", f"unexpected {kind.__name__}: {error}")
+    say(
+        "hint",
+        "this is a bug in sharpv; run it again with SHARPV_DEBUG=1 and report the traceback as an issue",
+    )
+
+
+def to_devnull(descriptor: int) -> None:
+    """The interpreter flushes again when it ends: give that flush somewhere to go."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
+    os.close(devnull)
+
+
+def draws() -> bool:
+    """Whether lines that move are drawn."""
+    console = stderr()
+    return _level != "quiet" and console.is_terminal and not console.is_dumb_terminal

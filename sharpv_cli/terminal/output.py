@@ -1,0 +1,73 @@
+"""stdout: exactly the answer, and how a process ends whose reader or disk is gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from sharpv_cli import signals
+from sharpv_cli.errors import UsageError
+from sharpv_cli.terminal.messages import console_on, to_devnull
+from sharpv_cli.text import encodable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+INTERRUPTED = 130
+
+
+class ReaderClosed(Exception):  # noqa: N818 - not an error: the reader has seen enough
+    """Whoever read our output closed the pipe; the process ends quietly with exit 0."""
+
+
+def require_stdout() -> None:
+    """Raise UsageError when stdout was closed (`>&-`), before the model is loaded for nothing."""
+    if sys.stdout is None:
+        raise UsageError("stdout is closed, so the answer has nowhere to go", hint="leave out `>&-`")
+
+
+def write_answer(text: str) -> None:
+    """Write to stdout and flush, exactly the text: no wrapping, markup or emoji.
+
+    Characters that the stream's encoding lacks are written as escapes. Raises ReaderClosed when the reader
+    closed the pipe, UsageError when stdout is closed or cannot be written (a full disk).
+    """
+    require_stdout()
+    try:
+        sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        to_devnull(1)
+        raise ReaderClosed from error
+    except OSError as error:
+        to_devnull(1)
+        raise UsageError(f"cannot write the answer to stdout: {error.strerror}") from error
+
+
+def write_report(what: RenderableType) -> None:
+    """A drawn result on stdout: with its colours on a terminal, as plain text without trailing blanks in a pipe.
+
+    It is 80 columns wide where nothing says otherwise (the terminal, COLUMNS). Raises as `write_answer` does.
+    """
+    from rich.console import Console
+
+    require_stdout()
+    console = console_on(Console, sys.stdout)
+    with console.capture() as drawn:
+        console.print(what)
+    lines = drawn.get().splitlines()
+    write_answer("".join(f"{line if console.is_terminal else line.rstrip()}\n" for line in lines))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. After a failure at once: a thread that still loads the model would hold it for long."""
+    if code and threading.active_count() > 1:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError):
+                stream.flush()
+        signals.run_cleanups()
+        os._exit(code)
+    sys.exit(code)
