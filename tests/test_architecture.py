@@ -33,7 +33,7 @@ RANKS = {
 HOMES = {
     "yaml": {"settings"},
     "av": {"video"},
-    "transformers": {"models", "engine", "shapes"},
+    "transformers": {"models", "engine", "shapes", "evaluation"},
     "rich": {"report", "terminal"},
     "typer": {"commands", "app"},
     "click": set(),
