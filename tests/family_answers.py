@@ -1,0 +1,48 @@
+"""Questions to the tiny model of a family through the pipeline: alone, and behind what several share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from tiny_families import clip, folder, loaded
+from tiny_model import recorded_logits
+
+from sharpv_cli.metrics import StageClock
+from sharpv_cli.pipeline.answering import answer, answer_by
+from sharpv_cli.pipeline.reading import Clip
+from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.settings import Settings
+from sharpv_cli.types import Answer, Event, Finished, TextPiece
+
+NEW = 6
+
+
+def clip_of(family: str, attention: str = "sdpa", **groups: Any) -> Clip:
+    model = {"id": str(folder(family)), "attention": attention}
+    settings = Settings.model_validate({"model": model, "device": "cpu"} | groups)
+    return Clip(loaded(family, attention), *clip(), settings, new_tokens=NEW)
+
+
+def finish(stream: Iterator[Event], rows: list[torch.Tensor]) -> tuple[Answer, torch.Tensor]:
+    """The answer, and the logits of each of its tokens [n, vocabulary]; its pieces join to its text."""
+    events = list(stream)
+    assert isinstance(events[-1], Finished)
+    got = events[-1].answer
+    assert "".join(event.text for event in events if isinstance(event, TextPiece)) == got.text
+    return got, torch.stack(rows[-got.generated_tokens :])
+
+
+def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
+    def read(text: str, clock: StageClock) -> Any:
+        return video.read(text, clock, last=last)
+
+    with recorded_logits(video.clip.loaded) as rows:
+        return finish(answer_by(read, video.clip, question), rows)
+
+
+def alone(of: Clip, question: str) -> tuple[Answer, torch.Tensor]:
+    with recorded_logits(of.loaded) as rows:
+        events = answer(of.loaded, of.info, of.sample, question, of.settings, new_tokens=of.new_tokens)
+        return finish(events, rows)
