@@ -6,12 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_families import folder as family_folder
 from tiny_model import folder, loaded
 
 from sharpv_cli.errors import ModelError, ResourceError
@@ -244,3 +245,42 @@ def test_the_builtin_model_is_a_folder_of_the_package() -> None:
     else:
         with pytest.raises(ModelError, match="built-in model"):
             checkpoint.check(named("builtin"))
+
+
+def named_like(stored: Iterable[str], part: str) -> str:
+    (name,) = [name for name in stored if part in name]
+    return name
+
+
+def test_a_head_of_its_own_stays_one_where_the_config_does_not_say(tmp_path: Path) -> None:
+    """InternVL's config has "tied" for its default, and published files leave the key out but hold a head."""
+    model = tmp_path / "model"
+    shutil.copytree(family_folder("internvl"), model)
+    config = json.loads((model / "config.json").read_text())
+    for part in (config, config["text_config"]):
+        del part["tie_word_embeddings"]
+    (model / "config.json").write_text(json.dumps(config))
+    stored = load_file(model / "model.safetensors")
+
+    got = load(named(model), "cpu").model
+
+    assert got.config.tie_word_embeddings
+    head, words = got.get_output_embeddings().weight, got.get_input_embeddings().weight
+    assert torch.equal(head, stored[named_like(stored, "lm_head")])
+    assert torch.equal(words, stored[named_like(stored, "embed_tokens")])
+    assert not torch.equal(head, words)
+
+
+def test_a_missing_head_is_that_of_the_words_only_where_the_config_ties_them(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(family_folder("internvl"), model)
+    stored = load_file(model / "model.safetensors")
+    del stored[named_like(stored, "lm_head")]
+    save_file(stored, model / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(ModelError, match=r"weights are missing .*lm_head"):
+        load(named(model), "cpu")
+
+    edit_config(model, tie_word_embeddings=True)
+    got = load(named(model), "cpu").model
+    assert got.get_output_embeddings().weight is got.get_input_embeddings().weight

@@ -35,7 +35,7 @@ class Published:
 PUBLISHED = {
     "llava-ov-0.5b": Published(0.89, 24, 14, 2, 64, 32768, (14, 14)),
     "llava-ov-7b": Published(8.03, 28, 28, 4, 128, 32768, (14, 14)),
-    "llava-next-video-7b": Published(7.06, 32, 32, 32, 128, 4096, (12, 12)),
+    "llava-next-video-7b": Published(7.06, 32, 32, 32, 128, 10240, (12, 12)),  # 4096, stretched 2.5 times
     "video-llava-7b": Published(7.37, 32, 32, 32, 128, 4096, (16, 16)),
     "qwen2.5-vl-3b": Published(3.75, 36, 16, 2, 128, 128000, (16, 16), slots=4),
     "qwen2.5-vl-7b": Published(8.29, 28, 28, 4, 128, 128000, (16, 16), slots=4),

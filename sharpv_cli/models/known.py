@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.checkpoint import locate
+from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import inspect, read_json, weight_files
 from sharpv_cli.models.local import BUILTIN_FOLDER
@@ -55,9 +56,8 @@ class KnownModel:
 
     @property
     def context(self) -> int | None:
-        """How many positions the language model was made for, None where its config does not say."""
-        limit: int | None = getattr(self.config.get_text_config(), "max_position_embeddings", None)
-        return limit
+        """How many positions the language model can tell apart, None where its config does not say."""
+        return usable_context(self.config.get_text_config())
 
 
 def known(model: ModelSettings) -> KnownModel:

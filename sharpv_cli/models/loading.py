@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models import checkpoint, layers, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
+from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import CONFIG, newer_hint, read_json
 from sharpv_cli.models.known import known
@@ -66,9 +67,8 @@ class LoadedModel:
 
     @property
     def context(self) -> int | None:
-        """How many positions the language model was made for, None where its config does not say."""
-        limit: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return limit
+        """How many positions the language model can tell apart, None where its config does not say."""
+        return usable_context(self.model.config.get_text_config())
 
     @property
     def stop_ids(self) -> frozenset[int]:
