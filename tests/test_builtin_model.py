@@ -16,8 +16,12 @@ import torch
 from run_cli import ROOT, SHARPV, run
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
+from sharpv_cli import pipeline
+from sharpv_cli.evaluation import sharing_cost
 from sharpv_cli.evaluation.shapesqa import evaluate
+from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.demo import DemoClip, write_demo
+from sharpv_cli.types import Answer, Finished
 
 FOLDER = ROOT / "sharpv_cli" / "assets" / "tiny"
 
@@ -84,6 +88,37 @@ def test_stdout_is_the_answer_alone(clips: list[DemoClip], tmp_path: Path) -> No
     assert done.stdout == f"{clips[1].answer}\n"
     assert "\x1b" not in done.stderr, "stderr is a pipe here: no escape codes"
     assert "visual retention" in (tmp_path / "c.txt").read_text(encoding="utf-8")
+
+
+QUESTIONS = (
+    "Which direction does the red circle move?",
+    "How many objects are there?",
+    "What colour is the circle?",
+    "Is there a blue square?",
+    "Describe the video.",
+)
+
+
+def test_five_questions_get_the_answers_of_five_runs(clips: list[DemoClip], tmp_path: Path) -> None:
+    """One process, one look at the video; the runs are made one by one in this process."""
+    questions = [argument for question in QUESTIONS for argument in ("-q", question)]
+    done = run(SHARPV, "ask", str(clips[0].path), *questions, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    cost = sharing_cost.measure(str(clips[0].path), QUESTIONS, resolve({}, {}).settings, runs=1, warmup=0)
+
+    assert cost.same
+    assert cost.shared_bytes
+    settings = resolve({}, {}).settings
+    alone = [
+        answer.text for question in QUESTIONS for answer in asked_alone(clips[0].path, question, settings)
+    ]
+    assert done.stdout.splitlines() == alone
+    assert len(set(alone)) == len(QUESTIONS)
+
+
+def asked_alone(path: Path, question: str, settings: Settings) -> list[Answer]:
+    return [event.answer for event in pipeline.ask(path, question, settings) if isinstance(event, Finished)]
 
 
 def test_held_out_questions_are_answered(tmp_path: Path) -> None:
