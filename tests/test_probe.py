@@ -166,9 +166,9 @@ def test_what_does_not_fit_is_said_with_a_way_out(clip: Path, monkeypatch: pytes
 
 
 def test_more_tokens_than_the_context_is_a_warning(clip: Path) -> None:
-    settings = resolve({"frames": 40}, {}, profile="llava-next-video-7b").settings
+    settings = resolve({"frames": 40}, {}, profile="video-llava-7b").settings
     assert any("context of 4096" in warning for warning in look(clip, settings).warnings)
-    fitting = resolve({"frames": 8}, {}, profile="llava-next-video-7b").settings
+    fitting = resolve({"frames": 8}, {}, profile="video-llava-7b").settings
     assert look(clip, fitting).warnings == ()
 
 
