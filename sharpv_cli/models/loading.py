@@ -35,12 +35,16 @@ _TOO_SMALL = frozenset({"cpu", "meta"})
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that can answer, and what belongs to it. `warnings` are sentences for the user."""
+    """A model that can answer, and what belongs to it.
+
+    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user.
+    """
 
     model: Any
     processor: Any
     family: Family
     info: ModelInfo
+    weights_bytes: int
     warnings: tuple[str, ...] = ()
 
     @property
@@ -52,12 +56,6 @@ class LoadedModel:
         """Where the input embeddings are: there a prompt begins, however many devices the layers are on."""
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device
-
-    @property
-    def weights_bytes(self) -> int:
-        """Bytes of the weights as they are on the device, shared ones once."""
-        stored = {tensor.data_ptr(): tensor.nbytes for tensor in self.model.state_dict().values()}
-        return sum(stored.values())
 
     @property
     def full_attention(self) -> tuple[bool, ...]:
@@ -118,7 +116,13 @@ def load(
         attention_reason=attention.reason,
     )
     family = family_of(config.model_type, settings.id)
-    return LoadedModel(model, processor, family, info, (attention.warning,) if attention.warning else ())
+    warnings = (attention.warning,) if attention.warning else ()
+    return LoadedModel(model, processor, family, info, _weights_bytes(model), warnings)
+
+
+def _weights_bytes(model: Any) -> int:
+    stored = {tensor.data_ptr(): tensor.nbytes for tensor in model.state_dict().values()}
+    return sum(stored.values())
 
 
 def _quiet() -> None:
