@@ -42,7 +42,14 @@ if TYPE_CHECKING:
 @takes_settings
 def ask(
     flags: Flags,
-    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file.", show_default=False)],
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO",
+            help="Video file; - reads it from stdin, a URL with --allow-url.",
+            show_default=False,
+        ),
+    ],
     question: Annotated[
         str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
     ] = None,

@@ -33,7 +33,7 @@ ProfileOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Only the answer and errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing on stderr but errors.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="On stderr: device, back-end, frames, time of each stage.")
 ]
@@ -64,7 +64,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         help="auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs.",
     ),
     "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
-    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Back-end."),
+    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Attention back-end."),
     "memory-check": _model(
         bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
     ),
@@ -82,13 +82,15 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",
-        help="Visual tokens: a ratio for each frame, a threshold, or keep all.",
+        help="Visual SharpV: keep a ratio of each frame, what is above a threshold, or all.",
     ),
     "w": _pruning(float, "--w", metavar="X", help="Weight of the spatial score, I = T + w S."),
     "scale": _pruning(float, "--scale", metavar="X", help="Multiplier on each frame's ratio (adaptive)."),
     "k": _pruning(float, "--k", metavar="X", help="Keep tokens with I above this (manual)."),
     "min-tokens": _pruning(int, "--min-tokens", metavar="N", help="Least visual tokens kept a frame."),
-    "memory": _pruning(bool, "--memory/--no-memory", help="Discard visual KV of degraded layers."),
+    "memory": _pruning(
+        bool, "--memory/--no-memory", help="Memory SharpV: discard visual KV of degraded layers."
+    ),
     "m": _pruning(float, "--m", metavar="X", help="A layer is degraded when its similarity is below this."),
     "positions": _pruning(
         Literal["original", "contiguous"], "--positions", help="Kept tokens keep their gaps, or close up."

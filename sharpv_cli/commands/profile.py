@@ -52,7 +52,14 @@ def _export(name: str, what: str) -> object:
 @takes_settings
 def profile(
     flags: Flags,
-    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file.", show_default=False)],
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO",
+            help="Video file; - reads it from stdin, a URL with --allow-url.",
+            show_default=False,
+        ),
+    ],
     question: Annotated[
         str,
         typer.Option(
