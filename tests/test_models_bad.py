@@ -190,24 +190,18 @@ def test_a_family_whose_package_is_missing_is_refused_with_the_pip_line(
     assert error.hint == f"pip install {' '.join(needy.needs)}"
 
 
-def test_a_sliding_window_in_the_language_model_is_refused(copy: Path) -> None:
-    kinds = ["full_attention"] * 5 + ["sliding_attention"]
-    window = {"layer_types": kinds, "use_sliding_window": True, "sliding_window": 8}
-    edit(copy / "config.json", lambda c: c["text_config"].update(window))
-
-    assert "sliding_attention" in str(refused(copy, early=False))
-
-
-def test_a_language_model_with_a_window_in_every_layer_is_refused(copy: Path) -> None:
-    """Mistral's config has no list of layer types, and a window unless it is told otherwise."""
+def test_a_mistral_with_its_window_is_read_as_one(copy: Path) -> None:
+    """Its config has no list of layer types, and a window unless it is told otherwise."""
 
     def change(config: dict[str, Any]) -> None:
         del config["text_config"]["layer_types"]
         config["text_config"] |= {"model_type": "mistral", "sliding_window": 16}
 
     edit(copy / "config.json", change)
+    model = load(named(copy), "cpu")
 
-    assert "sliding_attention" in str(refused(copy, early=False))
+    assert (model.window, set(model.full_attention)) == (16, {False})
+    assert "window of 16 tokens" in " ".join(model.warnings)
 
 
 def config_of(**values: object) -> SimpleNamespace:
@@ -235,6 +229,11 @@ def test_layer_kinds(config: SimpleNamespace, kinds: tuple[str, ...]) -> None:
     ("config", "said"),
     [
         (config_of(layer_types=["linear_attention"] * 3), "linear_attention"),
+        (
+            config_of(layer_types=["sliding_attention", "chunked_attention"], sliding_window=8),
+            "chunked_attention",
+        ),
+        (config_of(layer_types=["sliding_attention"] * 3), "does not say how large"),
         (config_of(num_kv_shared_layers=2), "share their KV cache"),
         (SimpleNamespace(), "no decoder layers"),
     ],

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.layers import FULL, layer_kinds
 from sharpv_cli.pruning.memory import similarity
 
 # On CUDA the decision waits this many layers: the device still has work when the host waits for a number.
@@ -24,7 +25,8 @@ class MemorySharpV:
 
     `m` is the threshold M. Afterwards `similarities` holds s_l of every layer (None without visual
     tokens) and `degraded` the layers below the threshold, whose visual entries are gone; with `evict` off
-    they are still there, for whoever reads on.
+    they are still there, for whoever reads on. Layers with a sliding window are neither measured nor touched.
+    With DeepStack (Qwen3-VL) s_l is that of a layer's own output, before vision features are added to it.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MemorySharpV:
         self.degraded: set[int] = set()
         self._evict = evict
         self._layers = decoder.layers
+        self._kinds = layer_kinds(decoder.config)
         self._cache = cache
         self._m = m
         self._visual = prompt.visual
@@ -45,7 +48,9 @@ class MemorySharpV:
     def __enter__(self) -> Self:
         if len(self._visual):
             self._hooks = [
-                layer.register_forward_hook(self._measure(index)) for index, layer in enumerate(self._layers)
+                self._layers[index].register_forward_hook(self._measure(index))
+                for index, kind in enumerate(self._kinds)
+                if kind == FULL
             ]
         return self
 

@@ -64,6 +64,11 @@ class LoadedModel:
         return tuple(kind == layers.FULL for kind in kinds)
 
     @property
+    def window(self) -> int | None:
+        """How many tokens layers with a sliding window see, None without any: prompt and answer must fit."""
+        return layers.window_of(self.model.config.get_text_config())
+
+    @property
     def context(self) -> int | None:
         """How many positions the language model can tell apart, None where its config does not say."""
         return usable_context(self.model.config.get_text_config())
@@ -116,7 +121,8 @@ def load(
         attention_reason=attention.reason,
     )
     family = family_of(config.model_type, settings.id)
-    warnings = (attention.warning,) if attention.warning else ()
+    said = (attention.warning, layers.window_warning(config.get_text_config()))
+    warnings = tuple(warning for warning in said if warning is not None)
     return LoadedModel(model, processor, family, info, _weights_bytes(model), warnings)
 
 

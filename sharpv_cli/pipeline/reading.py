@@ -14,7 +14,7 @@ from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.pipeline.fitting import require_encoding, require_reading
-from sharpv_cli.pipeline.selecting import Selection, select
+from sharpv_cli.pipeline.selecting import Selection, require_window, select
 from sharpv_cli.types import FrameSample, StageStarted, VideoInfo
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Clip:
             return capture(self.loaded.model, inputs, self.loaded.family)
 
     def prune(self, whole: VisualPrompt, clock: StageClock) -> tuple[Selection, Prompt]:
-        """What Visual SharpV keeps of a prompt. Raises UsageError where that does not fit the context."""
+        """What Visual SharpV keeps of a prompt. Raises UsageError where that does not fit the context, or a window."""
         with clock.stage("prune"), torch.no_grad():
             selection = select(
                 whole,
@@ -78,8 +78,10 @@ class Clip:
                 context=self.loaded.context,
                 max_new_tokens=self.limit,
             )
+        prompt = whole.prune(selection.keep, contiguous=selection.contiguous)
+        require_window(self.loaded.window, len(prompt), self.limit)
         require_reading(self, whole, selection)
-        return selection, whole.prune(selection.keep, contiguous=selection.contiguous)
+        return selection, prompt
 
 
 def read_once(clip: Clip, question: str, clock: StageClock) -> Steps:

@@ -65,6 +65,19 @@ def select(
     return Selection(keep, contiguous, warnings)
 
 
+def require_window(window: int | None, length: int, max_new_tokens: int) -> None:
+    """Raise UsageError where a prompt of `length` tokens and its answer are more than a sliding window shows.
+
+    Up to there a window is full attention, which the engine's cache is for. The last answer token is never read.
+    """
+    if window is not None and length + max_new_tokens - 1 > window:
+        raise UsageError(
+            f"{length} tokens of prompt and up to {max_new_tokens} of answer do not fit the sliding window of "
+            f"{window} tokens that layers of this model have",
+            hint="take fewer --frames, keep less with a lower --scale, or lower --max-new-tokens",
+        )
+
+
 def _end(prompt: VisualPrompt, max_new_tokens: int) -> int:
     """One more than the largest original position of prompt and answer.
 
