@@ -11,7 +11,7 @@ from tiny_model import recorded_logits
 
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline.answering import answer, answer_by
-from sharpv_cli.pipeline.reading import Clip
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, TextPiece

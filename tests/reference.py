@@ -1,4 +1,4 @@
-"""SharpV in plain NumPy, written from the equations of docs/method.md (DESIGN section 1), one loop a sum.
+"""SharpV in plain NumPy, written from the equations of docs/method.md, one loop a sum.
 
 Deliberately slow and in float64, with no line shared with the product: the tests compare against it.
 """

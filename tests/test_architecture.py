@@ -1,4 +1,4 @@
-"""The rank rule and the homes of libraries (docs: DESIGN section 2), read from the syntax trees."""
+"""The rank rule (a module imports only lower ranks and its own package) and the homes of libraries, by syntax tree."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer, answer_by
-from sharpv_cli.pipeline.reading import Clip
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Answer, Finished

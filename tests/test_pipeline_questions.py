@@ -16,7 +16,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline import ask_all, asking
 from sharpv_cli.pipeline.answering import answer, answer_by
-from sharpv_cli.pipeline.reading import Clip
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, QuestionFailed, QuestionStarted, StageStarted, TextPiece

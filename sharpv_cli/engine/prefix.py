@@ -1,7 +1,7 @@
 """A prompt read in two parts: what several questions share, once, and each question on a fork of its cache.
 
 Nothing is discarded from the shared part: each question is read with all layers, as a single one would be, and
-discards for its own decoding only. So it gets the answer that it would get alone (DESIGN section 1).
+discards for its own decoding only. So it gets the answer that it would get alone (docs/decisions.md).
 """
 
 from __future__ import annotations

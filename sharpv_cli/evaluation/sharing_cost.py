@@ -17,7 +17,7 @@ from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.asking import decode_video
-from sharpv_cli.pipeline.reading import Clip
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished

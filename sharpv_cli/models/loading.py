@@ -58,6 +58,11 @@ class LoadedModel:
         return device
 
     @property
+    def split(self) -> bool:
+        """Whether the layers are on several devices."""
+        return len(set((getattr(self.model, "hf_device_map", None) or {}).values())) > 1
+
+    @property
     def full_attention(self) -> tuple[bool, ...]:
         """By decoder layer: whether it attends to everything before it, and so is Memory SharpV's to prune."""
         kinds = layers.layer_kinds(self.model.config.get_text_config())

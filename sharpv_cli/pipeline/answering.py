@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-
 from sharpv_cli import metrics
 from sharpv_cli.engine.decode import Prefill, decode
+from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models.loading import LoadedModel, out_of_memory
 from sharpv_cli.models.streaming import TextStream
-from sharpv_cli.pipeline.reading import Clip, Reading, Steps, read_once
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.reading import Reading, Steps, read_once
 from sharpv_cli.types import (
     Answer,
     Event,
@@ -107,7 +107,7 @@ class _Run:
         return self.clip.loaded
 
     def events(self) -> Iterator[Event]:
-        _reset_peak(self.loaded.device)
+        reset_peak(self.loaded.device)
         began = metrics.now()
         reading = yield from self.read(self.question, self.clock)
         layers = _layer_reports(reading.prefill)
@@ -184,7 +184,7 @@ class _Run:
             kv_bytes=sum(layer.kv_bytes for layer in layers),
             kv_retention=metrics.kv_retention(stored, whole.slots.numel(), len(layers)),
             weights_bytes=self.loaded.weights_bytes,
-            peak_bytes=_peak_bytes(self.loaded.device),
+            peak_bytes=peak_bytes(self.loaded.device),
             shared_prefix_bytes=reading.shared_bytes,
         )
 
@@ -218,22 +218,3 @@ def _seed_of(settings: Settings) -> int | None:
         return None
     seed = settings.generation.seed
     return secrets.randbelow(2**32) if seed is None else seed
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for what the device still has in its queue."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return torch.mps.driver_allocated_memory() if device.type == "mps" else metrics.peak_rss_bytes()

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpv_cli.models.loading import LoadedModel
-    from sharpv_cli.pipeline.reading import Clip
+    from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
 
-Path = str | os.PathLike[str]
+VideoPath = str | os.PathLike[str]
 T = TypeVar("T")
 
 
-def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
+def ask(video: VideoPath, question: str, settings: Settings) -> Iterator[Event]:
     """Answer `question` about `video`: stages, pieces of text, and last of all Finished.
 
     KeyboardInterrupt while tokens come ends the answer where it is, with finish_reason "interrupted"; a
@@ -51,7 +51,7 @@ def ask(video: Path, question: str, settings: Settings) -> Iterator[Event]:
     )
 
 
-def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Iterator[Event]:
+def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> Iterator[Event]:
     """Answer several questions about `video`, which is decoded, encoded and read once.
 
     For each: QuestionStarted, events as of `ask`, and Finished or, where this question cannot be answered,
@@ -79,13 +79,13 @@ def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Iterat
 
 
 def _clip(
-    video: Path, settings: Settings
+    video: VideoPath, settings: Settings
 ) -> Generator[StageStarted | Loaded, None, tuple[Clip, float, float]]:
     """The decoded video and the loaded model, with the seconds of loading and of decoding."""
     yield StageStarted("load")
     yield StageStarted("decode")
     (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
-    from sharpv_cli.pipeline.reading import Clip
+    from sharpv_cli.pipeline.clip import Clip
 
     yield Loaded(info, sample, loaded.info)
     return Clip(loaded, info, sample, settings), load_sec, decode_sec
@@ -108,7 +108,7 @@ def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda
 
 
 def _load_and_decode(
-    video: Path, settings: Settings
+    video: VideoPath, settings: Settings
 ) -> tuple[tuple[LoadedModel, float], tuple[tuple[VideoInfo, FrameSample], float]]:
     """Both at once, each with its seconds. What fails first is raised at once: a bad video does not wait.
 
@@ -134,7 +134,7 @@ def _load_and_decode(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def decode_video(video: Path, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
+def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
     """The frames that the settings ask for. Raises VideoError."""
     from sharpv_cli.video.decoding import sample_frames
     from sharpv_cli.video.patience import in_time

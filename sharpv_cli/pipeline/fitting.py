@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.known import of_loaded
 from sharpv_cli.models.room import require_frames, require_prefill
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
-
-if TYPE_CHECKING:
-    from sharpv_cli.pipeline.reading import Clip
 
 
 def require_encoding(clip: Clip) -> None:
     """Raise ResourceError where the frames are more than can be encoded."""
-    if not clip.settings.memory_check or _split(clip):
+    if _unchecked(clip):
         return
     device = clip.loaded.device
     require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
@@ -27,7 +24,7 @@ def require_encoding(clip: Clip) -> None:
 
 def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection) -> None:
     """Raise ResourceError where the prompt, with the visual tokens that were kept, is more than can be read."""
-    if not clip.settings.memory_check or _split(clip):
+    if _unchecked(clip):
         return
     device = clip.loaded.device
     require_prefill(
@@ -53,6 +50,6 @@ def _request(clip: Clip) -> Request:
     )
 
 
-def _split(clip: Clip) -> bool:
+def _unchecked(clip: Clip) -> bool:
     """Of a model over several devices it is not known which of them would be full first."""
-    return "," in clip.loaded.info.device
+    return clip.loaded.split or not clip.settings.memory_check

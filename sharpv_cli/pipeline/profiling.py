@@ -9,7 +9,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sharpv_cli.pipeline.asking import Path, decode_video, load_model, timed
+from sharpv_cli.pipeline.asking import VideoPath, decode_video, load_model, timed
 from sharpv_cli.pipeline.methods import METHODS, settings_of
 from sharpv_cli.types import (
     Answer,
@@ -45,7 +45,7 @@ class SweptSettings:
 
 
 def profile(
-    video: Path,
+    video: VideoPath,
     question: str,
     settings: Settings,
     *,
@@ -102,7 +102,7 @@ class _Lane:
 class _Session:
     """The state of one profile while it comes to be."""
 
-    video: Path
+    video: VideoPath
     question: str
     settings: Settings
     named: list[_Lane]

@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 
+from sharpv_cli.engine.device import synchronize
 from sharpv_cli.models.loading import out_of_memory
-from sharpv_cli.pipeline.answering import synchronize
 from sharpv_cli.types import DeviceRates
 
 # Larger than the caches.

@@ -10,7 +10,8 @@ import torch
 from sharpv_cli.engine.prefix import Prefix, read_on, read_prefix
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.stem import Stem, stem_of
-from sharpv_cli.pipeline.reading import Clip, Reading, Steps, read_once
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.reading import Reading, Steps, encode, prune, read_once
 from sharpv_cli.pipeline.selecting import Selection
 from sharpv_cli.types import StageStarted
 
@@ -30,7 +31,7 @@ class SharedVideo:
     def read(self, question: str, clock: StageClock, *, last: bool = False) -> Steps:
         """Read one more question; the `last` one uses up what is shared."""
         if self._stem is None and not self._nothing_shared:
-            whole = yield from self.clip.encode(question, clock)
+            whole = yield from encode(self.clip, question, clock)
             self._stem = stem_of(self.clip.loaded, whole, question, self.clip.settings.prompt)
             self._nothing_shared = self._stem is None
         if self._stem is None:
@@ -40,7 +41,7 @@ class SharedVideo:
     def _read_on(self, stem: Stem, question: str, clock: StageClock, last: bool) -> Steps:
         with clock.stage("preprocess"):
             whole, tail = stem.ask(self.clip.loaded, question, self.clip.settings.prompt)
-        selection, prompt = self.clip.prune(whole, clock)
+        selection, prompt = prune(self.clip, whole, clock)
         yield StageStarted("prefill")
         with clock.stage("prefill"):
             model, m = self.clip.loaded.model, self.clip.threshold

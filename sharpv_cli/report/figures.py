@@ -118,10 +118,11 @@ def cost_facts(answer: Answer) -> Iterator[tuple[Fact, Fact]]:
         Fact("KV bytes now", format_bytes(memory.kv_bytes)),
     )
     yield Fact("TTFT", format_seconds(timing.ttft_sec)), Fact("TPOT", tpot)
-    yield (
-        Fact("model load", format_seconds(timing.load_sec)),
-        Fact("video decode", format_seconds(timing.decode_sec)),
-    )
+    if timing.load_sec or timing.decode_sec:  # neither, where an earlier question paid for them
+        yield (
+            Fact("model load", format_seconds(timing.load_sec)),
+            Fact("video decode", format_seconds(timing.decode_sec)),
+        )
 
 
 def model_facts(answer: Answer) -> Iterator[Fact]:

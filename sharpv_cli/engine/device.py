@@ -1,0 +1,28 @@
+"""What devices are asked: to finish, and how much memory was used."""
+
+from __future__ import annotations
+
+import torch
+
+from sharpv_cli import metrics
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what the device still has in its queue."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def reset_peak(device: torch.device) -> None:
+    """Count the largest use of memory from here on, where the device counts it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The largest use so far; on CPU the process's peak resident size."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return torch.mps.driver_allocated_memory() if device.type == "mps" else metrics.peak_rss_bytes()

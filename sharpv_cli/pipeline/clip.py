@@ -1,0 +1,36 @@
+"""What a question is asked about, and what answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.types import FrameSample, VideoInfo
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A decoded video, the model that answers about it, and the settings.
+
+    With `new_tokens` an answer has exactly so many, whatever the settings.
+    """
+
+    loaded: LoadedModel
+    info: VideoInfo
+    sample: FrameSample
+    settings: Settings
+    new_tokens: int | None = None
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of an answer."""
+        return self.settings.generation.max_new_tokens if self.new_tokens is None else self.new_tokens
+
+    @property
+    def threshold(self) -> float | None:
+        """Memory SharpV's M, None where it is off."""
+        return self.settings.memory.m if self.settings.memory.enabled else None
