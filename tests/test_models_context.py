@@ -12,6 +12,7 @@ from tiny_model import folder
 from transformers import LlamaConfig
 
 from sharpv_cli.models.context import usable_context
+from sharpv_cli.models.facts import read_facts
 from sharpv_cli.models.known import known
 from sharpv_cli.models.loading import load
 from sharpv_cli.settings import ModelSettings
@@ -61,14 +62,23 @@ def test_a_config_that_does_not_say() -> None:
     assert usable_context(object()) is None
 
 
-def test_known_and_loaded_say_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.5, "rope_theta": 1e4}},
+        {"rope_scaling": {"type": "linear", "factor": 2.5}, "rope_theta": 1e4},  # as before transformers 5
+    ],
+)
+def test_all_that_tell_the_context_say_the_same(tmp_path: Path, rope: dict[str, Any]) -> None:
     model = tmp_path / "model"
     shutil.copytree(folder(), model)
     values = json.loads((model / "config.json").read_text())
-    values["text_config"]["rope_parameters"] = {"rope_type": "linear", "factor": 2.5, "rope_theta": 1e4}
+    del values["text_config"]["rope_parameters"]
+    values["text_config"] |= rope
     (model / "config.json").write_text(json.dumps(values))
     settings = ModelSettings.model_validate({"id": str(model)})
 
     length = values["text_config"]["max_position_embeddings"]
 
-    assert load(settings, "cpu").context == known(settings).context == int(2.5 * length)
+    told = (load(settings, "cpu").context, known(settings).context, read_facts(model, "it").context)
+    assert told == (int(2.5 * length),) * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -15,8 +16,12 @@ def usable_context(text_config: Any) -> int | None:
     no longer be read as it is alone.
     """
     limit: int | None = getattr(text_config, "max_position_embeddings", None)
-    rope = getattr(text_config, "rope_parameters", None) or {}
-    kind, factor = rope.get("rope_type"), rope.get("factor")
+    return stretched(limit, getattr(text_config, "rope_parameters", None) or {})
+
+
+def stretched(limit: int | None, rope: Mapping[str, Any]) -> int | None:
+    """`limit` positions, by the rope parameters of a config; files from before transformers 5 say "type"."""
+    kind, factor = rope.get("rope_type", rope.get("type")), rope.get("factor")
     if limit is None or factor is None or kind not in ("linear", "yarn"):
         return limit
     original = rope.get("original_max_position_embeddings") or limit

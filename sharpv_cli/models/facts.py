@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.models.attention import installed_flash
+from sharpv_cli.models.context import stretched
 from sharpv_cli.models.inspecting import CONFIG, read_json, weight_files
 from sharpv_cli.models.quantized import method_of
 
@@ -44,12 +45,20 @@ def read_facts(folder: Path, name: str) -> CheckpointFacts:
     return CheckpointFacts(
         family=str(config.get("model_type")),
         layers=_of_text(config, "num_hidden_layers") or _count_layers(names),
-        context=_of_text(config, "max_position_embeddings"),
+        context=_context(config),
         dtypes=tuple(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in stored.most_common()),
         weights_bytes=sum(file.stat().st_size for file in files),
         quantization=method_of(config),
         attention=(*installed_flash(), "sdpa", "eager"),
     )
+
+
+def _context(config: Mapping[str, Any]) -> int | None:
+    text = config.get("text_config")
+    values = text if isinstance(text, dict) else config
+    rope = values.get("rope_parameters") or values.get("rope_scaling")
+    limit = _of_text(config, "max_position_embeddings")
+    return stretched(limit, rope if isinstance(rope, dict) else {})
 
 
 def _of_text(config: Mapping[str, Any], key: str) -> int | None:
