@@ -188,6 +188,7 @@ def test_an_answer_counts_frames_of_the_layout_at_the_time_of_their_first_pictur
     step = 2 if FAMILIES[family].positions == "mrope" else 1
     assert [frame.timestamp_sec for frame in done.retention] == [t / 2 for t in range(0, 7, step)]
     assert done.keep.shape == whole.slots.shape
+    assert done.grid == whole.grid
     assert done.text_tokens == whole.text_tokens
     assert 0 < done.visual_kept < done.visual_total == whole.slots.numel()
 
