@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_model import QUESTION, clip, folder, loaded
 
+from sharpv_cli.commands import preparing
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models import placement
 from sharpv_cli.models.loading import load
 from sharpv_cli.pipeline import fitting
 from sharpv_cli.pipeline.answering import answer
-from sharpv_cli.settings import Settings
+from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
+from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.local import LocalVideo
 
 FRAMES = 40
 
@@ -87,3 +91,23 @@ def test_weights_that_do_not_fit_are_not_read(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ResourceError, match=r"needs about .* are free on cpu"):
         load(model, "cpu")
     assert load(model, "cpu", memory_check=False).model is not None
+
+
+def test_what_would_not_fit_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = tmp_path / "clip.mp4"
+    write_clip(video, clip(4)[1].images, fps=4.0)
+    pulled: list[str] = []
+    monkeypatch.setattr(preparing, "pull_where_needed", lambda model, *, offline: pulled.append(model.id))
+    monkeypatch.setattr("sharpv_cli.models.checkpoint.locate", lambda model, *, offline=False: None)
+    monkeypatch.setattr("sharpv_cli.models.known.locate", lambda model: None)
+    monkeypatch.setattr(placement, "available_bytes", lambda _device: 1 << 30)
+    local = LocalVideo(str(video), "clip.mp4")
+
+    with pytest.raises(ResourceError, match=r"llava-onevision-qwen2-7b-ov-hf needs about .*1.0 GiB are free"):
+        preparing.check_inputs(local, resolve({}, {}, profile="llava-ov-7b"))
+    assert pulled == []
+
+    preparing.check_inputs(local, resolve({"memory-check": False}, {}, profile="llava-ov-7b"))
+    assert pulled == ["llava-hf/llava-onevision-qwen2-7b-ov-hf"]
+    preparing.check_inputs(local, resolve({"model": "somebody/unknown"}, {}))  # its size is not known yet
+    assert pulled[1:] == ["somebody/unknown"]

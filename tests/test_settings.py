@@ -311,3 +311,23 @@ def test_printed_yaml_is_a_profile_with_the_same_settings(home: Path) -> None:
     assert "# flag --prune" in text
     assert Settings.model_validate(yaml.safe_load(text)) == resolved.settings
     assert run(home, profile=write(home / "p.yaml", text)).settings == resolved.settings
+
+
+def test_what_the_profile_overrules_of_the_config_file_is_known(tmp_path: Path) -> None:
+    folder = tmp_path / "sharpv"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        "sampling: {frames: 5}\nvisual: {w: 1.0, scale: 9}\ndevice: cpu\n", encoding="utf-8"
+    )
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+
+    resolved = resolve({"scale": 3.0}, environ)
+
+    assert resolved.overruled == ("sampling.frames",)  # w is the same, scale is the flag's, device is used
+    assert resolved.settings.device == "cpu"
+    assert resolve({}, environ, profile=str(_empty(tmp_path))).overruled == ()
+
+
+def _empty(folder: Path) -> Path:
+    (folder / "empty.yaml").write_text("description: sets nothing\n", encoding="utf-8")
+    return folder / "empty.yaml"

@@ -114,7 +114,6 @@ def ask(
         export.check_target(chart_out)
     if show_settings:
         say_settings(resolved)
-    name_demo_model(resolved)
     manner = Manner(
         as_json=as_json,
         stream=not (as_json or no_stream),
@@ -126,6 +125,7 @@ def ask(
     )
     with opened(video, resolved) as local:
         check_inputs(local, resolved)
+        name_demo_model(resolved)
         code = _answer(local, asked, resolved, manner)
     if code:
         raise typer.Exit(code)

@@ -14,6 +14,7 @@ from sharpv_cli import __version__
 from sharpv_cli.errors import UsageError
 from sharpv_cli.models.environment import Check
 from sharpv_cli.settings import Settings, config_folder, profile_paths, resolve
+from sharpv_cli.units import disk_size
 
 _PATCHED_PYAV = 19  # the first whose FFmpeg has the security fixes; it needs Python 3.12
 _SMALL_BYTES = 2**30
@@ -67,7 +68,7 @@ def _temporary_folder() -> Check:
         )
     problem = "little room for a video from stdin" if free < _SMALL_BYTES else None
     hint = "set TMPDIR to a folder on another disk" if problem else None
-    return Check("sharpv", "temporary files", f"{folder}: {free / 1e9:.1f} GB free", free, problem, hint)
+    return Check("sharpv", "temporary files", f"{folder}: {disk_size(free)} free", free, problem, hint)
 
 
 def _config_file() -> Check:

@@ -34,13 +34,13 @@ Any setting below may stand in it, and `profile:`, the profile to use where noth
 
 ```yaml
 profile: llava-ov-7b
-sampling:
-  frames: 16
 device: cuda:1
+video:
+  timeout: 60
 ```
 
-A profile's values come before those of the config file: `sampling.frames` above takes effect only with a profile that
-does not set it. To change a profile, write one of your own.
+A profile's values come before those of the config file, and the shipped profiles set all that suits their model: a
+`sampling.frames` here would not be used, which is said in a note. To change a profile, write one of your own.
 
 ## Profiles
 

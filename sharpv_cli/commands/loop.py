@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,31 +22,58 @@ def possible() -> bool:
 
 
 def typed_questions() -> Iterator[str]:
-    """Each line that is typed, stripped; Ctrl-C drops the line, Ctrl-D ends, empty lines are nothing."""
+    """Each line that is typed or pasted, stripped; Ctrl-C drops the line, Ctrl-D ends, empty lines are nothing."""
+    terminal.say("note", "one question a line, each on its own; Ctrl-D ends")
+    prompt = _prompt()
+    while True:
+        try:
+            typed = prompt()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        for line in typed.encode("utf-8", "replace").decode().split("\n"):  # bytes that were no UTF-8: `?`
+            if question := line.strip():
+                yield question
+
+
+def _prompt() -> Callable[[], str]:
+    """Reads what is typed up to Enter: with editing and history, unless the terminal is a dumb one."""
+    if terminal.stderr().is_dumb_terminal:
+        return _plain_prompt
     from prompt_toolkit import PromptSession
     from prompt_toolkit.output import create_output
 
-    terminal.say("note", "one question a line, each on its own; Ctrl-D ends")
     session: PromptSession[str] = PromptSession(
         "? ",
         history=_history(os.environ),
         output=create_output(stdout=sys.stderr),
         reserve_space_for_menu=0,
+        enable_suspend=True,
     )
-    while True:
-        try:
-            question = session.prompt().strip()
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
-        if question:
-            yield question
+    # Bytes that are no key are dropped: prompt_toolkit's handler would print its traceback to stdout.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    return lambda: session.prompt(set_exception_handler=False)
+
+
+def _plain_prompt() -> str:
+    sys.stderr.write("? ")
+    sys.stderr.flush()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise EOFError
+    return line.decode("utf-8", "replace")
 
 
 def _history(environ: Mapping[str, str]) -> History:
     """Kept in the user's state folder, readable by nobody else; for this session only where that is not possible."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    class Kept(FileHistory):
+        def store_string(self, string: str) -> None:
+            """On a full disk the line is in this session's history only."""
+            with suppress(OSError):
+                super().store_string(string)
 
     path = history_file(environ)
     if path is None:
@@ -53,7 +82,7 @@ def _history(environ: Mapping[str, str]) -> History:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         with path.open("a"):
-            return FileHistory(str(path))
+            return Kept(str(path))
     except OSError:
         return InMemoryHistory()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull_where_needed
-from sharpv_cli.errors import UsageError
+from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def read_settings(flags: Flags, profile: str | None) -> Resolved:
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries would land between our own lines
     resolved = resolve(flags, os.environ, profile=profile)
     _stay_offline(resolved)
+    for key in resolved.overruled:
+        origin = resolved.origins[key]
+        terminal.say("note", f"the config file's {key} is not used: {origin} sets it, and comes before")
     return resolved
 
 
@@ -56,6 +59,9 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> None:
 
     model, offline = resolved.settings.model, resolved.settings.offline
     checkpoint.check(model, offline=offline)
+    if resolved.settings.memory_check and checkpoint.locate(model, offline=offline) is None:
+        with terminal.heavy_imports():
+            _require_room(resolved)
     pull_where_needed(model, offline=offline)
 
 
@@ -96,6 +102,22 @@ def _stay_offline(resolved: Resolved) -> None:
     model = resolved.settings.model.id
     if resolved.settings.offline or model == BUILTIN_MODEL or os.path.isdir(model):  # noqa: PTH112 - never raises
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def _require_room(resolved: Resolved) -> None:
+    """Refuse a download whose weights would not fit, where that is known beforehand. Raises ResourceError."""
+    from sharpv_cli.models.known import known
+    from sharpv_cli.models.placement import pick_dtype, place
+    from sharpv_cli.models.room import require_weights
+
+    settings = resolved.settings
+    try:
+        model = known(settings.model)
+    except ModelError:
+        return  # the size of its files is told before they are fetched
+    placement = place(settings.device)
+    dtype = pick_dtype(settings.model.dtype, placement.device)
+    require_weights(model, dtype.itemsize, placement.name, placement.available_bytes())
 
 
 def _check_video(video: LocalVideo, resolved: Resolved) -> None:

@@ -135,10 +135,10 @@ def profile(
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
         say_settings(resolved)
-    name_demo_model(resolved)
-    _say_what_is_off(resolved)
     with opened(video, resolved) as local:
         check_inputs(local, resolved)
+        name_demo_model(resolved)
+        _say_what_is_off(resolved)
         result = _measure(local, asked, resolved, plan, exports)
     _write(result, resolved, exports, as_json=as_json)
     _report(result, exports)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.signals import interruptible
+from sharpv_cli.units import disk_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +36,11 @@ def told(planned: Plan) -> str:
     """`owner/name (commit): to download 1.7 GB in 8 of 11 files; 57.0 GB free`."""
     name = f"{planned.repository} ({planned.commit[:12]})"
     if not planned.missing_files:
-        return f"{name}: complete, {planned.files} files, {size(planned.total_bytes)}"
+        return f"{name}: complete, {planned.files} files, {disk_size(planned.total_bytes)}"
     part = f"{planned.missing_files} of {planned.files}" if _begun(planned) else f"{planned.files}"
     return (
-        f"{name}: to download {size(planned.missing_bytes)} in {part} files; "
-        f"{size(planned.free_bytes)} free on the disk"
+        f"{name}: to download {disk_size(planned.missing_bytes)} in {part} files; "
+        f"{disk_size(planned.free_bytes)} free on the disk"
     )
 
 
@@ -65,8 +66,3 @@ def fetch(model: ModelSettings, planned: Plan) -> None:
 def agreed(question: Callable[[], bool], *, yes: bool) -> bool:
     """Whether to go on: asked only where somebody can answer, that is not in pipes and scripts."""
     return yes or not (sys.stdin and sys.stdin.isatty() and terminal.stderr().is_terminal) or question()
-
-
-def size(count: int) -> str:
-    """Decimal units, as download pages have them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"

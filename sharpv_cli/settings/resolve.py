@@ -56,6 +56,7 @@ _Layer = dict[str, tuple[object, str]]  # dotted key -> value, origin
 class Resolved:
     """The settings of a run. `origins` has every dotted key: `flag --w`, `SHARPV_W`, `profile tiny`,
     `config file` or `default`. `profile_source` is `shipped`, a path, or `default` where no profile applies.
+    `overruled` are the keys of the config file that the profile sets otherwise.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Resolved:
     profile_name: str
     profile_source: str
     description: str | None
+    overruled: tuple[str, ...] = ()
 
 
 def resolve(
@@ -86,12 +88,16 @@ def resolve(
     for layer in [_config_layer(config), *map(_profile_layer, reversed(chain))]:
         below |= layer
     merged = below | explicit
+    configured = config.values if config else {}
     return Resolved(
         settings=_validate(merged, below),
         origins={key: origin for key, (_, origin) in merged.items()},
         profile_name=chain[0].path.stem if chain else NO_PROFILE,
         profile_source=source(chain[0]) if chain else "default",
         description=next((file.description for file in chain if file.description), None),
+        overruled=tuple(
+            key for key, value in configured.items() if merged[key][0] != value and key not in explicit
+        ),
     )
 
 
