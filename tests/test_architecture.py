@@ -15,6 +15,7 @@ RANKS = {
     "types": 0,
     "signals": 0,
     "text": 0,
+    "units": 0,
     "settings": 1,
     "metrics": 1,
     "video": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
+from sharpv_cli.units import disk_size, memory_sizes
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,23 @@ def test_percent_says_none_and_all_only_when_exact(ratio: float, expected: str) 
 def test_times_have_equal_digits_and_differ(times: list[float], expected: list[str]) -> None:
     clock = Clock.for_times(times)
     assert [clock.format(time) for time in times] == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (16_060_522_240, "16.1 GB"),
+        (5 * 10**15, "5000000.0 GB"),
+    ],
+)
+def test_disk_sizes_are_decimal(count: int, expected: str) -> None:
+    assert disk_size(count) == expected
+
+
+def test_sizes_that_are_compared_share_the_largest_ones_unit() -> None:
+    assert memory_sizes([3 << 30, 1 << 29]) == ["3.0 GiB", "0.5"]
+    assert memory_sizes([1 << 20, 0]) == ["1.0 MiB", "0.0"]

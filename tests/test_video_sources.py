@@ -138,7 +138,7 @@ def test_stdin_that_is_a_terminal_or_a_device_or_closed(monkeypatch):
 def test_stdin_over_the_limit_of_bytes(film):
     with stdin(poured(film.read_bytes())):
         message, hint = refused("-", max_bytes=1000)
-    assert message == "stdin is over the limit of 1000 bytes"
+    assert message == "stdin is over the limit of 1000 B"
     assert hint == "allow more with --max-bytes (now 1000)"
 
 
@@ -180,7 +180,7 @@ def test_a_pipe_that_nobody_writes_to_ends_at_the_limit(tmp_path):
     started = time.monotonic()
     message, hint = refused(tmp_path / "pipe.mp4", timeout=0.3)
     assert time.monotonic() - started < 3
-    assert message == f"{tmp_path}/pipe.mp4 was not complete after 0.3 s (0 bytes came)"
+    assert message == f"{tmp_path}/pipe.mp4 was not complete after 0.3 s (0 B came)"
     assert hint == "is anything writing to it?"
 
 
@@ -190,7 +190,7 @@ def test_a_writer_that_stops_in_the_middle_ends_at_the_limit(film):
     with stdin(reading):
         message, hint = refused("-", timeout=0.3)
     os.close(writing)
-    assert message == "stdin was not complete after 0.3 s (1500 bytes came)"
+    assert message == "stdin was not complete after 0.3 s (1.5 KiB came)"
     assert "--timeout" in hint
 
 
@@ -373,10 +373,10 @@ def test_the_size_of_a_download_is_limited(web):
     server, address = web
     server.pages["/long"] = (200, {"Content-Length": str(1 << 40)}, b"")
     message, _ = refused(f"{address}/long", allow_url=True)
-    assert message == f"{address}/long is 1048576.0 MiB, over the limit of 8192.0 MiB"
+    assert message == f"{address}/long is 1.0 TiB, over the limit of 8.0 GiB"
     server.pages["/endless"] = (200, {}, (bytes(1000) for _ in iter(int, 1)))
     message, _ = refused(f"{address}/endless", allow_url=True, max_bytes=100_000)
-    assert message == f"{address}/endless is over the limit of 100000 bytes"
+    assert message == f"{address}/endless is over the limit of 97.7 KiB"
 
 
 def test_the_time_of_a_download_is_limited(web):

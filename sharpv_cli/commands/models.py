@@ -13,6 +13,7 @@ from sharpv_cli import terminal
 from sharpv_cli.commands import pulling
 from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
+from sharpv_cli.units import disk_size
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings, Resolved
@@ -151,7 +152,7 @@ def _facts(model: ModelSettings) -> list[str]:
         folder = checkpoint.locate(model)
         if folder is None:
             part = local_size(model.id)
-            return [f"partly downloaded, {pulling.size(part)}" if part else "not on this machine"]
+            return [f"partly downloaded, {disk_size(part)}" if part else "not on this machine"]
         inspect(folder, model)
         facts = read_facts(folder, model.id)
     except ModelError as error:
@@ -161,7 +162,7 @@ def _facts(model: ModelSettings) -> list[str]:
     return [
         f"folder: {folder}",
         f"family: {facts.family}, {facts.layers} layers, context: {context}",
-        f"weights: {pulling.size(facts.weights_bytes)}, {', '.join(facts.dtypes)}{quantized}",
+        f"weights: {disk_size(facts.weights_bytes)}, {', '.join(facts.dtypes)}{quantized}",
         f"attention here: {', '.join(facts.attention)}",
     ]
 
@@ -203,4 +204,4 @@ def _local(row: Row) -> str:
     """The size of what is here, a dash for nothing, and for a part of it that it is one."""
     if not row["local_bytes"]:
         return "-"
-    return pulling.size(row["local_bytes"]).replace(" ", "") if row["local_complete"] else "partial"
+    return disk_size(row["local_bytes"]).replace(" ", "") if row["local_complete"] else "partial"

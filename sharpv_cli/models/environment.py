@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
+from sharpv_cli.units import disk_size, memory_size
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -109,7 +110,7 @@ def cache() -> Check:
         return Check("models", "cache", str(folder), None, problem, hint)
     free = shutil.disk_usage(home).free
     taken = sum(entry.lstat().st_size for entry in folder.rglob("*") if entry.is_file())
-    return Check("models", "cache", f"{folder}: {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB free", taken)
+    return Check("models", "cache", f"{folder}: {disk_size(taken)}, {disk_size(free)} free", taken)
 
 
 def offline(settings: Settings) -> Check:
@@ -131,7 +132,7 @@ def model(settings: Settings) -> Check:
     except ModelError as error:
         return Check.failed("models", "model", wanted.id, error)
     size = local_size(wanted.id)
-    where = "downloaded when it is first used" if size is None else f"{size / 1e6:.1f} MB on this machine"
+    where = "downloaded when it is first used" if size is None else f"{disk_size(size)} on this machine"
     return Check("models", "model", f"{wanted.id}: {where}", size)
 
 
@@ -144,13 +145,13 @@ def devices() -> Iterator[Check]:
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        value = f"{name}, {total / 1e9:.1f} GB, {free / 1e9:.1f} GB free"
+        value = f"{name}, {memory_size(total)}, {memory_size(free)} free"
         yield Check("device", f"cuda:{index}", value, total)
     if torch.backends.mps.is_available():
         yield Check("device", "mps", f"Apple GPU, {platform.machine()}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     free_host = host_bytes()
-    memory = "" if free_host is None else f", {free_host / 1e9:.1f} GB available"
+    memory = "" if free_host is None else f", {memory_size(free_host)} available"
     yield Check("device", "cpu", f"{platform.machine()}, {cores} cores{memory}", free_host)
     if not torch.cuda.is_available() and torch.version.cuda and _has_nvidia_driver():
         yield Check(

@@ -27,6 +27,7 @@ from sharpv_cli.models.inspecting import (
 )
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.signals import on_leaving
+from sharpv_cli.units import disk_size
 
 # What transformers needs of a repository; weights in other formats and what lies in subfolders stay there.
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -121,8 +122,8 @@ def require_space(planned: Plan) -> None:
     """Raise ResourceError where the disk of the cache has no room for what is missing."""
     if planned.missing_bytes > planned.free_bytes:
         raise ResourceError(
-            f"{planned.repository}: {planned.missing_bytes / 1e9:.1f} GB to download, but only "
-            f"{planned.free_bytes / 1e9:.1f} GB are free in {_cache_folder()}",
+            f"{planned.repository}: {disk_size(planned.missing_bytes)} to download, but only "
+            f"{disk_size(planned.free_bytes)} are free in {_cache_folder()}",
             hint="free some space, or set HF_HOME to a folder on another disk",
         )
 

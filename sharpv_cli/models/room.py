@@ -13,11 +13,11 @@ from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.estimate import Request, estimate
 from sharpv_cli.models.known import KnownModel, known, shipped
 from sharpv_cli.settings import ModelSettings, profile_paths, resolve
+from sharpv_cli.units import memory_size, memory_sizes
 
 _OVERRIDE = "; --no-memory-check tries it all the same"
 
 Parts = Sequence[tuple[str, int]]
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"))
 
 
 def require_weights(model: KnownModel, itemsize: int, device: str, free: int | None) -> None:
@@ -103,13 +103,6 @@ def advice(request: Request, free: int | None, *, adaptive: bool = True) -> tupl
     return (*found, *lighter) or tuple(smaller)
 
 
-def amounts(sizes: Sequence[int]) -> list[str]:
-    """Byte counts in the largest's unit, which the first carries: `18.4 GiB`, then `15.2`, `1.1`."""
-    scale, unit = next(((s, u) for s, u in _UNITS if max(sizes) >= s), _UNITS[-1])
-    first, *rest = [f"{size / scale:.1f}" for size in sizes]
-    return [f"{first} {unit}", *rest]
-
-
 def _require(
     needs: str,
     parts: Parts,
@@ -120,11 +113,11 @@ def _require(
     total = sum(size for _, size in parts)
     if free is None or total <= free:
         return
-    said, *each = amounts([total, *(size for _, size in parts)])
+    said, *each = memory_sizes([total, *(size for _, size in parts)])
     listed = ", ".join(f"{name} {size}" for (name, _), size in zip(parts, each, strict=True))
     flags = list(remedies(free))
     raise ResourceError(
-        f"{needs} about {said}{f' ({listed})' if len(parts) > 1 else ''}; {amounts([free])[0]} are free on {device}",
+        f"{needs} about {said}{f' ({listed})' if len(parts) > 1 else ''}; {memory_size(free)} are free on {device}",
         hint=(f"{' or '.join(flags)} would fit" if flags else "pick a smaller model, or free memory")
         + _OVERRIDE,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
 from sharpv_cli.types import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook, StreamInfo
+from sharpv_cli.units import disk_size, parameter_count
 
 VERDICTS = {True: "fits", False: "does not fit", None: "unknown"}
 
@@ -16,7 +17,7 @@ def file_facts(outlook: Outlook) -> Iterator[Fact]:
     video = outlook.video
     turned = f", turned by {video.rotation_deg} degrees" if video.rotation_deg else ""
     yield Fact("video", video.path)
-    yield Fact("on disk", f"{format_bytes(outlook.size_bytes)}, {video.container}")
+    yield Fact("on disk", f"{disk_size(outlook.size_bytes)}, {video.container}")
     yield Fact("shown as", f"{video.width}x{video.height}, {video.codec}{turned}")
     if video.duration_sec is not None:
         yield Fact("duration", format_seconds(video.duration_sec))
@@ -51,7 +52,7 @@ def plan_facts(outlook: Outlook) -> Iterator[Fact]:
 def model_facts(model: ModelOutlook) -> Iterator[Fact]:
     """The model and the tokens that it would be given."""
     context = "unknown" if model.context is None else f"{model.context}"
-    size = f"{_parameters(model.parameters)}, " if model.parameters else ""
+    size = f"{parameter_count(model.parameters)} parameters, " if model.parameters else ""
     yield Fact("model", model.id)
     yield Fact("known from", f"its {model.source}" if model.source == "folder" else model.source)
     yield Fact("shape", f"{size}{model.layers} layers, {model.family}")
@@ -59,11 +60,6 @@ def model_facts(model: ModelOutlook) -> Iterator[Fact]:
     yield Fact("text tokens", f"about {model.text_tokens}")
     yield Fact("context", context)
     yield Fact("KV a token", format_bytes(model.kv_bytes_per_token))
-
-
-def _parameters(count: int) -> str:
-    """As model cards say it: `8.03 B parameters`, `10.7 M parameters`."""
-    return f"{count / 1e9:.2f} B parameters" if count >= 1e9 else f"{count / 1e6:.1f} M parameters"
 
 
 def need_facts(model: ModelOutlook) -> Iterator[Fact]:

@@ -6,21 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from sharpv_cli.units import memory_size
+
+format_bytes = memory_size
+
 # Seconds below which a duration is shown so: times, decimals, unit. From the last on it is minutes and seconds.
 _DURATIONS = ((0.09995, 1e3, 1, "ms"), (0.9995, 1e3, 0, "ms"), (9.995, 1.0, 2, "s"), (119.95, 1.0, 1, "s"))
 _CLOCK_DIGITS = 3  # finest: milliseconds
-
-
-def format_bytes(count: int) -> str:
-    """`count` bytes in binary units with one decimal: `512 B`, `2.4 MiB`, `13.1 GiB`."""
-    if count < 1024:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if round(size, 1) < 1024:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} TiB"
 
 
 def format_seconds(seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import cast
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.text import shown
+from sharpv_cli.units import memory_size
 from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.patience import OutOfTimeError, within
 
@@ -38,7 +39,7 @@ class Copy:
         """Refuse a size that is known beforehand, before any of it is copied. Raises VideoError."""
         self._total = total
         if total is not None and total > self._limits.max_bytes:
-            raise self._too_large(f"{_size(total)}, ")
+            raise self._too_large(f"{memory_size(total)}, ")
 
     def write(self, chunk: bytes) -> None:
         """Append. Raises VideoError over the limit, or where the disk is full."""
@@ -57,7 +58,7 @@ class Copy:
     def _too_large(self, size: str) -> VideoError:
         limit = self._limits.max_bytes
         return VideoError(
-            f"{shown(self._name)} is {size}over the limit of {_size(limit)}",
+            f"{shown(self._name)} is {size}over the limit of {memory_size(limit)}",
             hint=f"allow more with --max-bytes (now {limit})",
         )
 
@@ -76,7 +77,7 @@ def spooled(
             within(limits.timeout, partial(source, copy))
         except OutOfTimeError as error:
             raise VideoError(
-                f"{shown(name)} was not complete after {limits.timeout:g} s ({_size(copy.received)} came)",
+                f"{shown(name)} was not complete after {limits.timeout:g} s ({memory_size(copy.received)} came)",
                 hint="give it more time with --timeout" if copy.received else "is anything writing to it?",
             ) from error
         yield LocalVideo(path, name, limits)
@@ -106,7 +107,3 @@ def _no_room(name: str, error: OSError) -> VideoError:
         f"{shown(name)} cannot be copied to a temporary file: {error.strerror}",
         hint="set TMPDIR to a folder with more room, or save the video and give its path",
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count} bytes"

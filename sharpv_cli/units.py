@@ -1,0 +1,41 @@
+"""Sizes in words: memory in binary units, as tools for it count; disks and downloads in decimal ones, as pages do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_BINARY = ("KiB", "MiB", "GiB", "TiB")
+_DECIMAL = ("kB", "MB", "GB")
+_ALIKE = ((1 << 30, "GiB"), (1 << 20, "MiB"))
+
+
+def memory_size(count: int) -> str:
+    """`count` bytes in binary units with one decimal: `512 B`, `2.4 MiB`, `13.1 GiB`."""
+    return f"{count} B" if count < 1024 else _divided(count, 1024, _BINARY)
+
+
+def memory_sizes(counts: Sequence[int]) -> list[str]:
+    """Byte counts in the largest's unit, which the first carries: `18.4 GiB`, then `15.2`, `1.1`."""
+    scale, unit = next(((s, u) for s, u in _ALIKE if max(counts) >= s), _ALIKE[-1])
+    first, *rest = [f"{count / scale:.1f}" for count in counts]
+    return [f"{first} {unit}", *rest]
+
+
+def disk_size(count: int) -> str:
+    """`count` bytes in decimal units with one decimal: `512 B`, `20.4 kB`, `40.6 MB`, `16.1 GB`."""
+    return f"{count} B" if count < 1000 else _divided(count, 1000, _DECIMAL)
+
+
+def parameter_count(count: int) -> str:
+    """As model cards say it: `8.03 B`, `10.7 M`."""
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.1f} M"
+
+
+def _divided(count: float, base: int, units: Sequence[str]) -> str:
+    """In the first unit in which fewer than `base` are shown, else in the last."""
+    *smaller, largest = units
+    for unit in smaller:
+        count /= base
+        if round(count, 1) < base:
+            return f"{count:.1f} {unit}"
+    return f"{count / base:.1f} {largest}"
