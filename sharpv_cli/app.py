@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -68,6 +69,7 @@ def run() -> None:
     """Run the command line and exit with its code (DESIGN section 3; 1 through `terminal.report_crash`)."""
     if not terminal.debug():
         warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
+    _forget_useless_width()
     try:
         with signals.interruptible():
             code = _exit_code()
@@ -76,6 +78,14 @@ def run() -> None:
     finally:
         sys.excepthook = terminal.report_crash  # Typer sets its own
     terminal.leave(code)
+
+
+def _forget_useless_width() -> None:
+    """Rich believes COLUMNS as it is: at 0 it would draw nothing, errors neither."""
+    with suppress(ValueError):
+        if int(os.environ.get("COLUMNS", "1")) > 0:
+            return
+    del os.environ["COLUMNS"]
 
 
 def _exit_code() -> int:

@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from shutil import copy, rmtree
 
 import numpy as np
 import pytest
@@ -129,19 +130,19 @@ def test_no_question_without_a_terminal_is_a_mistake(home: Path) -> None:
 class Typist:
     """`sharpv ask` with stdin and stderr on a terminal and stdout in a pipe."""
 
-    def __init__(self, home: Path, *args: str) -> None:
+    def __init__(self, home: Path, *args: str, term: str = "xterm") -> None:
         self.keys, terminal = pty.openpty()
         self.process = subprocess.Popen(
             [*scripted("answer"), "ask", "clip.mp4", *args],
             cwd=home,
-            env=environment(home, TERM="xterm"),
+            env=environment(home, TERM=term),
             stdin=terminal,
             stderr=terminal,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
         os.close(terminal)
-        self.screen = ""
+        self.screen = self.raw = ""
         threading.Thread(target=self._read, daemon=True).start()  # or the process could wait for us
 
     def _read(self) -> None:
@@ -149,6 +150,7 @@ class Typist:
             while piece := os.read(self.keys, 4096).decode("utf-8", "replace"):
                 if "\x1b[6n" in piece:  # where is the cursor?
                     os.write(self.keys, b"\x1b[24;1R")
+                self.raw += piece
                 self.screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", piece)
         os.close(self.keys)
 
@@ -210,6 +212,53 @@ def test_the_loop_with_json_gives_a_document_a_line(home: Path) -> None:
     typist.wait_for_prompt()
     typist.type("what moves?\r")
     assert valid(typist.answer())["question"] == "what moves?"
+    typist.wait_for_prompt()
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+
+
+def test_the_loop_takes_each_line_of_a_paste_for_a_question(home: Path) -> None:
+    typist = Typist(home, "--json")
+    typist.wait_for_prompt()
+    typist.type("\x1b[200~what moves?\n\nwhere is it?\x1b[201~\r")
+    assert [valid(typist.answer())["question"] for _ in range(2)] == ["what moves?", "where is it?"]
+    typist.wait_for_prompt()
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+
+
+def test_the_loop_drops_bytes_that_are_no_key_and_keeps_them_off_stdout(home: Path) -> None:
+    typist = Typist(home, "--json")
+    typist.wait_for_prompt()
+    typist.type("\x1b[31M")  # taken for a mouse, which would have said where it is
+    os.write(typist.keys, b"caf\xe9?\r")
+    assert valid(typist.answer())["question"] == "caf??"
+    typist.wait_for_prompt()
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+    assert "Exception" not in typist.raw
+
+
+def test_the_loop_on_a_dumb_terminal_has_no_escape_codes(home: Path) -> None:
+    typist = Typist(home, term="dumb")
+    typist.wait_for("? ")
+    typist.type("what moves?\r")
+    assert typist.answer() == f"{TEXT}\n"
+    typist.wait_for("? ")
+    typist.type("\x04")
+    assert typist.end() == (0, "")
+    assert "\x1b" not in typist.raw
+
+
+def test_the_loop_goes_on_when_its_history_cannot_be_kept(home: Path, tmp_path: Path) -> None:
+    copy(home / "clip.mp4", tmp_path)
+    typist = Typist(tmp_path)
+    typist.wait_for_prompt()
+    folder = tmp_path / ".local" / "state" / "sharpv"
+    rmtree(folder)  # as a full disk: writing fails once the prompt is there
+    folder.write_text("", encoding="utf-8")
+    typist.type("what moves?\r")
+    assert typist.answer() == f"{TEXT}\n"
     typist.wait_for_prompt()
     typist.type("\x04")
     assert typist.end() == (0, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -42,18 +41,21 @@ def _prompt() -> Callable[[], str]:
     if terminal.stderr().is_dumb_terminal:
         return _plain_prompt
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.keys import Keys
     from prompt_toolkit.output import create_output
 
+    keys = KeyBindings()
+    keys.add(Keys.Vt100MouseEvent)(lambda _: None)  # what is pasted can look like one and raise an exception
     session: PromptSession[str] = PromptSession(
         "? ",
         history=_history(os.environ),
         output=create_output(stdout=sys.stderr),
+        key_bindings=keys,
         reserve_space_for_menu=0,
         enable_suspend=True,
     )
-    # Bytes that are no key are dropped: prompt_toolkit's handler would print its traceback to stdout.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    return lambda: session.prompt(set_exception_handler=False)
+    return lambda: session.prompt(set_exception_handler=False)  # its own one writes to stdout
 
 
 def _plain_prompt() -> str:
