@@ -151,7 +151,7 @@ def test_verbose_says_what_runs_and_how_long_it_took(home: Path) -> None:
     done = run(scripted("answer"), "profile", "clip.mp4", "--verbose", "--methods", "dense", home=home)
     details = [line for line in done.stderr.splitlines() if line.startswith("detail: ")]
     assert any(re.fullmatch(r"detail: loading the model took \d+\.\d\d s", line) for line in details)
-    assert any(line.startswith("detail: attention sdpa: ") for line in details)
+    assert any(line.startswith("detail: attention sdpa (") for line in details)
     assert any(re.match(r"detail: sampling uniform: \d+ frames from 0:00\.5 to ", line) for line in details)
     assert "detail: device cpu, float32" in details
     assert done.returncode == 0

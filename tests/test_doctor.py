@@ -45,7 +45,7 @@ def test_a_machine_that_can_ask(tmp_path: Path) -> None:
     assert "cores" in found["device.cpu"]["value"]
     assert found["device.chosen"]["value"].endswith(", float32")
     assert found["attention.flash"]["value"].startswith("not usable: flash-attn needs CUDA")
-    assert found["attention.chosen"]["value"].startswith("sdpa: ")
+    assert found["attention.chosen"]["value"] == "sdpa (flash-attn needs CUDA)"
     assert [check["name"] for check in found.values() if check["exit_code"]] == []
 
 

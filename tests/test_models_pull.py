@@ -257,7 +257,8 @@ def test_a_hub_out_of_reach_is_told(hub: FakeHub, tmp_path: Path) -> None:
 
     assert done.returncode == 4
     assert "hub cannot be reached" in done.stderr
-    assert "check the network" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("check the network") == 1
+    assert f"`sharpv models pull {REPOSITORY}`" in done.stderr.splitlines()[-1]
 
 
 def test_a_folder_and_the_built_in_model_have_nothing_to_pull(hub: FakeHub, tmp_path: Path) -> None:

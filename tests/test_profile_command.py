@@ -94,7 +94,7 @@ def test_an_export_to_stdout_takes_the_place_of_the_report(home: Path) -> None:
     assert [row["method"] for row in rows] == ["dense", "dense", "both", "both"]
     assert min(float(row["ttft_sec"]) for row in rows) > 0
     jsonschema.validate(json.loads((home / "p.json").read_text(encoding="utf-8")), SCHEMA)
-    assert done.stderr.splitlines()[-1] == "note: written to p.json"
+    assert done.stderr.splitlines()[-1] == "note: JSON written to p.json"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ SWEEPS: list[tuple[list[str], dict[str, object], str]] = [
     (["scale=0"], {}, "--sweep scale=0: should be greater than 0"),
     (["frames=8,0"], {}, "--sweep frames=0: should be greater than or equal to 1"),
     (["frames=2.5"], {}, "--sweep frames=2.5: should be a valid integer"),
-    (["frames=4"], {"fps": 1.0}, "--sweep frames=4: --fps 1.0 and --frames 4 exclude each other"),
+    (["frames=4"], {"fps": 1.0}, "--sweep frames=4: --fps 1 and --frames 4 exclude each other"),
     (["w=1,1.0"], {}, "--sweep w: 1 is given twice"),
     (["w=1", "w=1"], {}, "--sweep w: 1 is given twice"),
     (["w=1"], {"prune": "off"}, "--sweep w: Visual SharpV is off"),

@@ -39,7 +39,7 @@ model load        4.21 s
 video decode      310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn need…
+attention         sdpa (flash-attn need…
 """
 
 EIGHT_AT_80 = """\
@@ -65,7 +65,7 @@ TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn needs a CUDA device
+attention         sdpa (flash-attn needs a CUDA device)
 """
 
 EIGHT_AT_120 = """\
@@ -91,7 +91,7 @@ TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn needs a CUDA device
+attention         sdpa (flash-attn needs a CUDA device)
 """
 
 EIGHT_IN_ASCII = """\
@@ -117,7 +117,7 @@ TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn needs a CUDA device
+attention         sdpa (flash-attn needs a CUDA device)
 """
 
 EIGHT_AT_20 = """\
@@ -157,7 +157,7 @@ model
 device
   cpu, float32
 attention
-  sdpa, flash-attn …
+  sdpa (flash-attn …
 """
 
 # 600 frames, 6.5 s apart: 19 a row makes 31 rows and one of the last 11.
@@ -180,7 +180,7 @@ TTFT              182 ms   TPOT          12.1 ms
 model load        4.21 s   video decode  310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn needs a CUDA device
+attention         sdpa (flash-attn needs a CUDA device)
 """
 
 ONE_FRAME = """\
@@ -197,7 +197,7 @@ TTFT              182 ms     TPOT          one token only
 model load        4.21 s     video decode  310 ms
 model             builtin
 device            cpu, float32
-attention         sdpa, flash-attn needs a CUDA device
+attention         sdpa (flash-attn needs a CUDA device)
 """
 
 
@@ -263,7 +263,7 @@ def test_a_given_height_makes_fewer_rows() -> None:
     chart = drawn(make_answer(600), 80, height=30)
     assert len(chart.splitlines()) == 30
     assert chart.count("/7840 ") == 15  # 600 / 15 = 40 frames of 196 tokens
-    assert chart.endswith("attention         sdpa, flash-attn needs a CUDA device\n")
+    assert chart.endswith("attention         sdpa (flash-attn needs a CUDA device)\n")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -181,6 +181,11 @@ def test_layers_that_were_not_all_measured() -> None:
     assert row(text, "2").startswith("│ -0.02 discarded")
 
 
+@pytest.mark.parametrize(("runs", "shown"), [(1, "median run"), (5, "median run"), (4, "lower median run")])
+def test_the_run_of_the_stacks_is_named(runs: int, shown: str) -> None:
+    assert f"time by stage ({shown})" in chart(make_profile(8, runs=runs), 80).splitlines()
+
+
 def test_stacks_share_a_scale_and_sum_to_the_median_run() -> None:
     lines = chart(make_profile(8), 80).splitlines()
     start = lines.index("time by stage (median run)") + 1

@@ -54,7 +54,7 @@ def test_targets_are_refused_before_any_run(tmp_path: Path, kind: str) -> None:
 def test_making_exports_leaves_nothing_behind(tmp_path: Path) -> None:
     made = exports(json=tmp_path / "a.json", chart=tmp_path / "a.png")
     assert names(tmp_path) == []
-    assert made.paths == (tmp_path / "a.json", tmp_path / "a.png")
+    assert made.written == (("JSON", tmp_path / "a.json"), ("chart", tmp_path / "a.png"))
 
 
 def test_a_device_is_not_replaced(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_stdout_gets_what_the_file_would(tmp_path: Path) -> None:
         exports(**{kind: path}).write(profile)
         made = exports(**{kind: "-"})
         made.write(profile)
-        assert made.paths == ()
+        assert made.written == ()
         text = made.stdout(profile)
         assert text is not None
         assert text.endswith("\n")

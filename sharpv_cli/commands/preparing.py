@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull_where_needed
-from sharpv_cli.errors import ModelError, UsageError
-from sharpv_cli.text import shown
+from sharpv_cli.errors import ModelError
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
@@ -107,14 +106,15 @@ def _stay_offline(resolved: Resolved) -> None:
 def _require_room(resolved: Resolved) -> None:
     """Refuse a download whose weights would not fit, where that is known beforehand. Raises ResourceError."""
     from sharpv_cli.models.known import known
-    from sharpv_cli.models.placement import pick_dtype, place
-    from sharpv_cli.models.room import require_weights
 
     settings = resolved.settings
     try:
         model = known(settings.model)
     except ModelError:
         return  # the size of its files is told before they are fetched
+    from sharpv_cli.models.placement import pick_dtype, place  # imports torch
+    from sharpv_cli.models.room import require_weights
+
     placement = place(settings.device)
     dtype = pick_dtype(settings.model.dtype, placement.device)
     require_weights(model, dtype.itemsize, placement.name, placement.available_bytes())
@@ -123,11 +123,9 @@ def _require_room(resolved: Resolved) -> None:
 def _check_video(video: LocalVideo, resolved: Resolved) -> None:
     from sharpv_cli.video.patience import in_time
     from sharpv_cli.video.probe import probe
+    from sharpv_cli.video.sampling import check_range
 
     info = in_time(video, "reading", lambda: probe(video))
-    start = resolved.settings.sampling.start
-    if start is not None and info.duration_sec is not None and start >= info.duration_sec:
-        raise UsageError(
-            f"--start {start:g} is after the end of {shown(video.name)}",
-            hint=f"it lasts {info.duration_sec:.2f} s",
-        )
+    sampling = resolved.settings.sampling
+    if info.duration_sec is not None:
+        check_range(sampling.start, sampling.end, info.duration_sec)

@@ -288,5 +288,5 @@ def _report(result: ClipProfile, exports: ProfileExports) -> None:
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
         terminal.say("warning", warning)
-    for path in exports.paths:
-        terminal.say("note", f"written to {path}")
+    for what, path in exports.written:
+        terminal.say("note", f"{what} written to {path}")

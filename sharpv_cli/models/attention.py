@@ -104,7 +104,7 @@ def _find_flash(device: torch.device, dtype: torch.dtype, head_size: int) -> _Ve
     import torch
 
     if device.type != "cuda":
-        return f"flash-attn needs CUDA, not {device.type}"
+        return "flash-attn needs CUDA"
     if not _installed():
         return "flash-attn is not installed"
     if dtype not in (torch.float16, torch.bfloat16):

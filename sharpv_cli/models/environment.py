@@ -193,7 +193,7 @@ def choices(settings: Settings) -> Sequence[Check]:
         chosen = choose_attention(wanted, device, dtype)
     except ModelError as error:
         return [*found, Check.failed("attention", "chosen", wanted, error)]
-    return [*found, Check("attention", "chosen", f"{chosen.name}: {chosen.reason}")]
+    return [*found, Check("attention", "chosen", f"{chosen.name} ({chosen.reason})")]
 
 
 def frameworks() -> Check | None:

@@ -276,5 +276,5 @@ def _refusal(model: ModelSettings, error: Exception) -> ModelError:
     why = f"it answered {status}" if status else "check the network"
     return ModelError(
         f"{name}: not in the local cache, and the hub cannot be reached ({why})",
-        hint="check the network, or give a folder",
+        hint=f"--model FOLDER with a copy, or `sharpv models pull {name}` where there is a network",
     )

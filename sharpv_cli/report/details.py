@@ -17,7 +17,7 @@ def _model(model: ModelInfo) -> Iterator[str]:
     revision = f", revision {model.revision}" if model.revision else ""
     yield f"model {model.id} ({model.family}{revision})"
     yield f"device {model.device}, {model.dtype}"
-    yield f"attention {model.attention}: {model.attention_reason}"
+    yield f"attention {model.attention} ({model.attention_reason})"
 
 
 def _video(video: VideoInfo) -> str:

@@ -130,5 +130,5 @@ def model_facts(answer: Answer) -> Iterator[Fact]:
     model = answer.model
     yield Fact("model", model.id)
     yield Fact("device", f"{model.device}, {model.dtype}")
-    reason = f", {model.attention_reason}" if model.attention_reason else ""
+    reason = f" ({model.attention_reason})" if model.attention_reason else ""
     yield Fact("attention", f"{model.attention}{reason}")

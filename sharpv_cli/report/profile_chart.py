@@ -55,7 +55,7 @@ def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m, narrow, glyphs)
     if stacks := _stacks(profile, narrow):
-        title = _title("time by stage (median run)", width, glyphs)
+        title = _title(f"time by stage ({numbers.shown_run(profile)})", width, glyphs)
         yield [title, *stack_lines(stacks, numbers.PARTS, narrow, glyphs)]
     for key, points in numbers.sweeps(profile):
         yield [_title(figures.sweep_title(key), width, glyphs), *_sweep(key, points, width, glyphs)]

@@ -51,29 +51,30 @@ class ProfileExports:
             )
             return f"{dump(document, indent=2)}\n".encode()
 
-        given: tuple[tuple[str | None, Render], ...] = (
-            (json, as_json), (markdown, _markdown), (csv, profile_csv)
+        given: tuple[tuple[str, str | None, Render], ...] = (
+            ("JSON", json, as_json), ("Markdown", markdown, _markdown), ("CSV", csv, profile_csv)
         )  # fmt: skip
-        targets = [(target, render) for target, render in given if target is not None]
-        self._stdout = [render for target, render in targets if target == STDOUT]
-        self._files = [(Path(target), render) for target, render in targets if target != STDOUT]
+        self._stdout = [render for _, target, render in given if target == STDOUT]
+        self._files = [
+            (what, Path(target), render) for what, target, render in given if target not in (None, STDOUT)
+        ]
         if len(self._stdout) > 1:
             raise UsageError("two exports to stdout (-)", hint="give all but one of them a file")
-        for path, _ in self._files:
+        for _, path, _ in self._files:
             check_writable(path)
         if chart is not None:
             check_target(chart)
-            self._files.append((Path(chart), _CHARTS[Path(chart).suffix.lower()]))
-        _refuse_same([path for path, _ in self._files], video)
+            self._files.append(("chart", Path(chart), _CHARTS[Path(chart).suffix.lower()]))
+        _refuse_same([path for _, path in self.written], video)
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that are written."""
-        return tuple(path for path, _ in self._files)
+    def written(self) -> tuple[tuple[str, Path], ...]:
+        """What is written (`JSON`, `Markdown`, `CSV`, `chart`) and the file it goes to."""
+        return tuple((what, path) for what, path, _ in self._files)
 
     def write(self, profile: ClipProfile) -> None:
         """Write all files, each whole or not at all. Raises UsageError (a full disk, a folder gone)."""
-        for path, render in self._files:
+        for _, path, render in self._files:
             write_whole(path, render(profile))
 
     def stdout(self, profile: ClipProfile) -> str | None:

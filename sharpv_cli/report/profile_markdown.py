@@ -32,7 +32,7 @@ def _blocks(profile: ClipProfile) -> Iterator[str]:
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m)
     if stages := _stages(profile):
-        yield f"**Time by stage** (median run)\n\n{stages}"
+        yield f"**Time by stage** ({numbers.shown_run(profile)})\n\n{stages}"
     for key, points in numbers.sweeps(profile):
         yield f"**{figures.sweep_title(key).capitalize()}**\n\n{_sweep(key, points)}"
 

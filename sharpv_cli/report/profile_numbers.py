@@ -110,6 +110,12 @@ def parts(method: MethodProfile) -> tuple[float, ...] | None:
     return (run.decode_sec, *stages, max(run.total_sec - sum(stages), 0.0))
 
 
+def shown_run(profile: ClipProfile) -> str:
+    """Which run `parts` shows. Of an even number none is in the middle: the table's median lies between two."""
+    even = any(len(method.runs) % 2 == 0 for method in profile.methods if method.runs)
+    return "lower median run" if even else "median run"
+
+
 def pruned_method(profile: ClipProfile) -> MethodProfile | None:
     """The method whose frames are worth a figure: one that prunes visual tokens."""
     return _first_of(profile, ("both", "visual"))

@@ -55,7 +55,7 @@ def _figures(profile: ClipProfile) -> Iterator[Figure]:
         yield _layers(discarding, profile.m)
     timed = [(method.method, numbers.parts(method)) for method in profile.methods]
     stacks = tuple((name, parts) for name, parts in timed if parts is not None)
-    yield Stacks("time by stage (median run)" if stacks else "no timed run yet", stacks)
+    yield Stacks(f"time by stage ({numbers.shown_run(profile)})" if stacks else "no timed run yet", stacks)
 
 
 def _frames(method: MethodProfile) -> Bars:

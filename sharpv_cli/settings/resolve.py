@@ -200,10 +200,16 @@ def _refuse_rate_and_number(layer: _Layer) -> None:
 
 def _said(key: str, origin: str, value: object) -> str:
     """The value as the user wrote it: `--w -1`, `SHARPV_W=-1`, `visual.w: -1 (profile tiny)`, `--model ''`."""
-    value = value if str(value).strip() else repr(value)
+    value = _plain(value)
     if origin.startswith("flag "):
         return f"{origin.removeprefix('flag ')} {value}"
     return f"{origin}={value}" if origin.startswith("SHARPV_") else f"{key}: {value} ({origin})"
+
+
+def _plain(value: object) -> str:
+    """`1`, not `1.0`: what is read as a number was not always written as one."""
+    text = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return text if text.strip() else repr(value)
 
 
 def _validate(merged: _Layer, below: _Layer) -> Settings:
@@ -223,7 +229,7 @@ def _validate(merged: _Layer, below: _Layer) -> Settings:
 def _hint(key: str, merged: _Layer, below: _Layer) -> str | None:
     """What would be used instead of a wrong value."""
     value, origin = below[key] if merged[key] != below[key] else (defaults()[key], "default")
-    return None if value is None else f"without it, {value} is used ({origin})"
+    return None if value is None else f"without it, {_plain(value)} is used ({origin})"
 
 
 def key_parts() -> set[str]:

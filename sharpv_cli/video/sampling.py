@@ -97,7 +97,7 @@ class _Clip:
         assert array[-1] < end, (array[-1], end)
         start = 0.0 if start_sec is None else start_sec
         stop = end if end_sec is None else end_sec
-        _check_range(start, stop, end)
+        check_range(start_sec, end_sec, end)
         return cls(array, start, min(stop, end))
 
     @property
@@ -123,7 +123,9 @@ class _Clip:
         return np.flatnonzero(np.diff(before, prepend=0, append=count) > 0)
 
 
-def _check_range(start: float, stop: float, end: float) -> None:
+def check_range(start_sec: float | None, end_sec: float | None, end: float) -> None:
+    """Raise UsageError where frames cannot be taken from `start_sec` to `end_sec` of a clip of `end` seconds."""
+    start, stop = start_sec or 0.0, end if end_sec is None else end_sec
     hint = f"the clip is {end:.2f} s long"
     if not 0 <= start < end:
         raise UsageError(f"the start {start:g} s is not in the clip", hint=hint)
