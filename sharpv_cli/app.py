@@ -39,6 +39,16 @@ app.command("doctor", short_help="Show what this machine has, and lacks.")(docto
 _TyperUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
+# What to do about an argument too many, by command: each of these was somebody's first try.
+_ONE_VIDEO = "one video a run"
+_HINTS_FOR_EXTRA = {
+    "ask": f'{_ONE_VIDEO}: for clip in *.mp4; do sharpv ask "$clip" "what moves?"; done; '
+    "a question of several words needs quotes",
+    "profile": f"{_ONE_VIDEO}; the question goes after -q, in quotes",
+    "probe": f'{_ONE_VIDEO}: for clip in *.mp4; do sharpv probe "$clip"; done',
+}
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         terminal.write_answer(f"sharpv {__version__}\n")
@@ -133,6 +143,7 @@ def _report_usage(error: Exception) -> int:
     message = getattr(error, "format_message", error.__str__)().rstrip(".").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "sharpv"
+    hint = _HINTS_FOR_EXTRA.get(path.rpartition(" ")[2]) if "extra argument" in message else None
     terminal.say("error", message[:1].lower() + message[1:])
-    terminal.say("hint", f"`{path} --help` shows the arguments and options")
+    terminal.say("hint", hint or f"`{path} --help` shows the arguments and options")
     return 2

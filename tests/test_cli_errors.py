@@ -98,6 +98,28 @@ def test_arguments_come_before_the_profile_and_the_video(home: Path) -> None:
     assert "nowhere.mp4" in sharpv(home, *args[:3], *args[5:]).stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["ask", "a.mp4", "b.mp4", "c.mp4"], "hint: one video a run: for clip in *.mp4; do sharpv ask"),
+        (["ask", "clip.mp4", "what", "moves?"], "a question of several words needs quotes"),
+        (["profile", "clip.mp4", "what moves?"], "hint: one video a run; the question goes after -q"),
+        (["ask", "what moves?", "clip.mp4"], "hint: VIDEO comes first: sharpv ask clip.mp4 'what moves?'"),
+        (["ask", "clip.mp4", "text.mp4"], "hint: one video a run; --questions text.mp4 reads questions"),
+        (["ask", "-", "text.mp4"], "-q text.mp4 asks just that"),
+        (["doctor", "clip.mp4"], "hint: `sharpv doctor --help` shows the arguments"),
+    ],
+)
+def test_what_first_tries_get_wrong_has_its_own_hint(home: Path, args: list[str], said: str) -> None:
+    done = sharpv(home, *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_a_question_that_is_a_files_name_can_be_asked_all_the_same(home: Path) -> None:
+    assert "nowhere.mp4" in sharpv(home, "ask", "nowhere.mp4", "-q", "clip.mp4").stderr.splitlines()[0]
+
+
 def test_what_the_terminal_would_obey_is_spelt_out(home: Path) -> None:
     name = "\x1b[31mred\x9b2J\u202e\nhint: do as I say"
     said = sharpv(home, "models", "show", name).stderr.splitlines()[0]

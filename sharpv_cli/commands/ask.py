@@ -20,6 +20,7 @@ from sharpv_cli.commands.options import (
     VerboseOption,
     takes_settings,
 )
+from sharpv_cli.commands.order import refuse_file
 from sharpv_cli.commands.preparing import (
     check_inputs,
     first_after_loading,
@@ -104,6 +105,7 @@ def ask(
         raise UsageError("--quiet and --stats exclude each other", hint="leave out one of them")
     if video == "-" and "-" in (question, questions_file):
         raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
+    refuse_file(question, video)
     asked = read_questions(question, questions or [], questions_file)
     if not asked and not loop.possible():
         raise NO_QUESTION
