@@ -234,13 +234,15 @@ def test_every_line_fits_and_nothing_is_lost(width: int, encoding: str) -> None:
         assert part in squeezed
     assert "wouldfit:--scale0.4or--frames24" in squeezed
     assert squeezed.count("doesnotfit") == 1
+    assert "if30%arekept" in squeezed and "128.0MiB" in squeezed and "1882" in squeezed
+    assert "thenthelargerofencoding" in squeezed
     assert ("…" in text) is False
 
 
 def test_the_report_at_80() -> None:
     lines = drawn(ProbeChart(outlook()), 80).splitlines()
     assert "dense               6272  768.0 MiB  17.8 GiB  does not fit" in lines
-    assert "30.0% kept          1882  128.0 MiB  16.6 GiB  fits" in lines
+    assert "if 30% are kept     1882  128.0 MiB  16.6 GiB  fits" in lines
     assert "stream 2          data" in lines
     assert "shape             8.03 B parameters, 28 layers, llava_onevision" in lines
 

@@ -47,25 +47,20 @@ def _sections(outlook: Outlook, width: int, glyphs: Glyphs) -> Iterator[list[Tex
 
 
 def _memory(model: ModelOutlook, width: int, glyphs: Glyphs) -> list[Text]:
-    """One row a scenario; below each other where the columns do not fit."""
+    """One row a scenario, or a sentence where not all of its columns fit."""
     rows = model.scenarios
     columns = (
         Column("memory", tuple(figures.scenario_name(row).ljust(LABEL_WIDTH) for row in rows)),
-        Column("visual", tuple(f"{row.kept}" for row in rows), rank=1, right=True),
-        Column("KV cache", tuple(format_bytes(row.estimate.kv_cache) for row in rows), rank=2, right=True),
+        Column("visual", tuple(f"{row.kept}" for row in rows), right=True),
+        Column("KV cache", tuple(format_bytes(row.estimate.kv_cache) for row in rows), right=True),
         Column("peak", tuple(format_bytes(row.estimate.device_bytes) for row in rows), right=True),
         Column("", tuple(figures.VERDICTS[row.fits] for row in rows)),
     )
-    if natural_width([column for column in columns if not column.rank]) <= width:
+    if natural_width(columns) <= width:
         return table(columns, width, glyphs)
-    facts = (
-        Fact(
-            figures.scenario_name(row),
-            f"{format_bytes(row.estimate.device_bytes)}, {figures.VERDICTS[row.fits]}",
-        )
-        for row in rows
+    return _facts(
+        (Fact(figures.scenario_name(row), figures.scenario_text(row)) for row in rows), width, glyphs
     )
-    return _facts(facts, width, glyphs)
 
 
 def _facts(facts: Iterable[Fact], width: int, glyphs: Glyphs) -> list[Text]:

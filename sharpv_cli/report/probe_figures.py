@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sharpv_cli.report.figures import Fact
-from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
+from sharpv_cli.report.sizes import Clock, format_bytes, format_seconds
 from sharpv_cli.types import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook, StreamInfo
 from sharpv_cli.units import disk_size, parameter_count
 
@@ -81,13 +81,22 @@ def _parts(estimate: MemoryEstimate) -> str:
         f"embeddings {format_bytes(estimate.embeddings)}",
         *([f"frames {frames}"] if estimate.one_memory else []),
     )
-    work = f"encoding {format_bytes(estimate.vision)} or then reading {format_bytes(reading)}"
+    work = f"then the larger of encoding {format_bytes(estimate.vision)} and reading {format_bytes(reading)}"
     return f"{', '.join(fixed)}, {work}" + ("" if estimate.one_memory else f"; on the host, frames {frames}")
 
 
 def scenario_name(scenario: MemoryScenario) -> str:
-    """`dense`, or `SharpV, 30.0% kept`: what SharpV keeps depends on the video."""
-    return "dense" if scenario.name == "dense" else f"{format_percent(scenario.retention)} kept"
+    """`dense`, or `if 30% are kept`: an example, as what SharpV keeps depends on the video."""
+    return "dense" if scenario.name == "dense" else f"if {scenario.retention:.0%} are kept"
+
+
+def scenario_text(scenario: MemoryScenario) -> str:
+    """A scenario in a sentence, for where its row of the table has no room."""
+    estimate = scenario.estimate
+    return (
+        f"{format_bytes(estimate.device_bytes)} at the peak, {VERDICTS[scenario.fits]}; "
+        f"{scenario.kept} visual tokens, KV cache {format_bytes(estimate.kv_cache)}"
+    )
 
 
 def verdict(model: ModelOutlook) -> Fact:
@@ -99,6 +108,5 @@ def verdict(model: ModelOutlook) -> Fact:
         return Fact("verdict", "fits, whatever is kept")
     flags = f"; would fit: {' or '.join(model.advice)}" if model.advice else ""
     if best := next((scenario for scenario in pruned if scenario.fits), None):
-        kept = format_percent(best.retention)
-        return Fact("verdict", f"all visual tokens do not fit, {kept} of them do{flags}")
+        return Fact("verdict", f"all visual tokens do not fit, {best.retention:.0%} of them do{flags}")
     return Fact("verdict", f"does not fit{flags}")
