@@ -301,9 +301,18 @@ def test_start_lies_before_end() -> None:
 
 
 @pytest.mark.parametrize("text", ["sampling: {frames: true}", "visual: {w: true}", "model: {revision: 12}"])
-def test_wrong_types_name_key_and_profile(home: Path, text: str) -> None:
-    path = write(home / "p.yaml", text)
-    assert "(profile p)" in str(error_of(home, profile=path))
+def test_wrong_types_name_the_file_and_the_line(home: Path, text: str) -> None:
+    path = write(home / "p.yaml", f"# mine\n{text}")
+    assert f"{path}:2: " in str(error_of(home, profile=path))
+
+
+def test_a_wrong_value_is_told_though_the_profile_would_overrule_it(home: Path) -> None:
+    path = write(home / "config.yaml", "device: cpu\nvisual:\n  w: -1\n")  # tiny has its own w
+    assert f"{path}:3: visual.w: -1: should be greater" in str(error_of(home))
+
+
+def test_a_file_that_never_ends_is_not_read_to_its_end(home: Path) -> None:
+    assert "is over 1 MiB" in str(error_of(home, profile="/dev/../dev/zero"))
 
 
 def test_printed_yaml_is_a_profile_with_the_same_settings(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.text import printable
@@ -11,6 +12,7 @@ from sharpv_cli.text import printable
 _HINT = 'for example: sharpv ask clip.mp4 "what moves?"'
 NO_QUESTION = UsageError("no question", hint=_HINT)
 _FILE_HINT = "give a UTF-8 text file with one question a line"
+_MOST_BYTES = 16 << 20
 
 
 def read_question(argument: str | None, options: list[str]) -> str:
@@ -53,7 +55,8 @@ def _lines(file: str) -> list[str]:
 
 def _read(file: str) -> str:
     try:
-        return _decoded(Path(file).read_bytes(), printable(file)).removeprefix("\ufeff")
+        with Path(file).open("rb") as stream:
+            return _decoded(stream, printable(file)).removeprefix("\ufeff")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
         raise UsageError(f"--questions {printable(file)}: {reason}", hint=_FILE_HINT) from error
@@ -62,10 +65,13 @@ def _read(file: str) -> str:
 def _stdin() -> str:
     if sys.stdin is None:
         raise UsageError("the question was to come from stdin, which is closed", hint=_HINT)
-    return _decoded(sys.stdin.buffer.read(), "the question on stdin")
+    return _decoded(sys.stdin.buffer, "the question on stdin")
 
 
-def _decoded(content: bytes, what: str) -> str:
+def _decoded(stream: BinaryIO, what: str) -> str:
+    content = stream.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{what} is over {_MOST_BYTES >> 20} MiB", hint=_FILE_HINT)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -10,11 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.settings.schema import GROUPS, defaults
+from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
 
 _SUFFIXES = (".yaml", ".yml")
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def _candidates(name: str, chain: list[SettingsFile], environ: Mapping[str, str]
 def read(path: Path, *, top: tuple[str, ...]) -> SettingsFile:
     """Read one file; `top` names the keys it may hold beside the settings.
 
-    Raises UsageError for an unreadable file, bad YAML (with its line), and unknown or repeated keys.
+    Raises UsageError for an unreadable file, bad YAML (with its line), unknown or repeated keys, and values that
+    the schema refuses.
     """
     root = _compose(path)
     values: dict[str, object] = {}
@@ -128,12 +131,23 @@ def read(path: Path, *, top: tuple[str, ...]) -> SettingsFile:
             raise UsageError(f"{path}:{line}: `{dotted}` is given twice", hint="keep one of them")
         values[dotted], lines[dotted] = _plain(node, path), line
     about = {key: _text(values.pop(key, None), key, path) for key in top}
+    _check(values, lines, path)
     return SettingsFile(path, values, lines, **about)
+
+
+def _check(values: dict[str, object], lines: dict[str, int], path: Path) -> None:
+    """Each file by itself, on top of the defaults: a wrong value is told though another file would overrule it."""
+    try:
+        Settings.model_validate(nest({**defaults(), **values}))
+    except ValidationError as error:
+        key, problem = first_problem(error)
+        where = f"{path}:{lines[key]}: {key}: {values[key]}" if key in values else f"{path}: {key}"
+        raise UsageError(f"{where}: {problem}", hint="change the value, or remove its line") from error
 
 
 def _compose(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        return yaml.compose(_content(path).decode("utf-8"), yaml.SafeLoader)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -145,6 +159,14 @@ def _compose(path: Path) -> yaml.Node | None:
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{path} is over {_MOST_BYTES >> 20} MiB", hint="is it the right file?")
+    return content
 
 
 def _entries(root: yaml.Node | None, path: Path) -> Iterator[tuple[str, yaml.Node]]:
@@ -161,6 +183,9 @@ def _pairs(node: yaml.Node | None, path: Path) -> list[tuple[str, yaml.Node]]:
         return []
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path}:{node.start_mark.line + 1}: expected `key: value` lines here")
+    if unusual := [key for key, _ in node.value if not isinstance(key, yaml.ScalarNode)]:
+        line = unusual[0].start_mark.line + 1
+        raise UsageError(f"{path}:{line}: expected a word as the key here, not a list or map")
     return [(str(key.value), value) for key, value in node.value]
 
 

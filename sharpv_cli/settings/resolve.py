@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings.profiles import SettingsFile, config_folder, profile_chain, read, shipped_folder
-from sharpv_cli.settings.schema import Settings, defaults, nest
+from sharpv_cli.settings.schema import Settings, defaults, first_problem, nest
 
 DEFAULT_PROFILE = "tiny"
 NO_PROFILE = "none"
@@ -217,9 +217,7 @@ def _validate(merged: _Layer, below: _Layer) -> Settings:
     try:
         return Settings.model_validate(nest({key: value for key, (value, _) in merged.items()}))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
-        problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+        key, problem = first_problem(error)
         if key not in merged:  # a rule over a whole group names its values itself
             raise UsageError(f"{key}: {problem}", hint="change one of the two") from error
         value, origin = merged[key]
@@ -230,8 +228,3 @@ def _hint(key: str, merged: _Layer, below: _Layer) -> str | None:
     """What would be used instead of a wrong value."""
     value, origin = below[key] if merged[key] != below[key] else (defaults()[key], "default")
     return None if value is None else f"without it, {_plain(value)} is used ({origin})"
-
-
-def key_parts() -> set[str]:
-    """The names that occur in dotted keys (pydantic puts the branches of unions beside them)."""
-    return {part for key in defaults() for part in key.split(".")}

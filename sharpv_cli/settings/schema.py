@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 BUILTIN_MODEL = "builtin"
 
@@ -180,3 +180,15 @@ def nest(flat: dict[str, object]) -> dict[str, object]:
         assert isinstance(inner, dict), dotted
         inner[key] = value
     return nested
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """The dotted key (of a group, where several values contradict each other) and what is wrong with it."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
+    return key, first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+
+
+def key_parts() -> set[str]:
+    """The names that occur in dotted keys (pydantic puts the branches of unions beside them)."""
+    return {part for key in defaults() for part in key.split(".")}
