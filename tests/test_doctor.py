@@ -19,6 +19,7 @@ import sharpv_cli
 from sharpv_cli.models import environment
 from sharpv_cli.models.environment import Check
 from sharpv_cli.report.checks import CheckTable, exit_code, plain_lines
+from sharpv_cli.settings import ModelSettings, Settings
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "sharpv.doctor.1.json").read_text(encoding="utf-8"))
 
@@ -42,11 +43,32 @@ def test_a_machine_that_can_ask(tmp_path: Path) -> None:
     assert found["sharpv.variables"]["value"] == "SHARPV_W=2"
     assert found["models.cache"]["value"].startswith(str(tmp_path / ".cache" / "huggingface" / "hub"))
     assert found["models.model"]["bytes"] > 10**6
+    assert found["device.memory"]["value"].startswith("weights ")
     assert "cores" in found["device.cpu"]["value"]
     assert found["device.chosen"]["value"].endswith(", float32")
     assert found["attention.flash"]["value"].startswith("not usable: flash-attn needs CUDA")
     assert found["attention.chosen"]["value"] == "sdpa (flash-attn needs CUDA)"
     assert [check["name"] for check in found.values() if check["exit_code"]] == []
+
+
+def test_weights_that_do_not_fit_are_what_ask_would_end_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 B parameters take 15.0 GiB in half precision and twice that in float32, 8,030,807,584 of 2 or 4 bytes."""
+    monkeypatch.setattr("sharpv_cli.models.placement.available_bytes", lambda _device: 16 << 30)
+    model = ModelSettings(id="llava-hf/llava-onevision-qwen2-7b-ov-hf")
+    settings = Settings(model=model, device="cpu")
+    refused = environment.memory(settings)
+    assert refused is not None and refused.exit_code == 5
+    assert refused.value == "weights 29.9 GiB, 16.0 GiB free on cpu"
+    assert refused.hint is not None and "--dtype bfloat16" in refused.hint
+    half = settings.model_copy(update={"model": model.model_copy(update={"dtype": "bfloat16"})})
+    fits = environment.memory(half)
+    assert fits is not None and (fits.exit_code, fits.value) == (
+        None,
+        "weights 15.0 GiB, 16.0 GiB free on cpu",
+    )
+    dared = environment.memory(settings.model_copy(update={"memory_check": False}))
+    assert dared is not None and dared.exit_code is None
+    assert environment.memory(settings.model_copy(update={"device": "nowhere"})) is None
 
 
 def test_without_torch_the_quick_checks_are_there_all_the_same(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def _of_the_device(settings: Settings) -> Iterator[list[Check]]:
     if obstacle is not None:
         yield [obstacle]
         return
-    found = [*environment.devices(), *environment.choices(settings)]
+    memory = environment.memory(settings)
+    found = [*environment.devices(), *environment.choices(settings), *([memory] if memory else [])]
     for group in dict.fromkeys(check.group for check in found):
         yield [check for check in found if check.group == group]
 

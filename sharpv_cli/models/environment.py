@@ -196,6 +196,34 @@ def choices(settings: Settings) -> Sequence[Check]:
     return [*found, Check("attention", "chosen", f"{chosen.name} ({chosen.reason})")]
 
 
+def memory(settings: Settings) -> Check | None:
+    """Whether the weights fit where they would go, as `sharpv ask` asks before it downloads or loads them.
+
+    None where that is not known, or where another check says why it is not: the model's or the device's.
+    """
+    from sharpv_cli.models.known import known
+    from sharpv_cli.models.placement import pick_dtype, place
+    from sharpv_cli.models.room import require_weights
+
+    wanted = settings.model
+    try:
+        found, placement = known(wanted), place(settings.device)
+    except (ResourceError, ModelError):
+        return None
+    itemsize = pick_dtype(wanted.dtype, placement.device).itemsize
+    if found.fixed_bytes and wanted.dtype == "auto":
+        itemsize = 2  # what is not quantised of it stays in half precision, on a CPU too
+    weights, free = found.weights_bytes(itemsize), placement.available_bytes()
+    room = "free memory unknown" if free is None else f"{memory_size(free)} free on {placement.name}"
+    value = f"weights {memory_size(weights)}, {room}"
+    try:
+        if settings.memory_check:
+            require_weights(found, itemsize, placement.name, free)
+    except ResourceError as error:
+        return Check.failed("device", "memory", value, error)
+    return Check("device", "memory", value, weights)
+
+
 def frameworks() -> Check | None:
     """Import PyTorch and transformers, which takes seconds; what stands against it, None when nothing does."""
     for name in ("torch", "transformers"):
