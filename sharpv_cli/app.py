@@ -14,10 +14,11 @@ import typer
 
 from sharpv_cli import __version__, signals, terminal
 from sharpv_cli.commands import ask, demo, doctor, models, probe, profile
-from sharpv_cli.errors import SharpvError
+from sharpv_cli.errors import ResourceError, SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
 _TYPER_LEAST_COLUMNS = 52
+_NO_ROOM_TO_LOAD = ("failed to map segment", "annot allocate memory")  # as the dynamic loader says it
 _columns = shutil.get_terminal_size().columns
 _narrow = {"terminal_width": _columns} if _columns < _TYPER_LEAST_COLUMNS else {}
 
@@ -114,6 +115,8 @@ def _exit_code() -> int:
         raise
     except OSError as error:
         return _report_surroundings(error)
+    except (MemoryError, ImportError) as error:
+        return _report_memory(error)
     except (KeyboardInterrupt, typer.Abort):
         return terminal.INTERRUPTED
     return result if isinstance(result, int) else 0
@@ -129,6 +132,17 @@ def _report_surroundings(error: OSError) -> int:
     else:
         raise error
     return 2
+
+
+def _report_memory(error: MemoryError | ImportError) -> int:
+    """Under `ulimit -v` and in small containers, torch's libraries do not even fit into memory."""
+    if isinstance(error, ImportError) and not any(sign in str(error) for sign in _NO_ROOM_TO_LOAD):
+        raise error
+    terminal.say("error", f"not enough memory: {error}" if str(error) else "not enough memory")
+    terminal.say(
+        "hint", "close other programs, or raise the limit of this process (`ulimit -v`, the container)"
+    )
+    return ResourceError.exit_code
 
 
 def _has_working_folder() -> bool:

@@ -51,6 +51,10 @@ def _fetched(source: str, limits: Limits, progress: Progress | None, open_files:
         name, write = "stdin", partial(_drain, 0)
     elif limits.allow_url and _WEB.match(source):
         name, write = source, partial(download, source)
+    elif not source:
+        raise VideoError(
+            "the video has no name", hint="give one video file; is a variable of the shell unset?"
+        )
     elif _is_pipe(source):
         name, write = source, partial(_drain, source)
     else:
