@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, GenerationConfig
+from transformers.utils import logging
 
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 from sharpv_cli.evaluation.random_processor import build_processor
@@ -108,6 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     changes = {"text_config": {"num_hidden_layers": options.layers}} if options.layers else {}
     begin = perf_counter()
+    logging.disable_progress_bar()
     try:
         count = write_random_checkpoint(options.profile, options.folder, seed=options.seed, changes=changes)
     except SharpvError as error:
