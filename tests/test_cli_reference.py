@@ -14,6 +14,7 @@ from run_cli import ROOT, run, scripted
 
 import sharpv_cli
 from sharpv_cli.app import app
+from sharpv_cli.commands import models
 from sharpv_cli.commands.demo import command
 from sharpv_cli.commands.options import SETTING_OPTIONS
 from sharpv_cli.commands.reference import reference
@@ -68,10 +69,12 @@ def test_models_list(tmp_path: Path) -> None:
     (folder / "later.yaml").write_text("model: {id: owner/name, family: unheard_of}\n", encoding="utf-8")
     done = run(scripted("real"), "models", "list", home=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[0] == ["PROFILE", "STATUS", "LOCAL", "MODEL"]
-    status = {row[0]: row[1] for row in rows[1:]}
-    assert list(status) == sorted([*profile_paths({}), "later"])
-    assert (status["tiny"], status["llava-ov-7b"], status["later"]) == ("ready", "ready", "planned")
+    assert rows[0] == ["PROFILE", "SIZE", "LOCAL", "MODEL"]
+    size = {row[0]: row[1] for row in rows[1:]}
+    assert list(size) == sorted([*profile_paths({}), "later"])
+    assert (size["llava-ov-7b"], size["later"]) == ("8.03B", "-")
+    assert size["tiny"].endswith("M") and float(size["tiny"][:-1]) <= 12
+    assert "later cannot be used yet: owner/name: model type 'unheard_of' is not supported" in done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -91,6 +94,29 @@ def test_models_list_json_has_a_users_own_profile(tmp_path: Path) -> None:
     assert rows["llava-ov-7b"]["local_bytes"] is None
     assert "broken" not in rows
     assert "broken.yaml:1: unknown key `visual.x`" in done.stderr
+
+
+def test_models_list_names_the_package_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sharpv_cli.models.inspecting.find_spec", {"timm": "installed"}.get)
+    models.list_models()
+    said = capsys.readouterr()
+    assert "smolvlm2-2.2b" in said.out
+    assert "SmolVLM" in said.err and "pip install num2words" in said.err
+    assert said.err.count("cannot be used yet") == 1
+
+
+def test_models_show_of_the_built_in_model_by_its_id(tmp_path: Path) -> None:
+    done = run(scripted("real"), "models", "show", "builtin", home=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "# tiny (shipped)")
+    assert yaml.safe_load(done.stdout)["model"]["id"] == "builtin"
+
+
+def test_models_show_of_a_model_that_is_not_here_says_how_large_it_is(tmp_path: Path) -> None:
+    done = run(scripted("real"), "models", "show", "llava-ov-7b", home=tmp_path)
+    assert "# not on this machine\n" in done.stdout
+    assert "# weights: 8.03 B parameters, about 16.1 GB, float16\n" in done.stdout
 
 
 def test_models_show_prints_yaml_with_origins(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""`sharpv models`: the profiles, which of them answer in this release, what is on this machine, and downloads."""
+"""`sharpv models`: the profiles, how large their models are, what is on this machine, and downloads."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -13,7 +15,7 @@ from sharpv_cli import terminal
 from sharpv_cli.commands import pulling
 from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
-from sharpv_cli.units import disk_size
+from sharpv_cli.units import disk_size, parameter_count
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings, Resolved
@@ -33,7 +35,9 @@ NameArgument = Annotated[
 class Row(TypedDict):
     """One profile in `sharpv models list --json`; `local_bytes` is None where the model is not here.
 
-    `local_complete` is false for a download that was interrupted.
+    `local_complete` is false for a download that was interrupted. `parameters` is None where nothing is known of
+    the model; `problem` says what stands against using it here (a family that is not known, a package that is not
+    installed), None for nothing.
     """
 
     name: str
@@ -45,11 +49,15 @@ class Row(TypedDict):
     supported: bool
     local_bytes: int | None
     local_complete: bool
+    parameters: int | None
+    problem: str | None
 
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the profiles: ready in this release or planned, and the size of what is on this machine.
+    """List the profiles: parameters of their models, bytes on this machine, and model ids where there is room.
+
+    What a profile needs and this machine lacks, such as a package, is said on stderr.
 
     \b
     Examples:
@@ -67,7 +75,7 @@ def list_models(as_json: JsonOption = False) -> None:
     if as_json:
         terminal.write_answer(json.dumps({"schema": "sharpv.models/1", "profiles": rows}, indent=2) + "\n")
     else:
-        terminal.write_answer(_table(rows))
+        _write_table(rows)
 
 
 @app.command("show")
@@ -131,10 +139,12 @@ def pull_model(
 def _resolved(name: str, revision: str | None = None) -> Resolved:
     """The settings that go by a profile's name or path, or by a model's folder or hub id."""
     from sharpv_cli.models.checkpoint import is_local
-    from sharpv_cli.settings import profile_paths, resolve
+    from sharpv_cli.settings import BUILTIN_MODEL, DEFAULT_PROFILE, profile_paths, resolve
 
     flags = {"revision": revision}
     is_profile = name in profile_paths(os.environ) or name.endswith((".yaml", ".yml"))
+    if name == BUILTIN_MODEL and not is_profile:
+        return resolve(flags, os.environ, profile=DEFAULT_PROFILE)
     if is_profile or not ("/" in name or (is_local(name) and Path(name).is_dir())):
         return resolve(flags, os.environ, profile=name)
     return resolve(flags | {"model": name}, os.environ)
@@ -152,7 +162,8 @@ def _facts(model: ModelSettings) -> list[str]:
         folder = checkpoint.locate(model)
         if folder is None:
             part = local_size(model.id)
-            return [f"partly downloaded, {disk_size(part)}" if part else "not on this machine"]
+            here = f"partly downloaded, {disk_size(part)}" if part else "not on this machine"
+            return [here, *_published(model)]
         inspect(folder, model)
         facts = read_facts(folder, model.id)
     except ModelError as error:
@@ -167,6 +178,20 @@ def _facts(model: ModelSettings) -> list[str]:
     ]
 
 
+def _published(model: ModelSettings) -> list[str]:
+    """What comes with sharpv about a model that is not here."""
+    from sharpv_cli.models.known import shipped
+
+    if (facts := shipped().get(model.id)) is None:
+        return []
+    count, dtype = facts["parameters"], facts["dtype"]
+    size = disk_size(count * (4 if dtype == "float32" else 2))
+    return [
+        f"family: {facts['config']['model_type']}",
+        f"weights: {parameter_count(count)} parameters, about {size}, {dtype}",
+    ]
+
+
 def _config_home() -> dict[str, str]:
     """The profiles as they are: of the environment only where the user's own ones lie."""
     return {key: os.environ[key] for key in ("HOME", "XDG_CONFIG_HOME") if key in os.environ}
@@ -174,6 +199,7 @@ def _config_home() -> dict[str, str]:
 
 def _row(resolved: Resolved) -> Row:
     from sharpv_cli.models.families import FAMILIES
+    from sharpv_cli.models.known import parameters
     from sharpv_cli.models.local import is_complete, local_size
 
     model = resolved.settings.model
@@ -188,16 +214,45 @@ def _row(resolved: Resolved) -> Row:
         supported=model.family in FAMILIES,
         local_bytes=found,
         local_complete=bool(found) and is_complete(model),
+        parameters=parameters(model),
+        problem=_problem(model),
     )
 
 
-def _table(rows: list[Row]) -> str:
-    """Plain columns that fit a terminal of 80 and cut cleanly with awk."""
-    lines = [f"{'PROFILE':<20} {'STATUS':<8} {'LOCAL':>7}  MODEL"]
+def _problem(model: ModelSettings) -> str | None:
+    """What stands against the model's family here, with what to do about it."""
+    from sharpv_cli.errors import ModelError
+    from sharpv_cli.models.inspecting import inspect_config
+
+    try:
+        if model.family is not None:
+            inspect_config({"model_type": model.family}, model)
+    except ModelError as error:
+        return f"{error}; {error.hint}" if error.hint else str(error)
+    return None
+
+
+def _write_table(rows: list[Row]) -> None:
+    """Plain columns that cut cleanly with awk; a terminal that is too narrow gets no model ids."""
+    from sharpv_cli.report.layout import ASCII, Column, natural_width, table
+
+    columns = (
+        Column("PROFILE", tuple(row["name"] for row in rows)),
+        Column("SIZE", tuple(_size(row) for row in rows), right=True),
+        Column("LOCAL", tuple(_local(row) for row in rows), right=True),
+        Column("MODEL", tuple(row["model"] for row in rows), rank=1),
+    )
+    whole = natural_width(columns)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else whole
+    terminal.write_answer("".join(f"{line.plain}\n" for line in table(columns, width, ASCII)))
     for row in rows:
-        status = "ready" if row["supported"] else "planned"
-        lines.append(f"{row['name']:<20} {status:<8} {_local(row):>7}  {row['model']}")
-    return "\n".join(lines) + "\n"
+        if row["problem"]:
+            terminal.say("note", f"{row['name']} cannot be used yet: {row['problem']}")
+
+
+def _size(row: Row) -> str:
+    """Parameters, which is what models go by."""
+    return "-" if row["parameters"] is None else parameter_count(row["parameters"]).replace(" ", "")
 
 
 def _local(row: Row) -> str:

@@ -105,6 +105,24 @@ def shipped() -> Mapping[str, Mapping[str, Any]]:
     return {facts["id"]: facts for facts in files}
 
 
+def parameters(model: ModelSettings) -> int | None:
+    """How many numbers the weights of a model have, from shipped facts or files; transformers is not imported.
+
+    None where that is not known: a model that is neither here nor shipped, or packed (quantised) weights.
+    """
+    if (facts := shipped().get(model.id)) is not None:
+        return int(facts["parameters"])
+    try:
+        folder = locate(model)
+        if folder is None:
+            return None
+        inspect(folder, model)
+        numbers, packed = count_weights(weight_files(folder, model.id))
+    except ModelError:
+        return None
+    return None if packed else numbers
+
+
 def _of_folder(folder: Path, model_id: str) -> KnownModel:
     config = read_json(folder, "config.json", model_id)
     parameters, fixed = count_weights(weight_files(folder, model_id))
