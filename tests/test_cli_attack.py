@@ -42,3 +42,21 @@ def test_too_little_memory_for_the_libraries_is_no_bug(tmp_path: Path) -> None:
     done = run([sys.executable, "-c", code], home=tmp_path)
     assert done.returncode == 5, done.stderr
     assert "error: not enough memory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["ask", "in.md", "what?", "--chart-out", "./in.md"],
+        ["ask", "nope.mp4", "--questions", "in.md", "--chart-out", "in.md"],
+        ["profile", "in.md", "--export-csv", "in.md"],
+        ["profile", "in.md", "--export-json", "link"],
+    ],
+)
+def test_what_is_read_is_not_overwritten(tmp_path: Path, args: list[str]) -> None:
+    (tmp_path / "in.md").write_text("what moves?\n", encoding="utf-8")
+    (tmp_path / "link").symlink_to("in.md")
+    done = run(scripted("real"), *args, home=tmp_path)
+    assert done.returncode == 2
+    assert f"error: {args[-1].removeprefix('./')} is read, so it is not written as well" in done.stderr
+    assert (tmp_path / "in.md").read_text("utf-8") == "what moves?\n"

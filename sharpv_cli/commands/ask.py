@@ -24,6 +24,7 @@ from sharpv_cli.commands.order import refuse_file
 from sharpv_cli.commands.preparing import (
     check_inputs,
     first_after_loading,
+    keep_inputs,
     name_demo_model,
     opened,
     read_settings,
@@ -114,6 +115,7 @@ def ask(
         from sharpv_cli.report import export
 
         export.check_target(chart_out)
+        keep_inputs([video, questions_file, profile], [chart_out])
     if show_settings:
         say_settings(resolved)
     manner = Manner(

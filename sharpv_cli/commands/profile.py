@@ -24,6 +24,7 @@ from sharpv_cli.commands.options import (
 from sharpv_cli.commands.preparing import (
     check_inputs,
     first_after_loading,
+    keep_inputs,
     name_demo_model,
     opened,
     read_settings,
@@ -132,6 +133,7 @@ def profile(
     _refuse_two_documents(targets, as_json)
     resolved = read_settings(flags, profile)
     plan = _plan(resolved, methods, read_sweeps(sweep or [], flags, profile), warmup, runs)
+    keep_inputs([video, profile], [*targets.values(), chart_out])
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
         say_settings(resolved)
