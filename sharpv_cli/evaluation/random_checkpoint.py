@@ -27,9 +27,9 @@ from sharpv_cli.models.known import known, shipped
 from sharpv_cli.settings import ModelSettings, resolve
 
 # Standard deviation of a matrix times the root of its inputs: with 1 it keeps the scale of what it is given.
-# Decoder layers then add so much to the residual stream that hidden states leave their embeddings as the paper
-# reports it: Memory SharpV discards a quarter to nine tenths of the layers at M = 0.2. Layers of the vision tower add little,
-# so that its output is about as large as the embeddings of text, whatever its depth.
+# Decoder layers then add so much to the residual stream that hidden states leave their embeddings with depth, as
+# the paper reports it: at M = 0.2 a quarter to nine tenths of a model's layers discard. Layers of the vision tower
+# add little, so that its output is about as large as the embeddings of text, whatever its depth.
 _GAIN, _TOWER_LAYER_GAIN = 1.3, 0.5
 _LAYER = re.compile(r"\.(layers?|blocks)\.\d+\.")
 
