@@ -169,7 +169,7 @@ def test_a_prompt_that_does_not_end_as_its_tail_is_read_alone(monkeypatch: pytes
     monkeypatch.setattr(
         type(video.clip.loaded.processor),
         "__call__",
-        lambda self, text, **options: call(self, [f"{text[0]} indeed"], **options),
+        lambda self, text, **options: call(self, text=[f"{text[0]} indeed"], **options),
     )
     for question in QUESTIONS[:2]:
         got, logits = asked(video, question)

@@ -17,7 +17,16 @@ from tiny_model import QUESTION, clip, folder, loaded
 from sharpv_cli import metrics
 from sharpv_cli.engine import memory as engine_memory
 from sharpv_cli.errors import UsageError
-from sharpv_cli.pipeline import METHODS, SweptSettings, answering, method_names, profile, profiling, rates
+from sharpv_cli.pipeline import (
+    METHODS,
+    SweptSettings,
+    answering,
+    method_names,
+    profile,
+    profiling,
+    rates,
+    reading,
+)
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.methods import settings_of
 from sharpv_cli.settings import Settings
@@ -112,9 +121,9 @@ def test_each_stage_has_its_own_work_and_waits_for_the_device(monkeypatch: pytes
 
     monkeypatch.setattr(metrics, "now", lambda: device.now)
     monkeypatch.setattr(answering, "synchronize", device.synchronize)
-    monkeypatch.setattr(answering, "build_inputs", spend(answering.build_inputs, host=1.0))
-    monkeypatch.setattr(answering, "capture", spend(answering.capture, queued=2.0))
-    monkeypatch.setattr(answering, "select", spend(answering.select, host=1.0, queued=3.0))
+    monkeypatch.setattr(reading, "build_inputs", spend(reading.build_inputs, host=1.0))
+    monkeypatch.setattr(reading, "capture", spend(reading.capture, queued=2.0))
+    monkeypatch.setattr(reading, "select", spend(reading.select, host=1.0, queued=3.0))
     monkeypatch.setattr(engine_memory, "similarity", spend(engine_memory.similarity, queued=0.25))
     hook = loaded().model.get_decoder().register_forward_hook(step, with_kwargs=True)
     try:

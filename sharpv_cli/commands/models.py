@@ -242,6 +242,7 @@ def _write_table(rows: list[Row]) -> None:
         Column("LOCAL", tuple(_local(row) for row in rows), right=True),
         Column("MODEL", tuple(row["model"] for row in rows), rank=1),
     )
+    terminal.require_stdout()
     whole = natural_width(columns)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else whole
     terminal.write_answer("".join(f"{line.plain}\n" for line in table(columns, width, ASCII)))

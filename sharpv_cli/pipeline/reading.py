@@ -33,9 +33,9 @@ Steps = Generator[StageStarted, None, Reading]
 
 def encode(clip: Clip, question: str, clock: StageClock) -> Generator[StageStarted, None, VisualPrompt]:
     """The whole prompt as the stock model would read it. Raises UsageError for what no prompt may hold."""
-    require_encoding(clip)
     yield StageStarted("preprocess")
     with clock.stage("preprocess"):
+        require_encoding(clip)
         inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
     yield StageStarted("vision")
     with clock.stage("vision"):
@@ -54,7 +54,8 @@ def prune(clip: Clip, whole: VisualPrompt, clock: StageClock) -> tuple[Selection
         )
     prompt = whole.prune(selection.keep, contiguous=selection.contiguous)
     require_window(clip.loaded.window, len(prompt), clip.limit)
-    require_reading(clip, whole, selection)
+    with clock.stage("prefill"):
+        require_reading(clip, whole, selection)
     return selection, prompt
 
 
