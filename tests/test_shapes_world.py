@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from run_cli import SHARPV, run
 
 from sharpv_cli.shapes.clips import frames, sample_clip, write
-from sharpv_cli.shapes.demo import write_demo
 from sharpv_cli.shapes.questions import QUESTION_TYPES, is_right, sample_question
 from sharpv_cli.shapes.world import COLOUR_JITTER, COLOURS, Scene, Shape, sample_scene
 
@@ -96,8 +96,9 @@ def test_clips_are_encoded_as_drawn(tmp_path: Path) -> None:
 
 
 def test_the_demo_is_the_same_every_time(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    first, second = write_demo(tmp_path / "a"), write_demo(tmp_path / "b")
-    assert [c.path.name for c in first] == ["moving.mp4", "growing.webm", "arriving.mp4"]
-    assert [c.path.read_bytes() for c in first] == [c.path.read_bytes() for c in second]
+    for name in ("a", "b"):
+        assert run(SHARPV, "demo", name, home=tmp_path).returncode == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["arriving.mp4", "growing.webm", "moving.mp4"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
