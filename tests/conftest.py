@@ -1,6 +1,21 @@
 """What holds for all tests, and for the processes that they start."""
 
 import os
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 # Before torch is imported. More threads make tiny models no faster, and many times slower where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder of its own, with a clip of ten grey frames."""
+    from sharpv_cli.video.encoding import write_clip
+
+    folder = tmp_path_factory.mktemp("home")
+    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
+    write_clip(folder / "clip.mp4", frames, 10.0)
+    return folder

@@ -15,22 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import copy, rmtree
 
-import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from run_cli import ROOT, TEXT, environment, run, scripted
 
-from sharpv_cli.video.encoding import write_clip
-
 TWO = ["-q", "what moves?", "-q", "where?"]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
-    write_clip(folder / "clip.mp4", frames, 10.0)
-    return folder
 
 
 def ask(

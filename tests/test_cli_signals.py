@@ -8,21 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from run_cli import SHARPV, TEXT, environment, run, scripted
 
-from sharpv_cli.video.encoding import write_clip
-
 ASK = ["ask", "clip.mp4", "what?", "--quiet"]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
-    write_clip(folder / "clip.mp4", frames, 10.0)
-    return folder
 
 
 def python(home: Path, script: str, *args: str) -> subprocess.CompletedProcess[str]:

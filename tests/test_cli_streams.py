@@ -10,22 +10,11 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from run_cli import TEXT, environment, run, scripted
 from terminals import on_terminal
 
-from sharpv_cli.video.encoding import write_clip
-
 NOTE = "note: the built-in demo model answers"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
-    write_clip(folder / "clip.mp4", frames, 10.0)
-    return folder
 
 
 def ask(home: Path, *args: str, scenario: str = "answer", **kwargs: str) -> subprocess.CompletedProcess[str]:

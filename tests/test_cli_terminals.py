@@ -7,23 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.cells import cell_len
 from run_cli import TEXT, environment, run, scripted
 from terminals import on_terminal
 
-from sharpv_cli.video.encoding import write_clip
-
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][;m]")
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    frames = [np.full((64, 96, 3), level, np.uint8) for level in range(0, 240, 24)]
-    write_clip(folder / "clip.mp4", frames, 10.0)
-    return folder
 
 
 ASK = ["ask", "clip.mp4", "what?"]

@@ -178,7 +178,7 @@ class Answers:
 
     def _warn(self, answer: Answer) -> None:
         for warning in answer.warnings:
-            if warning not in self._warned and not self._manner.quiet:
+            if warning not in self._warned:
                 terminal.say("warning", warning)
             self._warned.add(warning)
 
@@ -192,8 +192,7 @@ class Answers:
             from sharpv_cli.report.export import write_chart
 
             write_chart(self._last, self._manner.chart_out)
-            if not self._manner.quiet:
-                terminal.say("note", f"chart written to {self._manner.chart_out}")
+            terminal.say("note", f"chart written to {self._manner.chart_out}")
 
     def _say_shared(self, answer: Answer) -> None:
         from sharpv_cli.report.sizes import format_bytes

@@ -18,6 +18,7 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
+    VideoArgument,
     takes_settings,
 )
 from sharpv_cli.commands.order import refuse_file
@@ -44,14 +45,7 @@ if TYPE_CHECKING:
 @takes_settings
 def ask(
     flags: Flags,
-    video: Annotated[
-        str,
-        typer.Argument(
-            metavar="VIDEO",
-            help="Video file; - reads it from stdin, a URL with --allow-url.",
-            show_default=False,
-        ),
-    ],
+    video: VideoArgument,
     question: Annotated[
         str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
     ] = None,

@@ -32,6 +32,12 @@ ProfileOption = Annotated[
         autocompletion=profile_names,
     ),
 ]
+VideoArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="VIDEO", help="Video file; - reads it from stdin, a URL with --allow-url.", show_default=False
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing on stderr but errors.")]
 VerboseOption = Annotated[

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.options import (
@@ -15,6 +13,7 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
+    VideoArgument,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import opened, read_settings, say_settings
@@ -27,14 +26,7 @@ if TYPE_CHECKING:
 @takes_settings
 def probe(
     flags: Flags,
-    video: Annotated[
-        str,
-        typer.Argument(
-            metavar="VIDEO",
-            help="Video file; - reads it from stdin, a URL with --allow-url.",
-            show_default=False,
-        ),
-    ],
+    video: VideoArgument,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -19,6 +19,7 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
+    VideoArgument,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
@@ -53,14 +54,7 @@ def _export(name: str, what: str) -> object:
 @takes_settings
 def profile(
     flags: Flags,
-    video: Annotated[
-        str,
-        typer.Argument(
-            metavar="VIDEO",
-            help="Video file; - reads it from stdin, a URL with --allow-url.",
-            show_default=False,
-        ),
-    ],
+    video: VideoArgument,
     question: Annotated[
         str,
         typer.Option(

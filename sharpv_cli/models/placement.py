@@ -70,6 +70,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
+    # A torch built without a device, or a machine without one, says so with any of these.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ResourceError(
             f"device {name!r} cannot be used: {_why_no_device(name, error)}",

@@ -32,13 +32,12 @@ class Limits:
 class LocalVideo(os.PathLike[str]):
     """A regular file to read, `path`, under the `name` by which the user knows it.
 
-    It is a path like any other to whoever opens it; `warnings` are sentences for the user.
+    It is a path like any other to whoever opens it.
     """
 
     path: str
     name: str
     limits: Limits = Limits()
-    warnings: tuple[str, ...] = ()
 
     def __fspath__(self) -> str:
         return self.path
