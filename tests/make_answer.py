@@ -90,6 +90,8 @@ def make_answer(
             total_sec=4.52,
         ),
         seed=None,
+        engine="fast",
+        engine_reason="serves qwen2",
     )
     return replace(answer, **changes)
 

@@ -18,7 +18,8 @@ from tiny_model import (
     stock_inputs,
 )
 
-from sharpv_cli.engine.decode import Prefill, decode, prefill
+from sharpv_cli.engine.engine import Prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
 
 NEW = 12
@@ -38,10 +39,10 @@ def run(
     """Greedy ids, the logits [new, vocabulary] they came from, and the prefill, after discarding by hand."""
     model = loaded(attention)
     with recorded_logits(model) as rows:
-        read = prefill(model.model, prompt, m=None)
+        read = ReferenceEngine(model.model).prefill(prompt, m=None)
         for layer in discard:
             read.cache.layers[layer].evict(prompt.visual)
-        ids = list(decode(model.model, read, max_new_tokens=new, stop_ids=()))
+        ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=new, stop_ids=()))
     return ids, torch.stack(rows), read
 
 
@@ -112,8 +113,8 @@ def test_a_stop_id_ends_the_answer_and_is_not_part_of_it() -> None:
     ids, _, _ = run("sdpa", prompt)
     stop = next(i for i in ids[3:] if i not in ids[:3])
 
-    read = prefill(loaded().model, prompt, m=None)
-    short = list(decode(loaded().model, read, max_new_tokens=NEW, stop_ids={stop}))
+    read = ReferenceEngine(loaded().model).prefill(prompt, m=None)
+    short = list(ReferenceEngine(loaded().model).decode(read, max_new_tokens=NEW, stop_ids={stop}))
 
     assert short == ids[: ids.index(stop)]
 
@@ -129,9 +130,13 @@ def test_the_last_token_costs_no_pass_of_its_own() -> None:
 
 def sampled(seed: int | None, temperature: float = 1.5) -> list[int]:
     whole = captured()
-    read = prefill(loaded().model, whole.prune(some(whole)), m=None)
+    read = ReferenceEngine(loaded().model).prefill(whole.prune(some(whole)), m=None)
     model = loaded().model
-    return list(decode(model, read, max_new_tokens=NEW, stop_ids=(), temperature=temperature, seed=seed))
+    return list(
+        ReferenceEngine(model).decode(
+            read, max_new_tokens=NEW, stop_ids=(), temperature=temperature, seed=seed
+        )
+    )
 
 
 def test_sampling_with_a_seed_repeats_and_leaves_the_global_generator_alone() -> None:
@@ -145,13 +150,17 @@ def test_sampling_with_a_seed_repeats_and_leaves_the_global_generator_alone() ->
 
 def test_sampling_follows_the_softmax() -> None:
     whole = captured()
-    read = prefill(loaded().model, whole.prune(some(whole)), m=None)
+    read = ReferenceEngine(loaded().model).prefill(whole.prune(some(whole)), m=None)
     temperature = 4.0
     odds = torch.softmax(read.logits[0].double() / temperature, dim=-1)
     best = int(odds.argmax())
 
     hits = sum(
-        next(decode(loaded().model, read, max_new_tokens=1, stop_ids=(), temperature=temperature, seed=seed))
+        next(
+            ReferenceEngine(loaded().model).decode(
+                read, max_new_tokens=1, stop_ids=(), temperature=temperature, seed=seed
+            )
+        )
         == best
         for seed in range(400)
     )
@@ -189,11 +198,11 @@ def test_two_answers_may_be_decoded_in_turns(attention: str) -> None:
     prompts = [whole.prune(some(whole, seed=seed)) for seed in (0, 1)]
     alone = [run(attention, prompt, {0, 2})[0] for prompt in prompts]
 
-    reads = [prefill(model, prompt, m=None) for prompt in prompts]
+    reads = [ReferenceEngine(model).prefill(prompt, m=None) for prompt in prompts]
     for read in reads:
         for layer in (0, 2):
             read.cache.layers[layer].evict(read.prompt.visual)
-    streams = [decode(model, read, max_new_tokens=NEW, stop_ids=()) for read in reads]
+    streams = [ReferenceEngine(model).decode(read, max_new_tokens=NEW, stop_ids=()) for read in reads]
     in_turns = list(zip(*streams, strict=True))
 
     assert [list(ids) for ids in zip(*in_turns, strict=True)] == alone
@@ -206,7 +215,9 @@ def test_hooks_are_gone_after_the_end_after_a_break_and_after_an_error(
     before = hook_count(model)
     prompt = whole.prune(some(whole))
 
-    broken_off = decode(model.model, prefill(model.model, prompt, m=0.2), max_new_tokens=5, stop_ids=())
+    broken_off = ReferenceEngine(model.model).decode(
+        ReferenceEngine(model.model).prefill(prompt, m=0.2), max_new_tokens=5, stop_ids=()
+    )
     next(broken_off)
     assert hook_count(model) > before
     broken_off.close()
@@ -215,7 +226,9 @@ def test_hooks_are_gone_after_the_end_after_a_break_and_after_an_error(
     run("sdpa", prompt)
     assert hook_count(model) == before
 
-    failing = decode(model.model, prefill(model.model, prompt, m=0.2), max_new_tokens=5, stop_ids=())
+    failing = ReferenceEngine(model.model).decode(
+        ReferenceEngine(model.model).prefill(prompt, m=0.2), max_new_tokens=5, stop_ids=()
+    )
     next(failing)
     monkeypatch.setattr(model.model.get_decoder().layers[3].mlp, "forward", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -13,7 +13,7 @@ import torch
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
-from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
@@ -48,17 +48,17 @@ def _moved(value: Any) -> Any:
 def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float) -> None:
     whole = captured()
     prompt = whole.prune(some(whole))
-    here = prefill(loaded().model, prompt, m=m)
-    ids = list(decode(loaded().model, here, max_new_tokens=10, stop_ids=()))
+    here = ReferenceEngine(loaded().model).prefill(prompt, m=m)
+    ids = list(ReferenceEngine(loaded().model).decode(here, max_new_tokens=10, stop_ids=()))
     cuda = on_cuda("float32").model
 
-    there = prefill(cuda, to_cuda(prompt), m=m)
+    there = ReferenceEngine(cuda).prefill(to_cuda(prompt), m=m)
     lengths = there.cache.lengths
 
     assert there.similarities == pytest.approx(here.similarities, abs=1e-4)
     assert there.discarded == here.discarded
     assert lengths == [len(prompt) - len(prompt.visual) * (i in here.discarded) for i in range(LAYERS)]
-    assert list(decode(cuda, there, max_new_tokens=10, stop_ids=())) == ids
+    assert list(ReferenceEngine(cuda).decode(there, max_new_tokens=10, stop_ids=())) == ids
 
 
 def test_scoring_on_the_device_waits_for_nothing() -> None:

@@ -22,8 +22,8 @@ from tiny_model import (
     some,
 )
 
-from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.cache import SharpVCache, cache_argument
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
 
 M = 0.2
@@ -53,7 +53,7 @@ def test_decisions_equal_a_recomputation_from_the_hidden_states(m: float) -> Non
     at = prompt.visual.numpy()
     want = [reference.similarity(h[at], prompt.embeds[0].numpy()[at]) for h in layer_outputs(prompt)]
 
-    read = prefill(loaded().model, prompt, m=m)
+    read = ReferenceEngine(loaded().model).prefill(prompt, m=m)
 
     np.testing.assert_allclose(read.similarities, want, atol=1e-5)
     assert read.discarded == {layer for layer, s in enumerate(want) if s < m}
@@ -64,7 +64,7 @@ def test_decisions_equal_a_recomputation_from_the_hidden_states(m: float) -> Non
 def test_the_default_threshold_discards_some_layers_of_the_test_model_and_not_all() -> None:
     whole = captured()
 
-    read = prefill(loaded().model, whole.prune(some(whole)), m=M)
+    read = ReferenceEngine(loaded().model).prefill(whole.prune(some(whole)), m=M)
 
     assert 0 < len(read.discarded) < LAYERS
 
@@ -75,8 +75,8 @@ def test_the_answer_is_that_of_masks_which_hide_the_discarded_layers(attention: 
     prompt = whole.prune(some(whole))
 
     with recorded_logits(model) as rows:
-        read = prefill(model.model, prompt, m=M)
-        ids = list(decode(model.model, read, max_new_tokens=10, stop_ids=()))
+        read = ReferenceEngine(model.model).prefill(prompt, m=M)
+        ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=10, stop_ids=()))
 
     got = torch.stack(rows)
     assert_close(got, explicit_mask_logits(model, prompt, ids, blind_layers=read.discarded))
@@ -86,7 +86,7 @@ def test_the_answer_is_that_of_masks_which_hide_the_discarded_layers(attention: 
 def test_the_first_token_does_not_depend_on_the_threshold() -> None:
     whole = captured()
     prompt = whole.prune(some(whole))
-    logits = [prefill(loaded().model, prompt, m=m).logits for m in (None, -1.0, M, 1.0)]
+    logits = [ReferenceEngine(loaded().model).prefill(prompt, m=m).logits for m in (None, -1.0, M, 1.0)]
 
     assert all(torch.equal(logits[0], other) for other in logits[1:])
 
@@ -94,7 +94,7 @@ def test_the_first_token_does_not_depend_on_the_threshold() -> None:
 def test_without_a_threshold_nothing_is_measured() -> None:
     whole = captured()
 
-    read = prefill(loaded().model, whole.prune(some(whole)), m=None)
+    read = ReferenceEngine(loaded().model).prefill(whole.prune(some(whole)), m=None)
 
     assert read.similarities == (None,) * LAYERS
     assert read.discarded == frozenset()
@@ -104,7 +104,7 @@ def test_without_visual_tokens_nothing_is_decided() -> None:
     whole = captured()
     prompt = whole.prune(~everything(whole))
 
-    read = prefill(loaded().model, prompt, m=1.0)
+    read = ReferenceEngine(loaded().model).prefill(prompt, m=1.0)
 
     assert len(prompt.visual) == 0
     assert read.similarities == (None,) * LAYERS
@@ -124,16 +124,16 @@ def test_memory_is_returned_during_the_prefill_not_after_it() -> None:
 
     def remember(_module: object, _args: object, kwargs: dict[str, object], _out: object) -> None:
         layer = len(keys)
-        keys.append(weakref.ref(kwargs["past_key_values"].layers[layer].keys))
+        keys.append(weakref.ref(kwargs[cache_argument(decoder)].layers[layer].keys))
 
     hooks = [layer.register_forward_pre_hook(watch, with_kwargs=True) for layer in decoder.layers]
     hooks += [layer.self_attn.register_forward_hook(remember, with_kwargs=True) for layer in decoder.layers]
     try:
-        kept = prefill(model.model, prompt, m=-1.0)
+        kept = ReferenceEngine(model.model).prefill(prompt, m=-1.0)
         assert alive_at_next_layer == [False] + [True] * (LAYERS - 1)
         keys.clear()
         alive_at_next_layer.clear()
-        freed = prefill(model.model, prompt, m=1.0)
+        freed = ReferenceEngine(model.model).prefill(prompt, m=1.0)
     finally:
         for hook in hooks:
             hook.remove()
@@ -150,7 +150,7 @@ def test_hooks_are_removed_when_the_prefill_fails(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model.model.get_decoder().layers[2].mlp, "forward", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        prefill(model.model, whole.prune(some(whole)), m=M)
+        ReferenceEngine(model.model).prefill(whole.prune(some(whole)), m=M)
 
     assert hook_count(model) == before
 

@@ -12,7 +12,7 @@ import tiny_model
 import torch
 from live_bytes import LiveBytes
 
-from sharpv_cli.engine.decode import prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models import room
 from sharpv_cli.models.available import available_bytes, host_bytes
@@ -68,7 +68,7 @@ def test_reading_takes_what_the_formula_says(
     keep = torch.rand(whole.slots.shape, generator=torch.Generator().manual_seed(0)) < kept
     with LiveBytes() as live:
         prompt = whole.prune(keep)
-        prefill(model.model, prompt, m=None)
+        ReferenceEngine(model.model).prefill(prompt, m=None)
     needed = estimate(tiny_request(model, whole.text_tokens), int(keep.sum()))
     assert live.peak / 1.25 <= needed.prefill + needed.kv_cache <= live.peak * 1.25
 
@@ -94,7 +94,7 @@ def test_the_built_in_model_takes_what_the_formula_says() -> None:
 def test_the_cache_is_counted_exactly() -> None:
     model = tiny_model.loaded()
     whole = capture(model.model, tiny_model.stock_inputs(model), model.family)
-    read = prefill(model.model, whole.prune(tiny_model.everything(whole)), m=None)
+    read = ReferenceEngine(model.model).prefill(whole.prune(tiny_model.everything(whole)), m=None)
     language = language_model(model.model.config, 4)
     assert kv_cache_bytes(language, len(whole)) == sum(read.cache.layer_bytes)
 

@@ -11,8 +11,7 @@ import torch
 from tiny_families import LAYERS, QUESTION, RECIPES, clip, folder, inputs, loaded
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
 
-from sharpv_cli.engine.decode import decode, prefill
-from sharpv_cli.engine.prefix import read_on, read_prefix
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.stem import stem_of
@@ -48,7 +47,7 @@ def selected(whole: VisualPrompt, mode: str) -> torch.Tensor:
 
 def some_layers(family: str, attention: str, prompt: Prompt) -> float:
     """A threshold M in the widest gap between the layers' similarities."""
-    similarities = prefill(loaded(family, attention).model, prompt, m=-1.0).similarities
+    similarities = ReferenceEngine(loaded(family, attention).model).prefill(prompt, m=-1.0).similarities
     low, high = max(pairwise(sorted(s for s in similarities if s is not None)), key=lambda at: at[1] - at[0])
     assert high - low > 1e-3
     return (low + high) / 2
@@ -59,8 +58,8 @@ def greedy(
 ) -> tuple[list[int], torch.Tensor, Any]:
     model = loaded(family, attention)
     with recorded_logits(model) as rows:
-        read = prefill(model.model, prompt, m=m)
-        ids = list(decode(model.model, read, max_new_tokens=NEW, stop_ids=()))
+        read = ReferenceEngine(model.model).prefill(prompt, m=m)
+        ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=NEW, stop_ids=()))
     return ids, torch.stack(rows), read
 
 
@@ -131,10 +130,10 @@ def test_a_prompt_read_in_two_parts_gives_the_answer_of_one(family: str, attenti
     m = some_layers(family, attention, prompt)
     ids, logits, read = greedy(family, attention, prompt, m)
 
-    prefix = read_prefix(model.model, prompt, int(prompt.visual.max()) + 1, m=m)
+    prefix = ReferenceEngine(model.model).read_prefix(prompt, int(prompt.visual.max()) + 1, m=m)
     with recorded_logits(model) as rows:
-        on = read_on(model.model, prefix, prompt)
-        again = list(decode(model.model, on, max_new_tokens=NEW, stop_ids=()))
+        on = ReferenceEngine(model.model).read_on(prefix, prompt)
+        again = list(ReferenceEngine(model.model).decode(on, max_new_tokens=NEW, stop_ids=()))
 
     assert again == ids
     assert_close(torch.stack(rows), logits)

@@ -16,7 +16,7 @@ from tiny_families import LAYERS, inputs, loaded
 from tiny_model import assert_close, assert_far
 
 from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.decode import read
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import capture
 from sharpv_cli.pipeline.sharing import SharedVideo
 
@@ -77,8 +77,8 @@ def test_gaps_on_a_cache_that_holds_something_are_what_must_not_be() -> None:
 
     def in_two(at: int) -> torch.Tensor:
         cache = SharpVCache(LAYERS)
-        read(model.model, prompt.head(at), cache)
-        return read(model.model, prompt.tail(at), cache)
+        ReferenceEngine(model.model).read(prompt.head(at), cache)
+        return ReferenceEngine(model.model).read(prompt.tail(at), cache)
 
     want = in_two(middle)
     with flash(model):

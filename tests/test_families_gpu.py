@@ -18,7 +18,7 @@ from test_engine_gpu import to_cuda
 from test_random_checkpoint import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
-from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.random_checkpoint import write_random_checkpoint
 from sharpv_cli.models.attention import why_no_flash
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
@@ -63,21 +63,21 @@ def pruned(whole: VisualPrompt) -> Prompt:
 @each
 def test_reading_and_decoding_in_float32_are_those_of_the_cpu(family: str) -> None:
     prompt, model = pruned(captured(family)), loaded(family).model
-    free = prefill(model, prompt, m=0.0)
+    free = ReferenceEngine(model).prefill(prompt, m=0.0)
     low, high = sorted(value for value in free.similarities if value is not None)[:2]
     m = (low + high) / 2  # far from both, so that exactly one layer discards on either device
-    here = prefill(model, prompt, m=m)
+    here = ReferenceEngine(model).prefill(prompt, m=m)
     cuda = on_cuda(folder(family), "float32").model
 
-    there = prefill(cuda, to_cuda(prompt), m=m)
+    there = ReferenceEngine(cuda).prefill(to_cuda(prompt), m=m)
 
     assert high - low > 1e-3
     assert there.similarities == pytest.approx(here.similarities, abs=1e-4)
     assert there.discarded == here.discarded
     assert len(here.discarded) == 1
     assert there.cache.lengths == here.cache.lengths
-    ids = list(decode(model, here, max_new_tokens=NEW, stop_ids=()))
-    assert list(decode(cuda, there, max_new_tokens=NEW, stop_ids=())) == ids
+    ids = list(ReferenceEngine(model).decode(here, max_new_tokens=NEW, stop_ids=()))
+    assert list(ReferenceEngine(cuda).decode(there, max_new_tokens=NEW, stop_ids=())) == ids
 
 
 @each
@@ -179,7 +179,7 @@ def test_flash_errs_no_more_than_sdpa_in_the_prefill_and_from_a_cache_with_disca
     prompt = pruned(capture(sdpa.model, inputs(sdpa), sdpa.family))
     exact = replace(prompt, embeds=prompt.embeds.float())
     reference = on_cuda(narrow(profile), "float32").model
-    start = prefill(reference, exact, m=0.0)
+    start = ReferenceEngine(reference).prefill(exact, m=0.0)
     values = sorted(value for value in start.similarities if value is not None)
     low, high = max(pairwise(values), key=lambda pair: pair[1] - pair[0])
     assert high - low > 0.04  # half of it is more than bfloat16 moves a similarity
@@ -197,12 +197,12 @@ def test_flash_errs_no_more_than_sdpa_in_the_prefill_and_from_a_cache_with_disca
 
 def _two_steps(model: Any, prompt: Prompt, m: float, choose: torch.Tensor) -> torch.Tensor:
     """Logits of the prefill and of the step after the token that `choose` chooses, float32 [2, vocabulary]."""
-    read = prefill(model, prompt, m=m)
+    read = ReferenceEngine(model).prefill(prompt, m=m)
     assert len(set(read.cache.lengths)) == 2
     rows: list[torch.Tensor] = []
     hook = model.get_output_embeddings().register_forward_hook(
         lambda _module, _args, output: rows.append(output[0, -1].float())
     )
-    list(decode(model, replace(read, logits=choose), max_new_tokens=2, stop_ids=()))
+    list(ReferenceEngine(model).decode(replace(read, logits=choose), max_new_tokens=2, stop_ids=()))
     hook.remove()
     return torch.stack([read.logits[0], *rows])

@@ -14,7 +14,7 @@ import torch
 from tiny_families import LAYERS, QUESTION, clip, folder, inputs, loaded
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, recorded_logits
 
-from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, load
@@ -96,8 +96,8 @@ def test_without_pruning_it_is_stock_generate(attention: str, spare: int) -> Non
     )
 
     with recorded_logits(model) as rows:
-        read = prefill(model.model, whole(attention).prune(everything(whole())), m=None)
-        ids = list(decode(model.model, read, max_new_tokens=NEW, stop_ids=()))
+        read = ReferenceEngine(model.model).prefill(whole(attention).prune(everything(whole())), m=None)
+        ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=NEW, stop_ids=()))
 
     assert ids == stock.sequences[0, prompt["input_ids"].shape[1] :].tolist()
     got, want = torch.stack(rows), torch.cat(stock.logits)
@@ -113,8 +113,8 @@ def test_memory_sharpv_prunes_layers_of_full_attention_only(attention: str) -> N
     prompt, full = whole(attention).prune(keep), whole(attention).prune(everything(whole()))
 
     with recorded_logits(model) as rows:
-        read = prefill(model.model, prompt, m=1.1)
-        ids = list(decode(model.model, read, max_new_tokens=NEW, stop_ids=()))
+        read = ReferenceEngine(model.model).prefill(prompt, m=1.1)
+        ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=NEW, stop_ids=()))
 
     assert model.full_attention == (True, False, True)
     assert read.discarded == {0, 2}
@@ -147,7 +147,7 @@ def test_past_the_window_the_engine_would_be_wrong() -> None:
     small, large = Windowed.load(40), Windowed.load(enough())
     prompt = whole().prune(everything(whole()))
 
-    logits = [prefill(model.model, prompt, m=None).logits for model in (small, large)]
+    logits = [ReferenceEngine(model.model).prefill(prompt, m=None).logits for model in (small, large)]
 
     assert_far(*logits)
 

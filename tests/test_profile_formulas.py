@@ -9,7 +9,7 @@ import torch
 from tiny_model import captured, everything, loaded, some
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpv_cli.engine.decode import decode, prefill
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.metrics import LanguageModel
 from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.models.door import Prompt
@@ -47,18 +47,18 @@ def test_flops_are_those_that_torch_counts(which: int, m: float | None) -> None:
     model, prompt = loaded("eager").model, prompts()[which]
     shape = language_model(model.config, model.dtype.itemsize)
     with FlopCounterMode(display=False) as counter:
-        start = prefill(model, prompt, m=m)
+        start = ReferenceEngine(model).prefill(prompt, m=m)
     assert counted(counter) == shape.prefill_flops(len(prompt), causal=False)
 
     lengths = start.cache.lengths
     with FlopCounterMode(display=False) as counter:
-        list(decode(model, start, max_new_tokens=2, stop_ids=()))
+        list(ReferenceEngine(model).decode(start, max_new_tokens=2, stop_ids=()))
     assert counted(counter) == shape.decode_flops(lengths)
     assert start.cache.nbytes == shape.decode_kv_bytes(lengths)
 
 
 def test_the_lengths_of_the_layers_differ_in_that_test() -> None:
-    start = prefill(loaded("eager").model, prompts()[0], m=0.2)
+    start = ReferenceEngine(loaded("eager").model).prefill(prompts()[0], m=0.2)
     assert len(set(start.cache.lengths)) == 2
 
 

@@ -71,6 +71,11 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     ),
     "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
     "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Attention back-end."),
+    "engine": _model(
+        Literal["auto", "fast", "reference"],
+        "--engine",
+        help="Our own passes over the weights, or transformers' (reference); auto: fast where it can.",
+    ),
     "memory-check": _model(
         bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
     ),

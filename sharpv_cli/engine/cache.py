@@ -6,6 +6,7 @@ seen, and physical, the entries stored.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Self
 
 import torch
@@ -84,3 +85,8 @@ class SharpVCache(DynamicCache):  # type: ignore[misc]
         other = SharpVCache(0)
         other.layers = [layer.fork() for layer in self.layers]
         return other
+
+
+def cache_argument(decoder: Any) -> str:
+    """The name under which a language model, and each of its layers, takes the cache: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"

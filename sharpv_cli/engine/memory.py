@@ -5,8 +5,7 @@ when too little of the visual input is left in it.
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ CUDA_LAG = 2
 
 
 class MemorySharpV:
-    """Hooks on the decoder layers for the length of one prefill; they are removed however it ends.
+    """Called with each decoder layer's output, in order, during one prefill; `finish` ends it.
 
     `m` is the threshold M. Afterwards `similarities` holds s_l of every layer (None without visual
     tokens) and `degraded` the layers below the threshold, whose visual entries are gone; with `evict` off
@@ -35,7 +34,6 @@ class MemorySharpV:
         self.similarities: list[float | None] = [None] * len(decoder.layers)
         self.degraded: set[int] = set()
         self._evict = evict
-        self._layers = decoder.layers
         self._kinds = layer_kinds(decoder.config)
         self._cache = cache
         self._m = m
@@ -43,38 +41,24 @@ class MemorySharpV:
         self._embeddings = prompt.embeds[0, prompt.visual]
         self._readings: deque[_Reading] = deque()
         self._lag = CUDA_LAG if prompt.embeds.is_cuda else 0
-        self._hooks: list[Any] = []
 
-    def __enter__(self) -> Self:
-        if len(self._visual):
-            self._hooks = [
-                self._layers[index].register_forward_hook(self._measure(index))
-                for index, kind in enumerate(self._kinds)
-                if kind == FULL
-            ]
-        return self
+    @property
+    def measured_layers(self) -> tuple[int, ...]:
+        """The layers whose output is wanted: none without visual tokens."""
+        if not len(self._visual):
+            return ()
+        return tuple(index for index, kind in enumerate(self._kinds) if kind == FULL)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        if error is None:
-            self._decide(until=0)
+    def __call__(self, layer: int, hidden: Tensor) -> None:
+        """Measure one of `measured_layers` by its output [1, P, D] over the whole prompt."""
+        # Layers may lie on several devices; where they do not, `to` does nothing.
+        visual, embeddings = self._visual.to(hidden.device), self._embeddings.to(hidden.device)
+        self._readings.append(_Reading(layer, similarity(hidden[0, visual], embeddings)))
+        self._decide(until=self._lag)
 
-    def _measure(self, index: int) -> Any:
-        def after(_layer: Any, _args: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            # Layers may lie on several devices; where they do not, `to` does nothing.
-            visual, embeddings = self._visual.to(hidden.device), self._embeddings.to(hidden.device)
-            value = similarity(hidden[0, visual], embeddings)
-            self._readings.append(_Reading(index, value))
-            self._decide(until=self._lag)
-
-        return after
+    def finish(self) -> None:
+        """Decide the layers that still wait for their number."""
+        self._decide(until=0)
 
     def _decide(self, until: int) -> None:
         """Decide the oldest layers until at most `until` wait."""

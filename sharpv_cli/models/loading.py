@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,8 @@ _TOO_SMALL = frozenset({"cpu", "meta"})
 class LoadedModel:
     """A model that can answer, and what belongs to it.
 
-    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user.
+    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user. `engines`
+    are those that were made for it, by name (`sharpv_cli.engine.pick`).
     """
 
     model: Any
@@ -46,6 +47,7 @@ class LoadedModel:
     info: ModelInfo
     weights_bytes: int
     warnings: tuple[str, ...] = ()
+    engines: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def tokenizer(self) -> Any:

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpv_cli import metrics
-from sharpv_cli.engine.decode import Prefill, decode
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
+from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models.loading import LoadedModel, out_of_memory
 from sharpv_cli.models.streaming import TextStream
@@ -118,8 +118,7 @@ class _Run:
 
     def _generate(self, read: Prefill) -> Iterator[Event]:
         generation = self.clip.settings.generation
-        tokens = decode(
-            self.loaded.model,
+        tokens = self.clip.engine.decode(
             read,
             max_new_tokens=self.clip.limit,
             stop_ids=self.loaded.stop_ids if self.clip.new_tokens is None else frozenset(),
@@ -159,6 +158,8 @@ class _Run:
             memory=self._memory(reading, layers),
             timing=timing,
             seed=self.seed,
+            engine=self.clip.engine.name,
+            engine_reason=self.clip.engine.reason,
             warnings=self.loaded.warnings + self.clip.sample.warnings + reading.selection.warnings,
         )
 

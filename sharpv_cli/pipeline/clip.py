@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpv_cli.engine.engine import Engine
+from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.types import FrameSample, VideoInfo
 
@@ -24,6 +26,11 @@ class Clip:
     sample: FrameSample
     settings: Settings
     new_tokens: int | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the language model. Raises ModelError where the fast engine is asked for and cannot."""
+        return engine_for(self.loaded, self.settings.engine)
 
     @property
     def limit(self) -> int:

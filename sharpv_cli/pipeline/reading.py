@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sharpv_cli.engine.decode import Prefill, prefill
+from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.prompting import build_inputs
@@ -65,5 +65,5 @@ def read_once(clip: Clip, question: str, clock: StageClock) -> Steps:
     selection, prompt = prune(clip, whole, clock)
     yield StageStarted("prefill")
     with clock.stage("prefill"):
-        done = prefill(clip.loaded.model, prompt, m=clip.threshold)
+        done = clip.engine.prefill(prompt, m=clip.threshold)
     return Reading(whole, selection, done)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sharpv_cli.engine.prefix import Prefix, read_on, read_prefix
+from sharpv_cli.engine.engine import Prefix
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.stem import Stem, stem_of
 from sharpv_cli.pipeline.clip import Clip
@@ -44,12 +44,12 @@ class SharedVideo:
         selection, prompt = prune(self.clip, whole, clock)
         yield StageStarted("prefill")
         with clock.stage("prefill"):
-            model, m = self.clip.loaded.model, self.clip.threshold
-            prefix = self._prefix_for(selection, lambda: read_prefix(model, prompt, len(prompt) - tail, m=m))
+            engine, m = self.clip.engine, self.clip.threshold
+            prefix = self._prefix_for(selection, lambda: engine.read_prefix(prompt, len(prompt) - tail, m=m))
             shared_bytes = prefix.cache.nbytes
             if last:
                 self._stem = self._prefix = None
-            done = read_on(model, prefix, prompt, last=last)
+            done = engine.read_on(prefix, prompt, last=last)
         return Reading(whole, selection, done, shared_bytes)
 
     def _prefix_for(self, selection: Selection, read: Callable[[], Prefix]) -> Prefix:

@@ -44,6 +44,7 @@ FLAGS = {
     "seed": "generation.seed",
     "positions": "positions",
     "device": "device",
+    "engine": "engine",
     "offline": "offline",
     "memory-check": "memory_check",
 }

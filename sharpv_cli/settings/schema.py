@@ -141,6 +141,9 @@ class Settings(_Group):
         min_length=1,
         description="auto: cuda, else mps, else cpu; balanced: split over all GPUs",
     )
+    engine: Literal["auto", "fast", "reference"] = Field(
+        default="auto", description="what runs the language model; auto: fast where it serves the model"
+    )
     offline: bool = Field(default=False, description="never touch the network")
     memory_check: bool = Field(
         default=True, description="refuse what would not fit into memory, by estimate, before it is begun"

@@ -104,6 +104,7 @@ class Answer:
 
     `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
+    `engine` ran the language model, fast or reference, and `engine_reason` says in words why that one.
     """
 
     question: str
@@ -121,6 +122,8 @@ class Answer:
     memory: MemoryStats
     timing: Timings
     seed: int | None
+    engine: str
+    engine_reason: str
     warnings: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:

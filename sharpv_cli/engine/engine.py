@@ -1,0 +1,136 @@
+"""What an engine is: it reads prompts and generates tokens with a language model, and knows no text.
+
+Two of them do the same by other means: `reference` is the stock language model, `fast` our own passes over the
+same weights. What is common to both stands here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Generator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.models.door import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """A prompt that the language model has read, ready to be decoded once.
+
+    `logits` float32 [1, vocabulary] of the first answer token; `similarities` s_l by layer, None where it was
+    not measured; `discarded` the layers without visual entries. Decoding goes on with `cache`.
+    """
+
+    prompt: Prompt
+    logits: Tensor
+    cache: SharpVCache
+    similarities: tuple[float | None, ...]
+    discarded: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The first `length` tokens of a prompt, every visual one among them, as the language model has read them.
+
+    `similarities` s_l by layer, None where it was not measured; `degraded` the layers that a question discards
+    the visual entries of. `cache` holds all entries of all layers.
+    """
+
+    length: int
+    cache: SharpVCache
+    similarities: tuple[float | None, ...]
+    degraded: frozenset[int]
+
+
+class Engine(ABC):
+    """Prefill and decoding with one loaded model (batch of one). `reason` says in words why this engine runs.
+
+    A prompt may be read in two parts: what several questions share, once, and each question on a fork of its
+    cache. Nothing is discarded from the shared part: each question is read with all layers, as a single one
+    would be, and discards for its own decoding only. So it gets the answer that it would get alone
+    (docs/decisions.md).
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, model: Any, reason: str = "asked for") -> None:
+        self.model = model
+        self.reason = reason
+
+    @abstractmethod
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+        """Pass a prompt, or the part of one that `cache` does not hold yet, through the language model.
+
+        `memory` sees every decoder layer's output. Gives the logits of the last token, float32 [1, vocabulary].
+        """
+
+    @abstractmethod
+    def decode(
+        self,
+        start: Prefill,
+        *,
+        max_new_tokens: int,
+        stop_ids: Collection[int],
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generator[int, None, None]:
+        """Yield the answer's token ids; a stop id ends it and is not yielded.
+
+        Greedy at temperature 0, else sampled from softmax(logits / temperature) with a generator of its own,
+        seeded with `seed`. The checkpoint's repetition penalty holds, as in stock `generate`; its top-k and
+        top-p do not. A Prefill can be decoded once: its cache is used up.
+        """
+
+    @property
+    def layers(self) -> int:
+        """Decoder layers."""
+        return len(self.model.get_decoder().layers)
+
+    @torch.no_grad()
+    def prefill(self, prompt: Prompt, *, m: float | None) -> Prefill:
+        """Read the prompt; with a threshold `m`, Memory SharpV discards on the way (None: no layer is measured).
+
+        The prefill itself attends to everything, so its logits do not depend on `m`.
+        """
+        cache = SharpVCache(self.layers)
+        memory = self._memory(prompt, cache, m)
+        logits = self.read(prompt, cache, memory)
+        return Prefill(prompt, logits, cache, *self._decisions(memory))
+
+    @torch.no_grad()
+    def read_prefix(self, prompt: Prompt, length: int, *, m: float | None) -> Prefix:
+        """Read the first `length` tokens of `prompt`; with a threshold `m`, Memory SharpV measures each layer."""
+        head = prompt.head(length)
+        cache = SharpVCache(self.layers)
+        memory = self._memory(head, cache, m, evict=False)
+        self.read(head, cache, memory)
+        return Prefix(length, cache, *self._decisions(memory))
+
+    @torch.no_grad()
+    def read_on(self, prefix: Prefix, prompt: Prompt, *, last: bool = False) -> Prefill:
+        """Read the rest of `prompt`, which begins with the prefix's own tokens, and discard for its decoding.
+
+        The prefix stays as it is for the next prompt, unless this is the `last` one: then its memory is used up.
+        """
+        cache = prefix.cache if last else prefix.cache.fork()
+        logits = self.read(prompt.tail(prefix.length), cache)
+        for layer in prefix.degraded:
+            cache.layers[layer].evict(prompt.visual)
+        return Prefill(prompt, logits, cache, prefix.similarities, prefix.degraded)
+
+    def _memory(
+        self, prompt: Prompt, cache: SharpVCache, m: float | None, *, evict: bool = True
+    ) -> MemorySharpV | None:
+        return None if m is None else MemorySharpV(self.model.get_decoder(), cache, prompt, m, evict=evict)
+
+    def _decisions(self, memory: MemorySharpV | None) -> tuple[tuple[float | None, ...], frozenset[int]]:
+        if memory is None:
+            return (None,) * self.layers, frozenset()
+        memory.finish()
+        return tuple(memory.similarities), frozenset(memory.degraded)

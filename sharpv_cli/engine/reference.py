@@ -1,0 +1,112 @@
+"""The reference engine: the stock language model, layer by layer as transformers runs it.
+
+With pruning off its tokens and logits are those of stock `generate`, bit for bit. It serves every model that
+sharpv loads, and the fast engine is tested against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.engine.cache import SharpVCache, cache_argument
+from sharpv_cli.engine.choosing import Chooser
+from sharpv_cli.engine.engine import Engine, Prefill
+from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.models.door import Prompt
+
+
+class ReferenceEngine(Engine):
+    name = "reference"
+
+    @torch.no_grad()
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+        with _watched(self.model.get_decoder(), memory):
+            return self._forward(prompt.embeds, prompt.position_ids, cache, **prompt.extra)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        start: Prefill,
+        *,
+        max_new_tokens: int,
+        stop_ids: Collection[int],
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generator[int, None, None]:
+        choose = Chooser(self.model, start.prompt.input_ids, temperature, seed)
+        embed = self.model.get_input_embeddings()
+        position = start.prompt.position_ids[..., -1:]
+        logits = start.logits
+        with _own_masks(self.model.get_decoder(), start.cache):
+            for produced in range(1, max_new_tokens + 1):
+                token = choose(logits)
+                token_id = int(token)
+                if token_id in stop_ids:
+                    return
+                yield token_id
+                if produced < max_new_tokens:
+                    position = position + 1
+                    logits = self._forward(embed(token), position, start.cache)
+
+    def _forward(self, embeds: Tensor, position_ids: Tensor, cache: SharpVCache, **extra: Any) -> Tensor:
+        """One pass of the language model, [1, q, D] -> float32 logits of the last position [1, vocabulary].
+
+        `extra` is what the decoder takes besides, for a pass that holds visual tokens (`Prompt.extra`).
+        """
+        # A cache must be given: without one, gaps between positions are read as borders of packed sequences.
+        decoder = self.model.get_decoder()
+        given = {cache_argument(decoder): cache, **extra}
+        output = decoder(inputs_embeds=embeds, position_ids=position_ids, use_cache=True, **given)
+        logits: Tensor = self.model.get_output_embeddings()(output.last_hidden_state[:, -1:])
+        return logits[:, -1].float()
+
+
+@contextmanager
+def _watched(decoder: Any, memory: MemorySharpV | None) -> Iterator[None]:
+    """Show `memory` the output of each decoder layer it asks for; the hooks are removed however the pass ends."""
+    if memory is None:
+        yield
+        return
+
+    def show(index: int, observe: MemorySharpV) -> Any:
+        def after(_layer: Any, _args: Any, output: Any) -> None:
+            observe(index, output[0] if isinstance(output, tuple) else output)
+
+        return after
+
+    hooks = [
+        decoder.layers[index].register_forward_hook(show(index, memory)) for index in memory.measured_layers
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _own_masks(decoder: Any, cache: SharpVCache) -> Iterator[None]:
+    """transformers builds one mask for all layers, by the first layer's length; ours differ.
+
+    A single query sees every stored entry, so in a decoding step no layer needs a mask. Only passes on
+    this very cache are touched: the model may serve another question between two tokens.
+    """
+    name = cache_argument(decoder)
+
+    def unmask(_layer: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        if kwargs.get(name) is not cache or kwargs.get("attention_mask") is None:
+            return None
+        assert kwargs["attention_mask"].shape[-2] == 1, kwargs["attention_mask"].shape
+        return args, {**kwargs, "attention_mask": None}
+
+    hooks = [layer.register_forward_pre_hook(unmask, with_kwargs=True) for layer in decoder.layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
