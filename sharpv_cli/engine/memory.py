@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.late import Late
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.layers import FULL, layer_kinds
 from sharpv_cli.pruning.memory import similarity
@@ -38,8 +38,10 @@ class MemorySharpV:
         self._cache = cache
         self._m = m
         self._visual = prompt.visual
+        self._part = prompt
         self._embeddings = prompt.embeds[0, prompt.visual]
-        self._readings: deque[_Reading] = deque()
+        self._sums: dict[int, Tensor] = {}
+        self._readings: deque[tuple[int, Late]] = deque()
         self._lag = CUDA_LAG if prompt.embeds.is_cuda else 0
 
     @property
@@ -49,11 +51,22 @@ class MemorySharpV:
             return ()
         return tuple(index for index, kind in enumerate(self._kinds) if kind == FULL)
 
-    def __call__(self, layer: int, hidden: Tensor) -> None:
-        """Measure one of `measured_layers` by its output [1, P, D] over the whole prompt."""
+    def __call__(self, layer: int, hidden: Tensor, part: Prompt, *, last: bool = True) -> None:
+        """Measure one of `measured_layers` by its output [1, q, D] over `part` of the prompt.
+
+        The parts come in order, and the layer is decided with the `last` one.
+        """
+        if part is not self._part:
+            self._part, self._embeddings = part, part.embeds[0, part.visual]
         # Layers may lie on several devices; where they do not, `to` does nothing.
-        visual, embeddings = self._visual.to(hidden.device), self._embeddings.to(hidden.device)
-        self._readings.append(_Reading(layer, similarity(hidden[0, visual], embeddings)))
+        visual, embeddings = part.visual.to(hidden.device), self._embeddings.to(hidden.device)
+        total = similarity(hidden[0, visual], embeddings) * len(visual)
+        if layer in self._sums:
+            total = total + self._sums.pop(layer)
+        if not last:
+            self._sums[layer] = total
+            return
+        self._readings.append((layer, Late(total / len(self._visual))))
         self._decide(until=self._lag)
 
     def finish(self) -> None:
@@ -63,28 +76,9 @@ class MemorySharpV:
     def _decide(self, until: int) -> None:
         """Decide the oldest layers until at most `until` wait."""
         while len(self._readings) > until:
-            reading = self._readings.popleft()
-            value = reading.value()
-            self.similarities[reading.layer] = value
+            layer, reading = self._readings.popleft()
+            value = self.similarities[layer] = reading.value()
             if value < self._m:
-                self.degraded.add(reading.layer)
+                self.degraded.add(layer)
                 if self._evict:
-                    self._cache.layers[reading.layer].evict(self._visual)
-
-
-class _Reading:
-    """A number on its way from the device to the host, without stopping the device."""
-
-    def __init__(self, layer: int, value: Tensor) -> None:
-        self.layer = layer
-        self._number = value
-        self._arrived: torch.cuda.Event | None = None
-        if value.is_cuda:
-            self._number = torch.empty((), dtype=value.dtype, pin_memory=True)
-            self._number.copy_(value, non_blocking=True)
-            self._arrived = torch.cuda.current_stream(value.device).record_event()
-
-    def value(self) -> float:
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return float(self._number)
+                    self._cache.layers[layer].evict(self._visual)

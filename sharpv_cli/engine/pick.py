@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sharpv_cli.engine.engine import Engine
+from sharpv_cli.engine.fast import FastEngine, why_not_fast
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.loading import LoadedModel
 
@@ -23,5 +24,16 @@ def engine_for(loaded: LoadedModel, wanted: Wanted = "auto") -> Engine:
     return engine
 
 
-def _make(loaded: LoadedModel, _wanted: Wanted) -> Engine:
-    return ReferenceEngine(loaded.model, "asked for by name")
+def _make(loaded: LoadedModel, wanted: Wanted) -> Engine:
+    if wanted == "reference":
+        return ReferenceEngine(loaded.model, "asked for by name")
+    obstacle = why_not_fast(loaded)
+    if obstacle is None:
+        said = "asked for by name" if wanted == "fast" else f"it serves {loaded.model.config.model_type}"
+        return FastEngine(loaded.model, said, flash=loaded.info.attention == "flash")
+    if wanted == "fast":
+        raise ModelError(
+            f"{loaded.info.id}: the fast engine cannot run this model: {obstacle}",
+            hint="use --engine auto or reference",
+        )
+    return ReferenceEngine(loaded.model, f"not the fast one: {obstacle}")

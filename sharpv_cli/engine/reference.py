@@ -25,7 +25,7 @@ class ReferenceEngine(Engine):
 
     @torch.no_grad()
     def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
-        with _watched(self.model.get_decoder(), memory):
+        with _watched(self.model.get_decoder(), prompt, memory):
             return self._forward(prompt.embeds, prompt.position_ids, cache, **prompt.extra)
 
     @torch.no_grad()
@@ -67,7 +67,7 @@ class ReferenceEngine(Engine):
 
 
 @contextmanager
-def _watched(decoder: Any, memory: MemorySharpV | None) -> Iterator[None]:
+def _watched(decoder: Any, prompt: Prompt, memory: MemorySharpV | None) -> Iterator[None]:
     """Show `memory` the output of each decoder layer it asks for; the hooks are removed however the pass ends."""
     if memory is None:
         yield
@@ -75,7 +75,7 @@ def _watched(decoder: Any, memory: MemorySharpV | None) -> Iterator[None]:
 
     def show(index: int, observe: MemorySharpV) -> Any:
         def after(_layer: Any, _args: Any, output: Any) -> None:
-            observe(index, output[0] if isinstance(output, tuple) else output)
+            observe(index, output[0] if isinstance(output, tuple) else output, prompt)
 
         return after
 

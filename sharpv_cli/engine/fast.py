@@ -1,0 +1,134 @@
+"""The fast engine: our own passes over the stock model's weights, on the CPU and on CUDA.
+
+Prompts are read in few large operations, decoding runs over buffers of each layer's own length, and on CUDA as one
+graph a token. Greedy tokens equal the reference engine's in float32 (tests/test_engine_fast.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.engine import passes, weights
+from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.choosing import Chooser
+from sharpv_cli.engine.engine import Engine, Prefill
+from sharpv_cli.engine.late import Late
+from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.steps import EagerSteps, Steps
+from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.loading import LoadedModel
+
+if TYPE_CHECKING:
+    from sharpv_cli.engine.graph import GraphSteps
+
+
+def why_not_fast(loaded: LoadedModel) -> str | None:
+    """Why the fast engine cannot run a model, in words; None where it can."""
+    if loaded.split:
+        return "the layers are on several devices"
+    if loaded.info.attention == "eager":
+        return "eager attention is the stock layers' own"
+    if (reason := weights.why_not(loaded.model)) is not None:
+        return reason
+    return _why_not_on(loaded.device, loaded.model.get_decoder().layers[0].self_attn.head_dim)
+
+
+def _why_not_on(device: torch.device, head_dim: int) -> str | None:
+    if device.type == "cpu":
+        return None
+    if device.type != "cuda":
+        return f"it does not run on {device.type}"
+    if find_spec("triton") is None:
+        return "triton is not installed"
+    if head_dim < 16 or head_dim & (head_dim - 1):
+        return f"its kernels do not take heads of {head_dim} dimensions"
+    return None
+
+
+class FastEngine(Engine):
+    """Raises nothing of its own; make it only where `why_not_fast` finds nothing."""
+
+    name = "fast"
+
+    def __init__(self, model: Any, reason: str = "it serves the model", *, flash: bool = False) -> None:
+        super().__init__(model, reason)
+        self._decoder = weights.decoder_weights(model)
+        self._operations = passes.TorchOperations()
+        self._flash = flash
+        self._idle: GraphSteps | None = None  # waits for the next answer
+
+    @torch.no_grad()
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+        last = passes.read(self._decoder, self._operations, prompt, cache, memory)
+        logits: Tensor = self.model.get_output_embeddings()(last[None])
+        return logits[:, -1].float()
+
+    @torch.no_grad()
+    def decode(
+        self,
+        start: Prefill,
+        *,
+        max_new_tokens: int,
+        stop_ids: Collection[int],
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generator[int, None, None]:
+        choose = Chooser(self.model, start.prompt.input_ids, temperature, seed)
+        token = choose(start.logits)
+        first = int(token)
+        if first in stop_ids:
+            return
+        yield first
+        if max_new_tokens == 1:
+            return
+        with self._steps(start, max_new_tokens - 1) as step:
+            for token_id in _generated(step, choose, token, max_new_tokens - 1, ahead=token.is_cuda):
+                if token_id in stop_ids:
+                    return
+                yield token_id
+
+    @contextmanager
+    def _steps(self, start: Prefill, count: int) -> Iterator[Steps]:
+        """Steps behind what was read, for `count` further tokens."""
+        last = start.prompt.position_ids[..., -1:]
+        if not last.is_cuda:
+            yield EagerSteps(self.model, self._decoder, self._operations, start.cache, last, count)
+            return
+        graph = self._graph_for(start.cache, count)
+        try:
+            graph.begin(start.cache, last, count)
+            yield graph
+        finally:
+            self._idle = graph
+
+    def _graph_for(self, cache: SharpVCache, count: int) -> GraphSteps:
+        """The graph of the answer before, if it is free and of the right size, or else a new one."""
+        graph, self._idle = self._idle, None
+        if graph is not None and graph.fits(cache, count):
+            return graph
+        from sharpv_cli.engine.graph import GraphSteps  # imports triton
+
+        graph = None  # its memory first
+        return GraphSteps(self.model, self._decoder, cache, count, flash=self._flash)
+
+
+def _generated(step: Steps, choose: Chooser, token: Tensor, count: int, *, ahead: bool) -> Iterator[int]:
+    """`count` token ids after `token`, which begins an answer.
+
+    `ahead`: a step is begun before the host has read the token that it goes on from, so that the device never
+    waits for the host; after a token that ends the answer, one step is for nothing.
+    """
+    waiting: deque[Late] = deque()
+    for _ in range(count):
+        token = choose(step(token))
+        waiting.append(Late(token))
+        if len(waiting) > ahead:
+            yield int(waiting.popleft().value())
+    yield from (int(late.value()) for late in waiting)

@@ -1,0 +1,148 @@
+"""Triton kernels for one token at a time, where all is a matter of reading weights and KV entries once.
+
+Sums are float32 whatever the dtype. `TRITON_INTERPRET=1` runs them on the CPU.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def matvec(
+    x, norm, weights, bias, out, columns, epsilon,
+    NORM: tl.constexpr, BIAS: tl.constexpr, ADD: tl.constexpr, GATED: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """out[n] = weights[n] . x (+ bias[n]) (+ out[n] with ADD); x is RMS-normed first with NORM.
+
+    GATED: `weights` holds gate above up, and out[n] = silu(gate[n] . x) * (up[n] . x). ROWS rows a program; their
+    number is the grid times ROWS, exactly.
+    """
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    count = tl.num_programs(0).to(tl.int64) * ROWS
+    total = tl.zeros([ROWS, BLOCK], tl.float32)
+    gate = tl.zeros([ROWS, BLOCK], tl.float32)
+    squares = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, columns, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        inside = at < columns
+        part = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+        if NORM:
+            squares += part * part
+            part *= tl.load(norm + at, mask=inside, other=0.0).to(tl.float32)
+        places = rows[:, None] * columns + at[None, :]
+        if GATED:
+            gate += tl.load(weights + places, mask=inside[None, :], other=0.0).to(tl.float32) * part[None, :]
+            places += count * columns
+        total += tl.load(weights + places, mask=inside[None, :], other=0.0).to(tl.float32) * part[None, :]
+    result = tl.sum(total, axis=1)
+    if NORM:
+        size = tl.rsqrt(tl.sum(squares, axis=0) / columns + epsilon)
+        result *= size
+    if GATED:
+        passed = tl.sum(gate, axis=1)
+        if NORM:
+            passed *= size
+        result *= passed * tl.sigmoid(passed)
+    if BIAS:
+        result += tl.load(bias + rows).to(tl.float32)
+    if ADD:
+        result += tl.load(out + rows).to(tl.float32)
+    tl.store(out + rows, result.to(out.dtype.element_ty))
+
+
+@triton.jit
+def place_heads(
+    qkv, query_norm, key_norm, cos, sin, step, length, queries, keys, values,
+    heads, kv_heads, capacity, epsilon, NORM: tl.constexpr, HALF: tl.constexpr,
+):  # fmt: skip
+    """Norm and turn one token's query and key heads by the angles of step `step[0]`; put key and value into the cache.
+
+    A program a head. `keys` and `values` are [K, capacity, 2 HALF], with `length[0]` entries.
+    """
+    head = tl.program_id(0)
+    at = tl.arange(0, HALF)
+    low = tl.load(qkv + head * 2 * HALF + at).to(tl.float32)
+    high = tl.load(qkv + head * 2 * HALF + HALF + at).to(tl.float32)
+    entry = tl.load(length)
+    if head >= heads + kv_heads:
+        place = values + ((head - heads - kv_heads).to(tl.int64) * capacity + entry) * 2 * HALF + at
+        tl.store(place, low.to(values.dtype.element_ty))
+        tl.store(place + HALF, high.to(values.dtype.element_ty))
+        return
+    if NORM:
+        size = tl.rsqrt(tl.sum(low * low + high * high, axis=0) / (2 * HALF) + epsilon)
+        norm = query_norm if head < heads else key_norm
+        low *= size * tl.load(norm + at).to(tl.float32)
+        high *= size * tl.load(norm + HALF + at).to(tl.float32)
+    angle = tl.load(step) * 2 * HALF + at
+    cos_low, cos_high = tl.load(cos + angle).to(tl.float32), tl.load(cos + angle + HALF).to(tl.float32)
+    sin_low, sin_high = tl.load(sin + angle).to(tl.float32), tl.load(sin + angle + HALF).to(tl.float32)
+    turned_low = low * cos_low - high * sin_low
+    turned_high = high * cos_high + low * sin_high
+    if head < heads:
+        place = queries + head * 2 * HALF + at
+    else:
+        place = keys + ((head - heads).to(tl.int64) * capacity + entry) * 2 * HALF + at
+    tl.store(place, turned_low.to(queries.dtype.element_ty))
+    tl.store(place + HALF, turned_high.to(queries.dtype.element_ty))
+
+
+@triton.jit
+def attend(
+    queries, keys, values, length, parts, sizes, capacity, scale,
+    GROUPS: tl.constexpr, PADDED: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One query over `length[0]` + 1 entries: program (k, s) takes the s-th share of them for key-value head k.
+
+    `parts` float32 [S, H, DIM] are softmax-weighted sums of values, `sizes` float32 [2, S, H] the largest score and
+    the sum of weights, for `combine`. PADDED is GROUPS rounded up to what the matrix units take.
+    """
+    kv_head, share, shares = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
+    heads = tl.num_programs(0) * GROUPS
+    entries = tl.load(length) + 1
+    each = tl.cdiv(tl.cdiv(entries, shares), BLOCK) * BLOCK
+    begin = share * each
+    end = tl.minimum(begin + each, entries)
+    group, dim = tl.arange(0, PADDED), tl.arange(0, DIM)
+    mine = group < GROUPS
+    query = tl.load(
+        queries + (kv_head * GROUPS + group)[:, None] * DIM + dim[None, :], mask=mine[:, None], other=0.0
+    )
+    largest = tl.full([PADDED], float("-inf"), tl.float32)
+    weight = tl.zeros([PADDED], tl.float32)
+    total = tl.zeros([PADDED, DIM], tl.float32)
+    base = kv_head.to(tl.int64) * capacity * DIM
+    for start in range(begin, end, BLOCK):
+        entry = start + tl.arange(0, BLOCK)
+        there = entry < end
+        places = base + entry[:, None] * DIM + dim[None, :]
+        key = tl.load(keys + places, mask=there[:, None], other=0.0)
+        value = tl.load(values + places, mask=there[:, None], other=0.0)
+        scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+        scores = tl.where(there[None, :], scores, float("-inf"))
+        new = tl.maximum(largest, tl.max(scores, axis=1))
+        shrink = tl.exp(largest - new)
+        odds = tl.exp(scores - new[:, None])
+        weight = weight * shrink + tl.sum(odds, axis=1)
+        total = total * shrink[:, None] + tl.dot(odds.to(value.dtype), value, input_precision="ieee")
+        largest = new
+    head = share * heads + kv_head * GROUPS + group
+    tl.store(parts + head[:, None] * DIM + dim[None, :], total, mask=mine[:, None])
+    tl.store(sizes + head, largest, mask=mine)
+    tl.store(sizes + shares * heads + head, weight, mask=mine)
+
+
+@triton.jit
+def combine(parts, sizes, out, SHARES: tl.constexpr, DIM: tl.constexpr):
+    """out [H, DIM]: the shares of `attend` put together, a program a head."""
+    head, heads = tl.program_id(0), tl.num_programs(0)
+    share, dim = tl.arange(0, SHARES), tl.arange(0, DIM)
+    largest = tl.load(sizes + share * heads + head)
+    weight = tl.load(sizes + (SHARES + share) * heads + head)
+    factor = tl.exp(largest - tl.max(largest, axis=0))
+    part = tl.load(parts + (share * heads + head)[:, None] * DIM + dim[None, :])
+    result = tl.sum(part * factor[:, None], axis=0) / tl.sum(weight * factor, axis=0)
+    tl.store(out + head * DIM + dim, result.to(out.dtype.element_ty))

@@ -1,0 +1,155 @@
+"""A prompt through the decoder: the same arithmetic as the stock layers, in fewer and larger steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
+
+from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.weights import DecoderWeights, LayerWeights
+from sharpv_cli.models.door import DEEPSTACK, MASK, Prompt
+
+# Longer prompts are read in pieces, so that the work of a layer stays bounded; the KV cache is all that grows.
+CHUNK_TOKENS = 4096
+
+
+class Operations(Protocol):
+    """What a device does in fused kernels where it has them."""
+
+    def split_heads(
+        self, qkv: Tensor, layer: LayerWeights, decoder: DecoderWeights, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [H, P, d], keys and values [K, P, d] of `qkv` [P, (H + 2K) d]; the first two normed and turned.
+
+        `cos` and `sin` [P, d] are those of the tokens' positions.
+        """
+
+    def gated(self, gate_up: Tensor) -> Tensor:
+        """silu(gate) * up, [P, 2I] -> [P, I]."""
+
+
+class TorchOperations:
+    """Operations in plain PyTorch, for any device."""
+
+    def split_heads(
+        self, qkv: Tensor, layer: LayerWeights, decoder: DecoderWeights, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        heads, kv_heads = decoder.heads, decoder.kv_heads
+        parts = qkv.view(len(qkv), -1, decoder.head_dim)
+        queries, keys, values = parts.split([heads, kv_heads, kv_heads], dim=1)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            queries = normed(queries, layer.query_norm, decoder.epsilon)
+            keys = normed(keys, layer.key_norm, decoder.epsilon)
+            turned = rotated(torch.cat([queries, keys], dim=1), cos, sin)
+        else:
+            turned = rotated(parts[:, : heads + kv_heads], cos, sin)
+        queries, keys = turned.split([heads, kv_heads], dim=1)
+        return queries.transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1)
+
+    def gated(self, gate_up: Tensor) -> Tensor:
+        gate, up = gate_up.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+
+def normed(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """RMS norm over the last dimension."""
+    return F.rms_norm(x, weight.shape, weight, epsilon)
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of [P, heads, d] by angles [P, d], halves against each other."""
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return (x * cos[:, None]).addcmul_(turned, sin[:, None])
+
+
+def angles(decoder: DecoderWeights, like: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin [P, d] at positions [1, P], or [3, 1, P] with M-RoPE, in the dtype of `like`."""
+    cos, sin = decoder.rotary(like, position_ids)
+    if cos.ndim == 4:  # transformers before 5.20 leaves time, row and column to the attention
+        sections = decoder.rotary.config.rope_parameters["mrope_section"] * 2
+        cos, sin = (
+            torch.cat([part[i % 3] for i, part in enumerate(each.split(sections, dim=-1))], dim=-1)
+            for each in (cos, sin)
+        )
+    return cos[0], sin[0]
+
+
+@torch.no_grad()
+def read(
+    decoder: DecoderWeights,
+    operations: Operations,
+    prompt: Prompt,
+    cache: SharpVCache,
+    memory: MemorySharpV | None,
+) -> Tensor:
+    """Pass `prompt`, behind what `cache` holds, through the decoder; the last token's normed state [1, D]."""
+    last: Tensor | None = None
+    for part, at_end in _parts(prompt):
+        last = _read_part(decoder, operations, part, cache, memory, at_end)
+    assert last is not None, "a prompt has tokens"
+    return normed(last, decoder.norm, decoder.epsilon)
+
+
+def _parts(prompt: Prompt) -> Iterator[tuple[Prompt, bool]]:
+    """The prompt in pieces, each with whether it is the last one."""
+    if len(prompt) <= CHUNK_TOKENS:
+        yield prompt, True
+        return
+    rest = prompt
+    while len(rest) > CHUNK_TOKENS:
+        yield rest.head(CHUNK_TOKENS), False
+        rest = rest.tail(CHUNK_TOKENS)
+    yield rest, True
+
+
+def _read_part(
+    decoder: DecoderWeights,
+    operations: Operations,
+    prompt: Prompt,
+    cache: SharpVCache,
+    memory: MemorySharpV | None,
+    at_end: bool,
+) -> Tensor:
+    """The hidden state of the last token, [1, D]."""
+    hidden = prompt.embeds[0].clone()
+    cos, sin = angles(decoder, prompt.embeds, prompt.position_ids)
+    measured = frozenset(memory.measured_layers if memory is not None else ())
+    stacked = prompt.extra.get(DEEPSTACK, ())
+    for index, layer in enumerate(decoder.layers):
+        x = normed(hidden, layer.attention_norm, decoder.epsilon)
+        qkv = F.linear(x, layer.qkv, layer.qkv_bias)
+        queries, keys, values = operations.split_heads(qkv, layer, decoder, cos, sin)
+        keys, values = cache.layers[index].update(keys[None], values[None])
+        attended = _attention(queries[None], keys, values, decoder.scale)
+        hidden.addmm_(attended, layer.output.t())
+        x = normed(hidden, layer.mlp_norm, decoder.epsilon)
+        hidden.addmm_(operations.gated(F.linear(x, layer.gate_up)), layer.down.t())
+        if memory is not None and index in measured:
+            memory(index, hidden[None], prompt, last=at_end)
+        if index < len(stacked):
+            hidden[prompt.extra[MASK][0]] += stacked[index].to(hidden.dtype)
+    return hidden[-1:]
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    """Causal attention of the last P of n tokens: [1, H, P, d] and [1, K, n, d] -> [P, H d]."""
+    length, seen = queries.shape[2], keys.shape[2]
+    # Without a mask PyTorch takes its fused kernels; its own causal flag is aligned to the first token, not the last.
+    mask = causal_lower_right(length, seen) if 1 < length < seen else None
+    attended = F.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        is_causal=length == seen,
+        scale=scale,
+        enable_gqa=queries.shape[1] != keys.shape[1],
+    )
+    return attended[0].transpose(0, 1).reshape(length, -1)
