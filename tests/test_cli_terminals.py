@@ -143,6 +143,9 @@ def test_verbose_says_what_runs_and_how_long_it_took(home: Path) -> None:
     assert any(line.startswith("detail: attention sdpa (") for line in details)
     assert any(re.match(r"detail: sampling uniform: \d+ frames from 0:00\.5 to ", line) for line in details)
     assert "detail: device cpu, float32" in details
+    assert "detail: engine fast (serves qwen2)" in details
+    asked = run(scripted("answer"), *ASK, "--verbose", home=home)
+    assert "detail: engine fast (serves qwen2)" in asked.stderr.splitlines()
     assert done.returncode == 0
 
 

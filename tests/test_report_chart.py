@@ -40,6 +40,7 @@ video decode      310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn need…
+engine            fast (serves qwen…
 """
 
 EIGHT_AT_80 = """\
@@ -66,6 +67,7 @@ model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn needs a CUDA device)
+engine            fast (serves qwen2)
 """
 
 EIGHT_AT_120 = """\
@@ -92,6 +94,7 @@ model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn needs a CUDA device)
+engine            fast (serves qwen2)
 """
 
 EIGHT_IN_ASCII = """\
@@ -118,6 +121,7 @@ model load        4.21 s    video decode  310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn needs a CUDA device)
+engine            fast (serves qwen2)
 """
 
 EIGHT_AT_20 = """\
@@ -158,6 +162,8 @@ device
   cpu, float32
 attention
   sdpa (flash-attn …
+engine
+  fast (serves qwen2)
 """
 
 # 600 frames, 6.5 s apart: 19 a row makes 31 rows and one of the last 11.
@@ -181,6 +187,7 @@ model load        4.21 s   video decode  310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn needs a CUDA device)
+engine            fast (serves qwen2)
 """
 
 ONE_FRAME = """\
@@ -198,6 +205,7 @@ model load        4.21 s     video decode  310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn needs a CUDA device)
+engine            fast (serves qwen2)
 """
 
 
@@ -262,8 +270,8 @@ def test_alternating_layers_are_a_line_each() -> None:
 def test_a_given_height_makes_fewer_rows() -> None:
     chart = drawn(make_answer(600), 80, height=30)
     assert len(chart.splitlines()) == 30
-    assert chart.count("/7840 ") == 15  # 600 / 15 = 40 frames of 196 tokens
-    assert chart.endswith("attention         sdpa (flash-attn needs a CUDA device)\n")
+    assert chart.count("/8428 ") == 13  # 600 / 14 rows: 43 frames of 196 tokens, and the rest in the last
+    assert chart.endswith("engine            fast (serves qwen2)\n")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -28,7 +28,7 @@ KEYS = {
     "finish_reason": "",
     "video": "path duration_sec fps width height rotation_deg frames_total",
     "sampling": "strategy frames timestamps_sec",
-    "model": "id revision family dtype device attention",
+    "model": "id revision family dtype device attention engine engine_reason",
     "profile": "name source settings",
     "tokens": "visual_total visual_kept visual_retention text generated",
     "retention": "frame timestamp_sec kept total ratio",

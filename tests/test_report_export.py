@@ -165,7 +165,7 @@ def test_svg_holds_the_chart(tmp_path: Path) -> None:
     assert lines[:3] == ["video demo/circle.mp4", "question What colour is the circle?", "answer red"]
     assert "0:01.5 █████ 24/196 12.2%" in lines
     assert "KV retention █████▍ 13.1%" in lines
-    assert lines[-1] == "attention sdpa (flash-attn needs a CUDA device)"
+    assert lines[-1] == "engine fast (serves qwen2)"
 
 
 def test_svg_has_its_own_background(tmp_path: Path) -> None:

@@ -18,3 +18,11 @@ def say_details(run: Loaded | Answer) -> None:
 
     for line in run_details(run):
         terminal.say("detail", line)
+
+
+def say_engine(answer: Answer) -> None:
+    """What ran the language model and why, on stderr; nothing unless verbose. It is picked with the first question."""
+    if terminal.is_verbose():
+        from sharpv_cli.report.details import engine_detail
+
+        terminal.say("detail", engine_detail(answer))

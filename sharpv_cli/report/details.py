@@ -10,7 +10,13 @@ from sharpv_cli.types import Answer, FrameSample, Loaded, ModelInfo, VideoInfo
 
 def run_details(run: Loaded | Answer) -> list[str]:
     """Lines about the model and the frames of a run. They hold foreign text, unescaped."""
-    return [*_model(run.model), _video(run.video), _sampling(run.sample)]
+    engine = [engine_detail(run)] if isinstance(run, Answer) else []
+    return [*_model(run.model), *engine, _video(run.video), _sampling(run.sample)]
+
+
+def engine_detail(answer: Answer) -> str:
+    """What ran the language model; it is picked with the first question."""
+    return f"engine {answer.engine} ({answer.engine_reason})"
 
 
 def _model(model: ModelInfo) -> Iterator[str]:

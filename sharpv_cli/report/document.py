@@ -18,6 +18,7 @@ ERROR_SCHEMA = "sharpv.error/1"
 # Named one by one: a field that is added to a result reaches the document only when the schema knows it.
 _VIDEO = ("path", "duration_sec", "fps", "width", "height", "rotation_deg", "frames_total")
 _MODEL = ("id", "revision", "family", "dtype", "device", "attention")
+_ENGINE = ("engine", "engine_reason")
 _FRAME = ("frame", "timestamp_sec", "kept", "total", "ratio")
 _LAYER = ("layer", "similarity", "visual_kv_kept", "kv_entries", "kv_bytes")
 _MEMORY = (
@@ -73,7 +74,7 @@ def clip_blocks(answer: Answer) -> dict[str, object]:
             "frames": len(answer.sample),
             "timestamps_sec": answer.sample.timestamps_sec,
         },
-        "model": pick(answer.model, _MODEL),
+        "model": {**pick(answer.model, _MODEL), **pick(answer, _ENGINE)},
     }
 
 
