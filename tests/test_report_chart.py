@@ -40,7 +40,7 @@ video decode      310 ms
 model             builtin
 device            cpu, float32
 attention         sdpa (flash-attn need…
-engine            fast (serves qwen…
+engine            fast (serves qwen2)
 """
 
 EIGHT_AT_80 = """\
@@ -163,7 +163,7 @@ device
 attention
   sdpa (flash-attn …
 engine
-  fast (serves qwen2)
+  fast (serves qwen…
 """
 
 # 600 frames, 6.5 s apart: 19 a row makes 31 rows and one of the last 11.
