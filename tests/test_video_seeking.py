@@ -2,6 +2,7 @@
 
 import threading
 import time
+from fractions import Fraction
 
 import clips
 import numpy as np
@@ -12,6 +13,8 @@ from sharpv_cli.video.probe import scan
 from sharpv_cli.video.routes import Team
 from sharpv_cli.video.sampling import Selection
 from sharpv_cli.video.seeking import by_seeking
+from sharpv_cli.video.sinks import Canvas
+from sharpv_cli.video.timeline import Choice, Timeline
 
 B_FRAMES = {"preset": "veryfast", "g": "15", "bf": "3"}
 FILES = {
@@ -110,6 +113,7 @@ def test_an_error_ends_all_threads(clip, monkeypatch, failure, team):
 
 def test_few_frames_wait_to_be_converted(monkeypatch):
     images = np.zeros((20, 2, 2, 3), np.uint8)
+    choice = Choice(Selection(tuple(range(20))), Timeline.counted(20, Fraction(1)))
     done, waiting = [], []
 
     def slow(number, width, height):
@@ -118,7 +122,7 @@ def test_few_frames_wait_to_be_converted(monkeypatch):
         return np.full((height, width, 3), number, np.uint8)
 
     monkeypatch.setattr(converting, "render", slow)
-    with converting.converting(images, beside=True) as put:
+    with converting.converting(Canvas(choice, images), beside=True) as put:
         for number in range(20):
             waiting.append(number - len(done))
             put(number, number)

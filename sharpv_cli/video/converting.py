@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from sharpv_cli.video.picture import render
+from sharpv_cli.video.sinks import Sink
 
 _WAITING = 4  # frames: more would hold the decoder's own pictures for nothing
 
@@ -19,8 +18,8 @@ Put = Callable[[int, VideoFrame], None]
 
 
 @contextmanager
-def converting(images: NDArray[np.uint8], *, beside: bool) -> Iterator[Put]:
-    """A function that puts a frame's picture into `images`, uint8 RGB [T, H, W, 3], at a slot.
+def converting(sink: Sink, *, beside: bool) -> Iterator[Put]:
+    """A function that puts a frame's picture into `sink`, at a slot.
 
     `beside` does it on a thread of its own, at most a few frames behind: one decoder does not keep two cores
     busy. All pictures are there when the context ends, and what was raised in making them is raised there, or
@@ -28,7 +27,7 @@ def converting(images: NDArray[np.uint8], *, beside: bool) -> Iterator[Put]:
     """
 
     def put(slot: int, frame: VideoFrame) -> None:
-        images[slot] = render(frame, images.shape[2], images.shape[1])
+        sink.put(slot, render(frame, *sink.size))
 
     if not beside:
         yield put

@@ -3,65 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
 
 import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
-from sharpv_cli.video.picture import canvas, render
+from sharpv_cli.video.picture import render
 from sharpv_cli.video.probe import Scan
 from sharpv_cli.video.refusals import shown
 from sharpv_cli.video.sampling import Selection
-from sharpv_cli.video.timeline import Decoded, Timeline, timed
+from sharpv_cli.video.sinks import NoPictures, Sink
+from sharpv_cli.video.timeline import Choice, Timeline, timed
 
+S = TypeVar("S", bound=Sink)
 Choose = Callable[[Timeline], Selection]
+Begin = Callable[[Scan, Choice], S]
 Threads = Literal["AUTO", "NONE"]
 
 
-def in_order(path: FilePath, plan: Scan, choose: Choose) -> Decoded:
-    """The chosen frames, found by counting.
+def in_order(path: FilePath, plan: Scan, choose: Choose, begin: Begin[S]) -> S:
+    """Put the chosen frames, found by counting, into a sink that `begin` gives for them; that sink.
 
-    Where what comes out is not what the scan promises, a survey finds what there is, and the choice is made
-    anew. Raises VideoError when nothing can be decoded.
+    Where what comes out is not what the scan promises, a survey finds what there is, the choice is made anew,
+    and a new sink is begun. Raises VideoError when nothing can be decoded.
     """
-    if plan.timeline.pts is not None:
-        selection = choose(plan.timeline)
-        run = _decode(path, plan, selection.indices, "AUTO")
-        if run.damage == 0 and run.pts == plan.timeline.pts[: selection.indices[-1] + 1].tolist():
-            return Decoded(run.images, selection, plan.timeline)
-    return _surveyed(path, plan, choose)
+    if (promised := plan.timeline.pts) is not None:
+        choice = Choice(choose(plan.timeline), plan.timeline)
+        indices = choice.selection.indices
+        sink = begin(plan, choice)
+        if _decode(path, indices, "AUTO", sink, promised[: indices[-1] + 1].tolist()).as_promised:
+            return sink
+    return _surveyed(path, plan, choose, begin)
 
 
-def _surveyed(path: FilePath, plan: Scan, choose: Choose) -> Decoded:
-    threads, survey = _survey(path, plan)
-    places = _in_time(survey, plan)
-    timeline = _measured(plan, [survey.pts[place] for place in places])
-    selection = choose(timeline)
-    wanted = tuple(places[index] for index in selection.indices)
-    run = _decode(path, plan, wanted, threads)
-    if run.pts != survey.pts[: wanted[-1] + 1]:
-        raise VideoError(f"{shown(path)} changed while it was read", hint="wait until it is complete")
-    return Decoded(run.images, selection, timeline, _coverage(plan, timeline, survey.damage))
-
-
-def _survey(path: FilePath, plan: Scan) -> tuple[Threads, _Run]:
-    """All frames that come out, without their images, and the threads to get the same ones again."""
-    threads: Threads = "AUTO"
-    survey = _decode(path, plan, (), threads)
-    if survey.damage:
-        # With more threads the decoders conceal the same damage in other ways, and report less of it.
-        threads = "NONE"
-        survey = _decode(path, plan, (), threads)
+def _surveyed(path: FilePath, plan: Scan, choose: Choose, begin: Begin[S]) -> S:
+    threads, survey = _survey(path)
     if not survey.pts:
         raise VideoError(
             f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
         )
-    return threads, survey
+    places = _in_time(survey, plan)
+    timeline = _measured(plan, [survey.pts[place] for place in places])
+    selection = choose(timeline)
+    wanted = tuple(places[index] for index in selection.indices)
+    sink = begin(plan, Choice(selection, timeline, _coverage(plan, timeline, survey.damage)))
+    if _decode(path, wanted, threads, sink).pts != survey.pts[: wanted[-1] + 1]:
+        raise VideoError(f"{shown(path)} changed while it was read", hint="wait until it is complete")
+    return sink
+
+
+def _survey(path: FilePath) -> tuple[Threads, _Run]:
+    """All frames that come out, without their pictures, and the threads to get the same ones again."""
+    survey = _decode(path, (), "AUTO", NoPictures())
+    if not survey.damage:
+        return "AUTO", survey
+    # With more threads the decoders conceal the same damage in other ways, and report less of it.
+    return "NONE", _decode(path, (), "NONE", NoPictures())
 
 
 def _in_time(survey: _Run, plan: Scan) -> list[int]:
@@ -79,32 +80,49 @@ def _in_time(survey: _Run, plan: Scan) -> list[int]:
 
 @dataclass(slots=True)
 class _Run:
-    """One reading: the times of the frames that came out, as written, and the images of the wanted ones.
+    """One reading: the times of the frames that came out, as written; pictures of the wanted ones go to `sink`.
 
     `damage` counts packets that are marked as damaged or that the decoder refused, and frames that it marked.
+    A reading with `promised` times ends at the first damage, or at the first frame with another time.
     """
 
     wanted: tuple[int, ...]
-    images: NDArray[np.uint8]
-    pts: list[int | None]
+    sink: Sink
+    promised: list[int] | None
+    pts: list[int | None] = field(default_factory=list)
     filled: int = 0
     damage: int = 0
 
     def take(self, frame: VideoFrame) -> None:
-        if self.filled < len(self.wanted) and self.wanted[self.filled] == len(self.pts):
-            self.images[self.filled] = render(frame, self.images.shape[2], self.images.shape[1])
-            self.filled += 1
+        place = len(self.pts)
         self.pts.append(frame.pts)
         self.damage += frame.is_corrupt
+        if not self.lost and self.filled < len(self.wanted) and self.wanted[self.filled] == place:
+            self.sink.put(self.filled, render(frame, *self.sink.size))
+            self.filled += 1
+
+    @property
+    def lost(self) -> bool:
+        """Whether a promise was broken."""
+        if self.promised is None:
+            return False
+        came = len(self.pts)
+        return self.damage > 0 or (came > 0 and self.pts[-1] != self.promised[came - 1])
+
+    @property
+    def as_promised(self) -> bool:
+        return not self.lost and self.pts == self.promised
 
     @property
     def done(self) -> bool:
-        return bool(self.wanted) and self.filled == len(self.wanted)
+        return self.lost or (bool(self.wanted) and self.filled == len(self.wanted))
 
 
-def _decode(path: FilePath, plan: Scan, wanted: tuple[int, ...], threads: Threads) -> _Run:
+def _decode(
+    path: FilePath, wanted: tuple[int, ...], threads: Threads, sink: Sink, promised: list[int] | None = None
+) -> _Run:
     """Decodes up to the last wanted frame, or everything when none is wanted."""
-    run = _Run(wanted, canvas(plan.shape, len(wanted)), [])
+    run = _Run(wanted, sink, promised)
     with open_video(path) as (container, stream):
         stream.codec_context.thread_type = threads
         for packet in packets(container, stream):

@@ -25,10 +25,15 @@ def in_time(path: FilePath, doing: str, work: Callable[[], T]) -> T:
     try:
         return within(seconds, work)
     except OutOfTimeError as error:
-        raise VideoError(
-            f"{doing} {shown(path)} took longer than {seconds:g} s",
-            hint="give it more time with --timeout, or a shorter piece with --start and --end",
-        ) from error
+        raise too_slow(path, doing) from error
+
+
+def too_slow(path: FilePath, doing: str) -> VideoError:
+    """What is said of work that took longer than the video's limit."""
+    return VideoError(
+        f"{doing} {shown(path)} took longer than {limits_of(path).timeout:g} s",
+        hint="give it more time with --timeout, or a shorter piece with --start and --end",
+    )
 
 
 class OutOfTimeError(Exception):

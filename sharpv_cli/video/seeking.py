@@ -7,7 +7,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from sharpv_cli.video.converting import Put, converting
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import decode, open_video, packets
-from sharpv_cli.video.picture import canvas
 from sharpv_cli.video.probe import Opened, Scan, drain
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 from sharpv_cli.video.sampling import Selection
-from sharpv_cli.video.timeline import Decoded
+from sharpv_cli.video.sinks import Canvas, Sink
+from sharpv_cli.video.timeline import Choice
 
 _STEPS_BACK = 2  # earlier keyframes to try when a seek lands after the one that it was sent to
 
@@ -38,31 +38,53 @@ def by_seeking(
     selection: Selection,
     team: Team | None = None,
     opened: Opened | None = None,
-) -> Decoded | None:
-    """Decodes only from the keyframe before each chosen frame, and of that only what others refer to.
+) -> Canvas | None:
+    """All pictures of a selection, decoded only from the keyframe before each, and of that only what others refer to.
 
     None where the container cannot be trusted, or where any frame that comes out is not the one that the scan
-    promises: then the file has to be read in order. The threads end with the call, whatever ends it. `team`
-    is chosen by estimated cost unless given. `opened` is the file as the scan left it, if still open.
+    promises: then the file has to be read in order. `team` is chosen by estimated cost unless given. `opened` is
+    the file as the scan left it, if still open.
     """
-    runs = runs_to(plan.keys, selection.indices)
-    if runs is None or plan.timeline.pts is None:
+    runs = route(plan, selection)
+    if runs is None:
         return None
+    sink = Canvas.of(plan, Choice(selection, plan.timeline))
+    return sink if seek(path, plan, runs, sink, team, opened) else None
+
+
+def route(plan: Scan, selection: Selection) -> list[Run] | None:
+    """The runs that lead to the selection, in order; None where the container's seeks cannot be checked."""
+    return None if plan.timeline.pts is None else runs_to(plan.keys, selection.indices)
+
+
+def seek(
+    path: FilePath,
+    plan: Scan,
+    runs: Sequence[Run],
+    sink: Sink,
+    team: Team | None = None,
+    opened: Opened | None = None,
+) -> bool:
+    """Put the pictures of `runs` into `sink`; False where the way was lost.
+
+    The threads end with the call, whatever ends it.
+    """
+    assert plan.timeline.pts is not None, "seeks can be checked"
     team = team or team_for(runs)
-    images = canvas(plan.shape, len(selection.indices))
     beside = team.workers == 1 and team.threads > 1
     try:
-        with converting(images, beside=beside) as put:
-            job = _Job(path, plan, plan.timeline.pts, put, team.threads, SimpleQueue(), Event())
-            for run in sorted(runs, key=lambda run: -run.cost):  # the longest first, so that all end together
+        with converting(sink, beside=beside) as put:
+            job = _Job(path, plan, plan.timeline.pts, sink, put, team.threads, SimpleQueue(), Event())
+            # Unless the first are wanted first, the longest are, so that all end together.
+            for run in runs if sink.front_to_back else sorted(runs, key=lambda run: -run.cost):
                 job.runs.put(run)
             if team.workers > 1:
                 _work_together(job, team.workers)
             else:
                 _work_alone(job, opened)
     except _LostError:
-        return None
-    return Decoded(images, selection, plan.timeline)
+        return False
+    return True
 
 
 class _LostError(Exception):
@@ -76,6 +98,7 @@ class _Job:
     path: FilePath
     plan: Scan
     pts: NDArray[np.int64]
+    sink: Sink
     put: Put
     threads: int
     runs: SimpleQueue[Run]
@@ -90,6 +113,7 @@ def _work_together(job: _Job, workers: int) -> None:
                 future.result()
         finally:
             job.stop.set()
+            job.sink.release()
 
 
 def _work_alone(job: _Job, opened: Opened | None) -> None:

@@ -56,10 +56,9 @@ def timed(pts: NDArray[np.int64], origin: int, time_base: Fraction, last: Fracti
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """The images of a selection, uint8 RGB [T, H, W, 3], and the timeline that it was made from."""
+class Choice:
+    """The frames that are taken, and the timeline that they were chosen from; warnings for the user."""
 
-    images: NDArray[np.uint8]
     selection: Selection
     timeline: Timeline
     warnings: tuple[str, ...] = ()
