@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+import tiny_families
 import torch
 from tiny_model import captured, everything, loaded, some
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.metrics import LanguageModel
-from sharpv_cli.models.dimensions import language_model
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.dimensions import VisionTower, language_model, vision_tower
+from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.pipeline import rates
 from sharpv_cli.types import DeviceRates
 
@@ -82,6 +85,38 @@ def test_a_causal_prefill_counts_what_each_token_sees() -> None:
     per_pair = 4 * shape.layers * shape.heads * shape.head_dim
     skipped = shape.prefill_flops(100, causal=False) - shape.prefill_flops(100)
     assert skipped == per_pair * (100 * 100 - sum(range(1, 101)))
+
+
+@pytest.mark.parametrize("family", tiny_families.RECIPES)
+def test_flops_of_every_vision_tower_are_those_that_torch_counts(family: str) -> None:
+    model = tiny_families.loaded(family, "eager")
+    given = tiny_families.inputs(model)
+    # Not every tower can be had eager: this way scores are products that the counter sees.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        whole = capture(model.model, given, model.family)
+    slots, tokens = whole.slots.shape
+    shape = vision_tower(model.model.config, model.processor.video_processor, tokens)
+    assert shape.flops(slots, whole.grid) == tower_flops(counter)
+
+
+def tower_flops(counter: FlopCounterMode) -> int:
+    """Of the patch embedding and of all layers, by the names of their modules."""
+    part = re.compile(r"\.(patch_embed(ding|dings)?|(encoder\.layers?|blocks)\.\d+)$")
+    by_module = counter.get_flop_counts()
+    return sum(sum(ops.values()) for name, ops in by_module.items() if part.search(name))
+
+
+def test_windows_of_a_tower_by_hand() -> None:
+    """Five rows and three columns of tokens, each of 2 x 2 patches, in windows of two tokens a side."""
+    tower = VisionTower(
+        hidden=8, intermediate=16, heads=2, gated=True, patches=60, pixels=12, held_states=0, projects_first=False,
+        rotates=True, copies_pixels=False, layers=3, cls=False, merge=2, windowed_layers=2, window=2,
+    )  # fmt: skip
+    windows = [rows * columns * 4 for rows in (2, 2, 1) for columns in (2, 1)]
+    assert sum(windows) == 60
+    pairs = 60**2 + 2 * sum(size**2 for size in windows)
+    products = 60 * (12 * 8 + 3 * (4 * 8 * 8 + 3 * 8 * 16))
+    assert tower.flops(7, (5, 3)) == 7 * (2 * products + 4 * 8 * pairs)
 
 
 def test_a_large_model_by_hand() -> None:

@@ -26,6 +26,9 @@ class VisionTower:
     `pixels` are numbers that go in a patch; `held_states` hidden states kept until the end besides the last;
     `projects_first`: the projector sees every patch, not the pooled ones. `rotates`: queries and keys are rotated
     in float32. `copies_pixels`: the input is copied.
+
+    `layers` of them all; `cls`: one of the patches is no patch. `merge` patches a side become one visual token;
+    `windowed_layers` attend within windows of `window` visual tokens a side.
     """
 
     hidden: int
@@ -38,6 +41,29 @@ class VisionTower:
     projects_first: bool
     rotates: bool
     copies_pixels: bool
+    layers: int
+    cls: bool
+    merge: int = 1
+    windowed_layers: int = 0
+    window: int = 0
+
+    def flops(self, slots: int, grid: tuple[int, int]) -> int:
+        """FLOPs of encoding `slots` frames (temporal patches), two a multiply-add, of `grid` visual tokens each.
+
+        The patch embedding and the layers; projectors and mergers behind them are left out.
+        """
+        embedding = 2 * (self.patches - self.cls) * self.pixels * self.hidden
+        weights = self.hidden * (4 * self.hidden + (3 if self.gated else 2) * self.intermediate)
+        full = (self.layers - self.windowed_layers) * self.patches**2
+        pairs = full + self.windowed_layers * self._window_pairs(grid)
+        return slots * (embedding + self.layers * 2 * self.patches * weights + 4 * self.hidden * pairs)
+
+    def _window_pairs(self, grid: tuple[int, int]) -> int:
+        """Pairs of patches in common windows; the last window of a row or column is what is left of it."""
+        if not self.window:
+            return 0
+        rows, columns = (side // self.window * self.window**2 + (side % self.window) ** 2 for side in grid)
+        return rows * columns * self.merge**4
 
 
 def language_model(config: Any, itemsize: int) -> LanguageModel:
@@ -61,6 +87,7 @@ def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> Vis
     vision = config.vision_config
     values = vision.to_dict() | (getattr(vision, "model_args", None) or {})
     hidden = _first(values, "embed_dim", "hidden_size")
+    layers = _first(values, "num_hidden_layers", "depth")
     patch = _side(values.get("patch_size") or getattr(video_processor, "patch_size", None) or 14)
     temporal = values.get("temporal_patch_size") or 1
     return VisionTower(
@@ -70,11 +97,26 @@ def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> Vis
         gated=vision.model_type in _GATED,
         patches=_patches(values, patch, video_processor, tokens_per_slot) + (vision.model_type in _WITH_CLS),
         pixels=3 * temporal * patch**2,
-        held_states=_held_states(config, _first(values, "num_hidden_layers", "depth")),
+        held_states=_held_states(config, layers),
         projects_first=config.model_type in _PROJECTS_FIRST,
         rotates=config.model_type in _ROTATES,
         copies_pixels=config.model_type in _COPIES_PIXELS,
+        layers=layers,
+        cls=vision.model_type in _WITH_CLS,
+        **_windows(values, patch, layers),
     )
+
+
+def _windows(values: dict[str, Any], patch: int, layers: int) -> dict[str, int]:
+    """What Qwen2.5-VL's config says of windows: pixels a side, and the layers without."""
+    if "fullatt_block_indexes" not in values:
+        return {}
+    merge = int(values["spatial_merge_size"])
+    return {
+        "merge": merge,
+        "windowed_layers": layers - len(set(values["fullatt_block_indexes"]) & set(range(layers))),
+        "window": int(values["window_size"]) // merge // patch,
+    }
 
 
 def _patches(values: dict[str, Any], patch: int, video_processor: Any, tokens: int) -> int:
