@@ -35,7 +35,8 @@ KEYS = {
     "layers": "layer similarity visual_kv_kept kv_entries kv_bytes",
     "memory": "kv_dense_bytes kv_bytes kv_retention weights_bytes peak_bytes shared_prefix_bytes",
     "timing": (
-        "load_sec decode_sec preprocess_sec vision_sec prune_sec prefill_sec ttft_sec tpot_sec total_sec"
+        "load_sec decode_sec preprocess_sec vision_sec prune_sec prefill_sec ttft_sec tpot_sec total_sec "
+        "decode_wait_sec"
     ),
     "seed": "",
     "warnings": "",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.details import say_details, say_engine
+from sharpv_cli.commands.details import say_details, say_run
 from sharpv_cli.text import printable
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Answers:
     def _finish(self, answer: Answer) -> None:
         """A piece that Ctrl-C kept from us is part of the answer all the same."""
         if self._last is None:
-            say_engine(answer)
+            say_run(answer)
         self._last, self._count = answer, self._count + 1
         if answer.finish_reason == "interrupted" and not self._manner.loop:
             self.exit_code = terminal.INTERRUPTED

@@ -20,9 +20,10 @@ def say_details(run: Loaded | Answer) -> None:
         terminal.say("detail", line)
 
 
-def say_engine(answer: Answer) -> None:
-    """What ran the language model and why, on stderr; nothing unless verbose. It is picked with the first question."""
+def say_run(answer: Answer) -> None:
+    """What the first answer tells: the engine and its reason, and the wait for frames; nothing unless verbose."""
     if terminal.is_verbose():
-        from sharpv_cli.report.details import engine_detail
+        from sharpv_cli.report.details import decoding_detail, engine_detail
 
         terminal.say("detail", engine_detail(answer))
+        terminal.say("detail", decoding_detail(answer))

@@ -19,6 +19,15 @@ def engine_detail(answer: Answer) -> str:
     return f"engine {answer.engine} ({answer.engine_reason})"
 
 
+def decoding_detail(answer: Answer) -> str:
+    """How far decoding was hidden behind other work."""
+    timing = answer.timing
+    return (
+        f"decoding took {format_seconds(timing.decode_sec)}, "
+        f"of which {format_seconds(timing.decode_wait_sec)} were waited for"
+    )
+
+
 def _model(model: ModelInfo) -> Iterator[str]:
     revision = f", revision {model.revision}" if model.revision else ""
     yield f"model {model.id} ({model.family}{revision})"
@@ -39,7 +48,7 @@ def _sampling(sample: FrameSample) -> str:
     times = sample.timestamps_sec
     clock = Clock.for_times(times)
     count = "1 frame" if len(sample) == 1 else f"{len(sample)} frames"
-    height, width = sample.images.shape[1:3]
+    height, width = sample.size
     return (
         f"sampling {sample.strategy}: {count} from {clock.format(times[0])} to {clock.format(times[-1])}, "
         f"decoded at {width}x{height}"

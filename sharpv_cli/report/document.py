@@ -47,6 +47,7 @@ def ask_document(
         **clip_blocks(answer),
         "profile": {"name": profile_name, "source": profile_source, "settings": settings},
         **measured_blocks(answer),
+        "timing": pick(answer.timing, (*TIMING, "decode_wait_sec")),
         "seed": answer.seed,
         "warnings": answer.warnings,
     }

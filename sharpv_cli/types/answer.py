@@ -72,6 +72,11 @@ class Timings:
 
     `tpot_sec` is the mean time of a generated token after the first, None when there is only one.
     Loading and decoding overlap, so the stages can sum to more than `total_sec`.
+
+    `decode_sec` is how long the decoder worked; `decode_wait_sec` is the part of it that held the answer up:
+    nothing else was left to do until frames came. Of a clip that is decoded whole that is what is left of decoding
+    when the model is loaded; of a long one, which is decoded while it is encoded, also every wait between chunks
+    (those count in `ttft_sec` as well). It is 0 where the frames were there before.
     """
 
     load_sec: float
@@ -83,6 +88,7 @@ class Timings:
     ttft_sec: float
     tpot_sec: float | None
     total_sec: float
+    decode_wait_sec: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

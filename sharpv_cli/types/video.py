@@ -39,7 +39,8 @@ class FrameSample:
     """The frames taken from a video: uint8 RGB [T, H, W, 3], with their places in it.
 
     `indices` count displayed frames from 0; `timestamps_sec` are true presentation times, the video's first
-    frame being 0.0. Both rise strictly. `warnings` are sentences for the user.
+    frame being 0.0. Both rise strictly. `warnings` are sentences for the user. Of a long clip, which the model
+    gets in chunks, `images` are only small ones to look at; `decoded` is then the (height, width) of the model's.
     """
 
     strategy: Literal["uniform", "fps"]
@@ -47,6 +48,7 @@ class FrameSample:
     indices: tuple[int, ...]
     timestamps_sec: tuple[float, ...]
     warnings: tuple[str, ...] = ()
+    decoded: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         assert self.images.ndim == 4 and self.images.shape[3] == 3, self.images.shape
@@ -56,6 +58,12 @@ class FrameSample:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model gets."""
+        height, width = self.images.shape[1:3] if self.decoded is None else self.decoded
+        return height, width
 
 
 @dataclass(frozen=True, slots=True)
