@@ -25,6 +25,18 @@ class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not fo
         super().__init__()
         self.evicted = 0
 
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Append entries [1, kv_heads, q, head_dim], and give all; the first ones are taken as they are."""
+        if self.is_initialized:
+            both: tuple[Tensor, Tensor] = super().update(key_states, value_states, *args, **kwargs)
+            return both
+        self.lazy_initialization(key_states, value_states)
+        # Views would hold on to what they were computed beside.
+        self.keys, self.values = key_states.contiguous(), value_states.contiguous()
+        return self.keys, self.values
+
     @property
     def physical(self) -> int:
         """Entries stored."""
@@ -45,13 +57,14 @@ class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not fo
 
     def evict(self, index: Tensor) -> None:
         """Forget the entries at `index`, int64 [n], distinct; the rest moves to new storage."""
-        stays = torch.ones(self.physical, dtype=torch.bool, device=self.keys.device)
-        stays[index.to(stays.device)] = False
-        # The size is known, so that no count has to come back from the device.
-        kept = torch.nonzero_static(stays, size=self.physical - len(index)).flatten()
-        self.keys = self.keys.index_select(-2, kept)
-        self.values = self.values.index_select(-2, kept)
-        self.evicted += len(index)
+        self.retain(others(index, self.physical))
+
+    def retain(self, index: Tensor) -> None:
+        """Forget all entries but those at `index`, int64 [n], rising; they move to new storage."""
+        index = index.to(self.keys.device)
+        self.evicted += self.physical - len(index)
+        self.keys = self.keys.index_select(-2, index)
+        self.values = self.values.index_select(-2, index)
 
     def fork(self) -> Self:
         """A layer that goes its own way: tensors are shared, and every change makes new ones."""
@@ -85,6 +98,14 @@ class SharpVCache(DynamicCache):  # type: ignore[misc]
         other = SharpVCache(0)
         other.layers = [layer.fork() for layer in self.layers]
         return other
+
+
+def others(index: Tensor, length: int) -> Tensor:
+    """The numbers below `length` that are not in `index`, int64 [n], distinct: int64, rising."""
+    stays = torch.ones(length, dtype=torch.bool, device=index.device)
+    stays[index] = False
+    # The size is known, so that no count has to come back from the device.
+    return torch.nonzero_static(stays, size=length - len(index)).flatten()
 
 
 def cache_argument(decoder: Any) -> str:

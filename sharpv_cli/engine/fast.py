@@ -52,6 +52,14 @@ def _why_not_on(device: torch.device, head_dim: int) -> str | None:
     return None
 
 
+def _operations_on(device: torch.device) -> passes.Operations:
+    if device.type != "cuda":
+        return passes.TorchOperations()
+    from sharpv_cli.engine.fused import FusedOperations  # imports triton
+
+    return FusedOperations(device)
+
+
 class FastEngine(Engine):
     """Raises nothing of its own; make it only where `why_not_fast` finds nothing."""
 
@@ -60,7 +68,7 @@ class FastEngine(Engine):
     def __init__(self, model: Any, reason: str = "it serves the model", *, flash: bool = False) -> None:
         super().__init__(model, reason)
         self._decoder = weights.decoder_weights(model)
-        self._operations = passes.TorchOperations()
+        self._operations = _operations_on(model.device)
         self._flash = flash
         self._idle: GraphSteps | None = None  # waits for the next answer
 

@@ -17,14 +17,16 @@ from sharpv_cli.engine.weights import DecoderWeights
 
 _SHARES = 16  # of a layer's entries, read side by side
 _BLOCK = 64  # entries at a time
-_ROWS, _COLUMNS = 4, 1024  # of a matrix, a program
+_ROWS, _COLUMNS, _WARPS = 2, 2048, 8  # of a matrix, a program: the fastest of those tried on an H100
 _LEAST_STEPS = 256  # answers up to so many tokens share buffers
 
 
 class GraphSteps:
     """Steps by replaying a CUDA graph. `begin` readies them for an answer; one answer at a time."""
 
-    def __init__(self, model: Any, decoder: DecoderWeights, cache: SharpVCache, count: int, *, flash: bool) -> None:
+    def __init__(
+        self, model: Any, decoder: DecoderWeights, cache: SharpVCache, count: int, *, flash: bool
+    ) -> None:
         self._decoder = decoder
         self._embedding = model.get_input_embeddings().weight
         self._head = model.get_output_embeddings().weight
@@ -85,7 +87,7 @@ class GraphSteps:
     @torch.no_grad()
     def _capture(self) -> None:
         # The first run compiles kernels, which cannot be captured. Both write entries that `begin` replaces.
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._launch()
@@ -119,19 +121,20 @@ class GraphSteps:
         gated: bool = False,
     ) -> None:
         rows = len(weights) // 2 if gated else len(weights)
-        each = next(size for size in (_ROWS, 2, 1) if rows % size == 0)
+        each = _ROWS if rows % _ROWS == 0 and not gated else 1
         kernels.matvec[(rows // each,)](
             x, norm, weights, bias, out, weights.shape[1], self._decoder.epsilon,
             NORM=norm is not None, BIAS=bias is not None, ADD=add, GATED=gated, ROWS=each, BLOCK=_COLUMNS,
+            num_warps=_WARPS,
         )  # fmt: skip
 
     def _place(self, index: int) -> None:
         decoder, layer = self._decoder, self._decoder.layers[index]
-        kernels.place_heads[(decoder.heads + 2 * decoder.kv_heads,)](
+        kernels.place_heads[(1, decoder.heads + 2 * decoder.kv_heads)](
             self._qkv, layer.query_norm, layer.key_norm, self._cos, self._sin, self._step,
             self._lengths[index:], self._queries, self._keys[index], self._values[index],
             decoder.heads, decoder.kv_heads, self._capacities[index], decoder.epsilon,
-            NORM=layer.query_norm is not None, HALF=decoder.head_dim // 2,
+            NORM=layer.query_norm is not None, HALF=decoder.head_dim // 2, num_warps=1,
         )  # fmt: skip
 
     def _attend(self, index: int) -> None:

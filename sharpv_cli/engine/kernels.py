@@ -1,4 +1,5 @@
-"""Triton kernels for one token at a time, where all is a matter of reading weights and KV entries once.
+"""Triton kernels: for decoding, where all is a matter of reading weights and KV entries once, and between the large
+products of the prefill.
 
 Sums are float32 whatever the dtype. `TRITON_INTERPRET=1` runs them on the CPU.
 """
@@ -58,36 +59,47 @@ def place_heads(
     qkv, query_norm, key_norm, cos, sin, step, length, queries, keys, values,
     heads, kv_heads, capacity, epsilon, NORM: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
-    """Norm and turn one token's query and key heads by the angles of step `step[0]`; put key and value into the cache.
+    """Norm query and key heads of tokens, turn them by their angles, and put all into place.
 
-    A program a head. `keys` and `values` are [K, capacity, 2 HALF], with `length[0]` entries.
+    Program (t, h): head h of token t, from `qkv` [tokens, (H + 2K) d] with d = 2 HALF, to `queries` [H, tokens, d] or
+    entry `length[0]` + t of `keys` or `values` [K, capacity, d]; its angles are row `step[0]` + t of `cos` and `sin`.
     """
-    head = tl.program_id(0)
+    token, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    tokens = tl.num_programs(0).to(tl.int64)
     at = tl.arange(0, HALF)
-    low = tl.load(qkv + head * 2 * HALF + at).to(tl.float32)
-    high = tl.load(qkv + head * 2 * HALF + HALF + at).to(tl.float32)
-    entry = tl.load(length)
+    source = qkv + (token * tl.num_programs(1) + head) * 2 * HALF + at
+    low, high = tl.load(source).to(tl.float32), tl.load(source + HALF).to(tl.float32)
+    entry = tl.load(length) + token
     if head >= heads + kv_heads:
-        place = values + ((head - heads - kv_heads).to(tl.int64) * capacity + entry) * 2 * HALF + at
-        tl.store(place, low.to(values.dtype.element_ty))
-        tl.store(place + HALF, high.to(values.dtype.element_ty))
-        return
-    if NORM:
-        size = tl.rsqrt(tl.sum(low * low + high * high, axis=0) / (2 * HALF) + epsilon)
-        norm = query_norm if head < heads else key_norm
-        low *= size * tl.load(norm + at).to(tl.float32)
-        high *= size * tl.load(norm + HALF + at).to(tl.float32)
-    angle = tl.load(step) * 2 * HALF + at
-    cos_low, cos_high = tl.load(cos + angle).to(tl.float32), tl.load(cos + angle + HALF).to(tl.float32)
-    sin_low, sin_high = tl.load(sin + angle).to(tl.float32), tl.load(sin + angle + HALF).to(tl.float32)
-    turned_low = low * cos_low - high * sin_low
-    turned_high = high * cos_high + low * sin_high
-    if head < heads:
-        place = queries + head * 2 * HALF + at
+        place = values + ((head - heads - kv_heads) * capacity + entry) * 2 * HALF + at
     else:
-        place = keys + ((head - heads).to(tl.int64) * capacity + entry) * 2 * HALF + at
-    tl.store(place, turned_low.to(queries.dtype.element_ty))
-    tl.store(place + HALF, turned_high.to(queries.dtype.element_ty))
+        if NORM:
+            size = tl.rsqrt(tl.sum(low * low + high * high, axis=0) / (2 * HALF) + epsilon)
+            norm = query_norm if head < heads else key_norm
+            low *= size * tl.load(norm + at).to(tl.float32)
+            high *= size * tl.load(norm + HALF + at).to(tl.float32)
+        angle = (tl.load(step) + token) * 2 * HALF + at
+        cos_low, cos_high = tl.load(cos + angle).to(tl.float32), tl.load(cos + angle + HALF).to(tl.float32)
+        sin_low, sin_high = tl.load(sin + angle).to(tl.float32), tl.load(sin + angle + HALF).to(tl.float32)
+        turned = low * cos_low - high * sin_low
+        high = high * cos_high + low * sin_high
+        low = turned
+        if head < heads:
+            place = queries + (head * tokens + token) * 2 * HALF + at
+        else:
+            place = keys + ((head - heads) * capacity + entry) * 2 * HALF + at
+    tl.store(place, low.to(queries.dtype.element_ty))
+    tl.store(place + HALF, high.to(queries.dtype.element_ty))
+
+
+@triton.jit
+def gate(gate_up, out, width, BLOCK: tl.constexpr):
+    """out [P, width] = silu(gate) * up, of `gate_up` [P, 2 width]; program (p, b) does a block of row p."""
+    row, at = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < width
+    passed = tl.load(gate_up + row * 2 * width + at, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(gate_up + (row * 2 + 1) * width + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row * width + at, (passed * tl.sigmoid(passed) * up).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.late import Late
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.layers import FULL, layer_kinds
-from sharpv_cli.pruning.memory import similarity
+from sharpv_cli.pruning.memory import similarity_at
 
 # On CUDA the decision waits this many layers: the device still has work when the host waits for a number.
 CUDA_LAG = 2
@@ -38,8 +38,8 @@ class MemorySharpV:
         self._cache = cache
         self._m = m
         self._visual = prompt.visual
-        self._part = prompt
-        self._embeddings = prompt.embeds[0, prompt.visual]
+        self._text: Tensor | None = None
+        self._length = len(prompt)
         self._sums: dict[int, Tensor] = {}
         self._readings: deque[tuple[int, Late]] = deque()
         self._lag = CUDA_LAG if prompt.embeds.is_cuda else 0
@@ -56,17 +56,15 @@ class MemorySharpV:
 
         The parts come in order, and the layer is decided with the `last` one.
         """
-        if part is not self._part:
-            self._part, self._embeddings = part, part.embeds[0, part.visual]
         # Layers may lie on several devices; where they do not, `to` does nothing.
-        visual, embeddings = part.visual.to(hidden.device), self._embeddings.to(hidden.device)
-        total = similarity(hidden[0, visual], embeddings) * len(visual)
-        if layer in self._sums:
-            total = total + self._sums.pop(layer)
+        visual, embeddings = part.visual.to(hidden.device), part.embeds[0].to(hidden.device)
+        value = similarity_at(hidden[0], embeddings, visual)
+        if len(part) < self._length:  # the mean over all parts
+            value = value * len(visual) / len(self._visual) + self._sums.pop(layer, 0.0)
         if not last:
-            self._sums[layer] = total
+            self._sums[layer] = value
             return
-        self._readings.append((layer, Late(total / len(self._visual))))
+        self._readings.append((layer, Late(value)))
         self._decide(until=self._lag)
 
     def finish(self) -> None:
@@ -81,4 +79,10 @@ class MemorySharpV:
             if value < self._m:
                 self.degraded.add(layer)
                 if self._evict:
-                    self._cache.layers[layer].evict(self._visual)
+                    self._cache.layers[layer].retain(self._stays())
+
+    def _stays(self) -> Tensor:
+        """The entries of a discarding layer that are not visual."""
+        if self._text is None:
+            self._text = others(self._visual, self._length)
+        return self._text

@@ -42,14 +42,14 @@ class TorchOperations:
     ) -> tuple[Tensor, Tensor, Tensor]:
         heads, kv_heads = decoder.heads, decoder.kv_heads
         parts = qkv.view(len(qkv), -1, decoder.head_dim)
-        queries, keys, values = parts.split([heads, kv_heads, kv_heads], dim=1)
+        queries, keys, values = torch.split(parts, [heads, kv_heads, kv_heads], dim=1)
         if layer.query_norm is not None and layer.key_norm is not None:
             queries = normed(queries, layer.query_norm, decoder.epsilon)
             keys = normed(keys, layer.key_norm, decoder.epsilon)
             turned = rotated(torch.cat([queries, keys], dim=1), cos, sin)
         else:
             turned = rotated(parts[:, : heads + kv_heads], cos, sin)
-        queries, keys = turned.split([heads, kv_heads], dim=1)
+        queries, keys = torch.split(turned, [heads, kv_heads], dim=1)
         return queries.transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1)
 
     def gated(self, gate_up: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def angles(decoder: DecoderWeights, like: Tensor, position_ids: Tensor) -> tuple
     if cos.ndim == 4:  # transformers before 5.20 leaves time, row and column to the attention
         sections = decoder.rotary.config.rope_parameters["mrope_section"] * 2
         cos, sin = (
-            torch.cat([part[i % 3] for i, part in enumerate(each.split(sections, dim=-1))], dim=-1)
+            torch.cat([part[i % 3] for i, part in enumerate(torch.split(each, sections, dim=-1))], dim=-1)
             for each in (cos, sin)
         )
     return cos[0], sin[0]

@@ -7,6 +7,7 @@ from typing import Literal
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.engine.fast import FastEngine, why_not_fast
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.errors import ModelError
 from sharpv_cli.models.loading import LoadedModel
 
 Wanted = Literal["auto", "fast", "reference"]

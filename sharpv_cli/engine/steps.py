@@ -25,9 +25,7 @@ class Steps(Protocol):
         """int64 [1, 1] -> float32 [1, vocabulary], which the next call may overwrite."""
 
 
-def answer_angles(
-    decoder: DecoderWeights, like: Tensor, last: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
+def answer_angles(decoder: DecoderWeights, like: Tensor, last: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """cos and sin [count, d] at the positions after `last`, [1, 1] or [3, 1, 1]: text, so all three are equal."""
     return angles(decoder, like, last + torch.arange(1, count + 1, device=last.device))
 
@@ -69,9 +67,9 @@ class EagerSteps:
         """[H, 1, d] over `length` entries and the new one: [1, H d]. Query heads of a group stand as rows of one."""
         for buffer, new in zip(buffers, (keys, values), strict=True):
             buffer[:, length : length + 1] = new
-        seen = [buffer[None, :, : length + 1] for buffer in buffers]
+        every_key, every_value = (buffer[None, :, : length + 1] for buffer in buffers)
         grouped = queries.reshape(1, self._decoder.kv_heads, self._decoder.groups, -1)
-        attended = F.scaled_dot_product_attention(grouped, *seen, scale=self._decoder.scale)
+        attended = F.scaled_dot_product_attention(grouped, every_key, every_value, scale=self._decoder.scale)
         return attended.reshape(1, -1)
 
 

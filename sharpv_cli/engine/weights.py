@@ -85,11 +85,11 @@ def why_not(model: Any) -> str | None:
     if rope not in SERVED_ROPES:
         return f"it does not know rope of type {rope}"
     attention, mlp = layer.self_attn, layer.mlp
-    linears = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
-    linears += (mlp.gate_proj, mlp.up_proj, mlp.down_proj, model.get_output_embeddings())
-    if any(type(linear) is not nn.Linear or not linear.weight.is_floating_point() for linear in linears):
+    inward = (attention.q_proj, attention.k_proj, attention.v_proj)
+    onward = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj, model.get_output_embeddings())
+    if any(type(linear) is not nn.Linear or not linear.weight.is_floating_point() for linear in inward + onward):
         return "the weights are quantised"
-    if any(linear.bias is not None for linear in linears[3:]):
+    if any(linear.bias is not None for linear in onward):
         return "its output projections have biases"
     return None
 
@@ -131,6 +131,6 @@ def _layer(layer: Any) -> LayerWeights:
 def _joined(parameters: list[Tensor]) -> Tensor:
     """The parameters below each other in one tensor, of which they become views."""
     whole = torch.cat([parameter.data for parameter in parameters])
-    for parameter, part in zip(parameters, whole.split([len(p) for p in parameters]), strict=True):
+    for parameter, part in zip(parameters, torch.split(whole, [len(p) for p in parameters]), strict=True):
         parameter.data = part
     return whole

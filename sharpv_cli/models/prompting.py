@@ -19,12 +19,19 @@ _TICKS_PER_SEC = 1_000_000
 
 
 def build_inputs(
-    loaded: LoadedModel, info: VideoInfo, sample: FrameSample, question: str, prompt: PromptSettings
+    loaded: LoadedModel,
+    info: VideoInfo,
+    sample: FrameSample,
+    question: str,
+    prompt: PromptSettings,
+    *,
+    on_device: bool = False,
 ) -> dict[str, Tensor]:
     """What the stock model's `forward` takes, on its device: input_ids int64 [1, N], pixels in its dtype, ...
 
-    Raises UsageError when the question holds one of the model's own placeholders, VideoError when the
-    processor does not take frames of this size.
+    With `on_device` frames are resized on the model's device, where they differ by at most one level of 256 from
+    what the CPU makes of them. Raises UsageError when the question holds one of the model's own placeholders,
+    VideoError when the processor does not take frames of this size.
     """
     images, metadata = sample.images, _metadata(info, sample)
     if (missing := loaded.family.frames_per_slot - len(images)) > 0:
@@ -41,6 +48,7 @@ def build_inputs(
             do_sample_frames=False,
             input_data_format="channels_last",
             return_tensors="pt",
+            **({"device": str(loaded.device)} if on_device else {}),
             **loaded.family.processor_options,
         )
     except ValueError as error:

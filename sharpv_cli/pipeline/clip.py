@@ -33,6 +33,11 @@ class Clip:
         return engine_for(self.loaded, self.settings.engine)
 
     @property
+    def on_device(self) -> bool:
+        """Whether frames are made ready and encoded the fast engine's way, on a GPU."""
+        return self.engine.name == "fast" and self.loaded.device.type == "cuda"
+
+    @property
     def limit(self) -> int:
         """Most tokens of an answer."""
         return self.settings.generation.max_new_tokens if self.new_tokens is None else self.new_tokens

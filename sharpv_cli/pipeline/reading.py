@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.fitting import require_encoding, require_reading
 from sharpv_cli.pipeline.selecting import Selection, require_window, select
@@ -36,9 +38,11 @@ def encode(clip: Clip, question: str, clock: StageClock) -> Generator[StageStart
     yield StageStarted("preprocess")
     with clock.stage("preprocess"):
         require_encoding(clip)
-        inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
+        inputs = build_inputs(
+            clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
+        )
     yield StageStarted("vision")
-    with clock.stage("vision"):
+    with clock.stage("vision"), quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
         return capture(clip.loaded.model, inputs, clip.loaded.family)
 
 

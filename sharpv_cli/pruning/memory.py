@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sharpv_cli.pruning.device import has_kernels
+
 
 def similarity(hidden: Tensor, embeddings: Tensor) -> Tensor:
     """s_l: the mean cosine between visual tokens after a layer and at the language model's input.
@@ -18,3 +20,14 @@ def similarity(hidden: Tensor, embeddings: Tensor) -> Tensor:
     if hidden.shape[0] == 0:
         return hidden.new_ones((), dtype=torch.float32)
     return F.cosine_similarity(hidden.float(), embeddings.float(), dim=-1).mean()
+
+
+def similarity_at(hidden: Tensor, embeddings: Tensor, at: Tensor) -> Tensor:
+    """s_l over the rows `at`, int64 [n], of `hidden` and `embeddings`, [P, d] each: float32 scalar, as `similarity`."""
+    if not len(at) or not has_kernels(hidden):
+        return similarity(hidden[at], embeddings[at])
+    from sharpv_cli.pruning import kernels  # imports triton
+
+    found = torch.empty(len(at), dtype=torch.float32, device=hidden.device)
+    kernels.cosines[(len(at),)](hidden, embeddings, at, found, hidden.shape[1], BLOCK=1024)
+    return found.mean()

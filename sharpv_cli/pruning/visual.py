@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sharpv_cli.pruning.device import has_kernels
+
 # A ratio that should give a whole number of tokens may come out a rounding error above it: ceil adds one.
 CEIL_GUARD = 1e-4
 
@@ -46,15 +48,37 @@ def score(features: Tensor, w: float = 1.0) -> Scores:
     r_t = ||T_t||_2 / (2 sqrt f). The first frame has no T: I_1 = (1 + w) S_1 and r_1 comes from S_1.
     """
     assert features.ndim >= 3, features.shape
+    fused = features.ndim == 3 and has_kernels(features) and not features.requires_grad
+    spatial, temporal = _fused_dissimilarities(features) if fused else _dissimilarities(features)
+    change = torch.cat([spatial[..., :1, :], temporal[..., 1:, :]], dim=-2)
+    # The root of the mean square over its maximum, 2; rounding may lift it a hair above 1.
+    ratio = (_norm(change) / (2 * spatial.shape[-1] ** 0.5)).clamp(max=1.0)
+    return Scores(spatial, temporal, change + w * spatial, ratio)
+
+
+def _dissimilarities(features: Tensor) -> tuple[Tensor, Tensor]:
+    """S and T, float32 [..., T, f]."""
     frames = features.float()
     unit = _unit(frames)
     spatial = _norm(unit - _unit(_mean_direction(frames)))
     temporal = torch.zeros_like(spatial)
     temporal[..., 1:, :] = _norm(unit[..., 1:, :, :] - unit[..., :-1, :, :])
-    change = torch.cat([spatial[..., :1, :], temporal[..., 1:, :]], dim=-2)
-    # The root of the mean square over its maximum, 2; rounding may lift it a hair above 1.
-    ratio = (_norm(change) / (2 * spatial.shape[-1] ** 0.5)).clamp(max=1.0)
-    return Scores(spatial, temporal, change + w * spatial, ratio)
+    return spatial, temporal
+
+
+def _fused_dissimilarities(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in two kernels, each of which reads the features once; [T, f, d]."""
+    from sharpv_cli.pruning import kernels  # imports triton
+
+    frames, tokens, width = features.shape
+    means = torch.empty(frames, width, dtype=torch.float32, device=features.device)
+    spatial, temporal = (means.new_empty(frames, tokens) for _ in range(2))
+    kernels.frame_means[(frames, -(-width // 128))](features, means, tokens, width, BLOCK=128)
+    block = 1 << (width - 1).bit_length()
+    kernels.dissimilarities[(frames, tokens)](
+        features, means, spatial, temporal, tokens, width, BLOCK=block, num_warps=8
+    )
+    return spatial, temporal
 
 
 def keep_counts(ratio: Tensor, tokens_per_frame: int, *, scale: float = 1.0, min_tokens: int = 1) -> Tensor:
