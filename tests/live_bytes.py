@@ -22,7 +22,9 @@ class LiveBytes(TorchDispatchMode):
         given = {id_of(tensor) for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)}
         output = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(output):
-            if isinstance(tensor, torch.Tensor) and id_of(tensor) not in self._seen | given:
+            if not isinstance(tensor, torch.Tensor) or tensor.is_meta:  # these hold nothing
+                continue
+            if id_of(tensor) not in self._seen | given:
                 self._add(tensor.untyped_storage())
         return output
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sharpv_cli.errors import UsageError, VideoError
 from sharpv_cli.models.loading import LoadedModel
-from sharpv_cli.types import FrameSample, VideoInfo
+from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import PromptSettings
@@ -26,37 +29,50 @@ def build_inputs(
     prompt: PromptSettings,
     *,
     on_device: bool = False,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """What the stock model's `forward` takes, on its device: input_ids int64 [1, N], pixels in its dtype, ...
 
     With `on_device` frames are resized on the model's device, where they differ by at most one level of 256 from
     what the CPU makes of them. Raises UsageError when the question holds one of the model's own placeholders,
-    VideoError when the processor does not take frames of this size.
+    VideoError when the processor does not take frames of this size. `options` go to it beside those of the family.
     """
-    images, metadata = sample.images, _metadata(info, sample)
+    images, metadata = sample.images, metadata_of(info, sample)
     if (missing := loaded.family.frames_per_slot - len(images)) > 0:
         # A temporal patch needs as many frames; not every processor doubles a single one.
         images = np.concatenate([images, images[-1:].repeat(missing, axis=0)])
         metadata["frames_indices"] += metadata["frames_indices"][-1:] * missing
+    given = {"device": str(loaded.device)} if on_device else {}
+    inputs = processed(loaded, info, images, metadata, render(loaded, question, prompt), {**given, **options})
+    return dict(inputs.to(loaded.device, loaded.model.dtype))
+
+
+def processed(
+    loaded: LoadedModel,
+    info: VideoInfo,
+    images: NDArray[np.uint8],
+    metadata: Mapping[str, Any],
+    text: str,
+    options: Mapping[str, Any],
+) -> Any:
+    """The processor's output for one prompt and one video, RGB [T, H, W, 3]; VideoError where it refuses the shape."""
     nested = loaded.family.nested_videos
-    text = render(loaded, question, prompt)
     try:
-        inputs = loaded.processor(
+        return loaded.processor(
             text=[text],
             videos=[[images]] if nested else [images],
             video_metadata=[[metadata]] if nested else [metadata],
             do_sample_frames=False,
             input_data_format="channels_last",
             return_tensors="pt",
-            **({"device": str(loaded.device)} if on_device else {}),
             **loaded.family.processor_options,
+            **options,
         )
     except ValueError as error:
         raise VideoError(
             f"{info.path}: the model's processor refuses frames of {info.width} x {info.height}: {error}",
             hint="give a video of a more usual shape, or another model",
         ) from error
-    return dict(inputs.to(loaded.device, loaded.model.dtype))
 
 
 def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
@@ -95,7 +111,7 @@ def _placeholders(loaded: LoadedModel) -> list[str]:
     return sorted({word for word in own if isinstance(word, str) and word} | set(loaded.family.markers))
 
 
-def _metadata(info: VideoInfo, sample: FrameSample) -> dict[str, Any]:
+def metadata_of(info: VideoInfo, sample: FrameSample | SamplePlan) -> dict[str, Any]:
     """What the processor makes timestamps and the time between frames from.
 
     It takes a frame's time for number / fps, which an average rate would get wrong where the rate varies. So
