@@ -32,7 +32,7 @@ class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not fo
         if self.is_initialized:
             both: tuple[Tensor, Tensor] = super().update(key_states, value_states, *args, **kwargs)
             return both
-        self.lazy_initialization(key_states, value_states)
+        self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
         # Views would hold on to what they were computed beside.
         self.keys, self.values = key_states.contiguous(), value_states.contiguous()
         return self.keys, self.values

@@ -17,7 +17,7 @@ from sharpv_cli.engine.weights import DecoderWeights
 
 _SHARES = 16  # of a layer's entries, read side by side
 _BLOCK = 64  # entries at a time
-_ROWS, _COLUMNS, _WARPS = 2, 2048, 8  # of a matrix, a program: the fastest of those tried on an H100
+_ROWS, _COLUMNS = 2, 512  # of a matrix, a program: the fastest of those tried on an H100
 _LEAST_STEPS = 256  # answers up to so many tokens share buffers
 
 
@@ -121,11 +121,11 @@ class GraphSteps:
         gated: bool = False,
     ) -> None:
         rows = len(weights) // 2 if gated else len(weights)
-        each = _ROWS if rows % _ROWS == 0 and not gated else 1
+        each = _ROWS if rows % _ROWS == 0 else 1
         kernels.matvec[(rows // each,)](
             x, norm, weights, bias, out, weights.shape[1], self._decoder.epsilon,
             NORM=norm is not None, BIAS=bias is not None, ADD=add, GATED=gated, ROWS=each, BLOCK=_COLUMNS,
-            num_warps=_WARPS,
+            num_warps=2 if norm is None else 4,
         )  # fmt: skip
 
     def _place(self, index: int) -> None:

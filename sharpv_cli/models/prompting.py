@@ -7,11 +7,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sharpv_cli.errors import UsageError, VideoError
 from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.runs import runs_read_once
 from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
 
 if TYPE_CHECKING:
@@ -42,32 +44,39 @@ def build_inputs(
         # A temporal patch needs as many frames; not every processor doubles a single one.
         images = np.concatenate([images, images[-1:].repeat(missing, axis=0)])
         metadata["frames_indices"] += metadata["frames_indices"][-1:] * missing
-    given = {"device": str(loaded.device)} if on_device else {}
-    inputs = processed(loaded, info, images, metadata, render(loaded, question, prompt), {**given, **options})
+    frames: NDArray[np.uint8] | Tensor = images
+    if on_device:
+        frames = torch.from_numpy(images).to(loaded.device, non_blocking=True).permute(0, 3, 1, 2)
+        options = {"device": str(loaded.device), **options}
+    inputs = processed(loaded, info, frames, metadata, render(loaded, question, prompt), options)
     return dict(inputs.to(loaded.device, loaded.model.dtype))
 
 
 def processed(
     loaded: LoadedModel,
     info: VideoInfo,
-    images: NDArray[np.uint8],
+    images: NDArray[np.uint8] | Tensor,
     metadata: Mapping[str, Any],
     text: str,
     options: Mapping[str, Any],
 ) -> Any:
-    """The processor's output for one prompt and one video, RGB [T, H, W, 3]; VideoError where it refuses the shape."""
+    """The processor's output for one prompt and one video; VideoError where it refuses the shape.
+
+    `images` are RGB [T, H, W, 3], or [T, 3, H, W] as a tensor on the device where they are made ready.
+    """
     nested = loaded.family.nested_videos
     try:
-        return loaded.processor(
-            text=[text],
-            videos=[[images]] if nested else [images],
-            video_metadata=[[metadata]] if nested else [metadata],
-            do_sample_frames=False,
-            input_data_format="channels_last",
-            return_tensors="pt",
-            **loaded.family.processor_options,
-            **options,
-        )
+        with runs_read_once(loaded.processor):
+            return loaded.processor(
+                text=[text],
+                videos=[[images]] if nested else [images],
+                video_metadata=[[metadata]] if nested else [metadata],
+                do_sample_frames=False,
+                input_data_format="channels_first" if isinstance(images, Tensor) else "channels_last",
+                return_tensors="pt",
+                **loaded.family.processor_options,
+                **options,
+            )
     except ValueError as error:
         raise VideoError(
             f"{info.path}: the model's processor refuses frames of {info.width} x {info.height}: {error}",

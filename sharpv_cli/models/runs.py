@@ -1,0 +1,67 @@
+"""Tokenizing thousands of equal placeholders in a row takes milliseconds of a prompt: here one is read for all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def runs_read_once(processor: Any) -> Iterator[None]:
+    """While open, the processor's tokenizer reads a run of one placeholder as a single one, and repeats its id.
+
+    The ids are the same: placeholders are special tokens, which never merge with what stands beside them.
+    """
+    tokenizer = processor.tokenizer
+    words = {getattr(processor, name, None) for name in ("video_token", "image_token")}
+    processor.tokenizer = _RunTokenizer(tokenizer, [word for word in words if isinstance(word, str) and word])
+    try:
+        yield
+    finally:
+        processor.tokenizer = tokenizer
+
+
+class _RunTokenizer:
+    """A tokenizer as processors call it: a prompt in, its ids and masks out. All else is the real one's."""
+
+    def __init__(self, tokenizer: Any, words: list[str]) -> None:
+        self._tokenizer = tokenizer
+        self._ids = {tokenizer.convert_tokens_to_ids(word): word for word in words}
+        self._run = re.compile("|".join(f"(?:{re.escape(word)})+" for word in words))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __len__(self) -> int:
+        return len(self._tokenizer)
+
+    def __call__(self, text: Any, **kwargs: Any) -> Any:
+        one_prompt = isinstance(text, list) and len(text) == 1 and isinstance(text[0], str)
+        if not (one_prompt and self._ids) or kwargs.get("return_offsets_mapping"):
+            return self._tokenizer(text, **kwargs)
+        kind = kwargs.pop("return_tensors", None)
+        encoded = self._tokenizer([self._run.sub(self._first, text[0])], **kwargs)
+        times = self._repeats(encoded["input_ids"][0], [len(run) for run in self._run.findall(text[0])])
+        for name, rows in encoded.items():
+            encoded[name] = [_repeated(rows[0], times)]
+        return encoded.convert_to_tensors(kind)
+
+    def _first(self, run: re.Match[str]) -> str:
+        return next(word for word in self._ids.values() if run[0].startswith(word))
+
+    def _repeats(self, ids: list[int], lengths: list[int]) -> list[int]:
+        """How often each id stands in the whole text; `lengths` are those of the runs, in characters."""
+        runs = iter(lengths)
+        return [next(runs) // len(self._ids[token]) if token in self._ids else 1 for token in ids]
+
+
+def _repeated(row: list[int], times: list[int]) -> list[int]:
+    whole: list[int] = []
+    for value, count in zip(row, times, strict=True):
+        if count == 1:
+            whole.append(value)
+        else:
+            whole.extend([value] * count)
+    return whole
