@@ -64,7 +64,7 @@ def test_frames_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_prompt_that_cannot_be_read_is_refused_with_the_scale_that_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sharpv_cli.pipeline.reading.require_encoding", lambda _clip: None)
+    monkeypatch.setattr("sharpv_cli.pipeline.encoding.require_encoding", lambda _clip: None)
     free = 500_000
 
     with pytest.raises(ResourceError, match=r"reading \d+ visual tokens and \d+ of text needs about") as no:

@@ -220,8 +220,8 @@ def test_a_question_without_an_answer_does_not_end_the_others(file: Path) -> Non
 def test_questions_may_come_one_after_the_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is asked for when the answer before it is complete; the video is decoded once."""
     decoded, seen = [], []
-    decode_video = asking.decode_video
-    monkeypatch.setattr(asking, "decode_video", lambda *args: decoded.append(1) or decode_video(*args))
+    frames_ahead = asking.frames_ahead
+    monkeypatch.setattr(asking, "frames_ahead", lambda *args: decoded.append(1) or frames_ahead(*args))
 
     def typed() -> Iterator[str]:
         for question in ("what moves?", "where?"):

@@ -204,7 +204,7 @@ def test_what_cannot_be_used_is_refused_at_once(tmp_path):
 def test_the_limit_is_on_the_decoder_not_on_its_reader(clip, monkeypatch):
     path = LocalVideo(str(clip("keys.mp4")), "keys.mp4", Limits(timeout=3.0))
     clock = [0.0]
-    monkeypatch.setattr("sharpv_cli.metrics.now", lambda: time.perf_counter() + clock[0])
+    monkeypatch.setattr("sharpv_cli.video.window.perf_counter", lambda: time.perf_counter() + clock[0])
     with stream(path) as frames:
         frames.first()
         deadline = time.perf_counter() + 30

@@ -65,6 +65,9 @@ class VisualPrompt:
     `embeds` [1, N, D]; `position_ids` int64 [1, N], or [3, 1, N] with M-RoPE; `input_ids` int64 [1, N];
     `slots` int64 [T, f], the place in the N tokens of every visual token of every frame, in raster order of
     `grid` (rows, columns); `extra` as in Prompt.
+
+    Of a long clip only what pruning may keep is held: then `present` int64 [P], rising, says which of the N tokens
+    the P `embeds` are, among them every one that is no slot. None means all.
     """
 
     embeds: Tensor
@@ -73,13 +76,15 @@ class VisualPrompt:
     slots: Tensor
     grid: tuple[int, int]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    present: Tensor | None = None
 
     def __len__(self) -> int:
-        return self.embeds.shape[1]
+        return self.input_ids.shape[1]
 
     @property
     def features(self) -> Tensor:
-        """The visual tokens by frame, [T, f, D]."""
+        """The visual tokens by frame, [T, f, D]; all of them have to be held."""
+        assert self.present is None, "tokens that were not kept are gone"
         return self.embeds[0, self.slots]
 
     @property
@@ -96,9 +101,11 @@ class VisualPrompt:
         """The first `length` tokens, every visual one among them."""
         assert int(self.slots.max()) < length, (int(self.slots.max()), length)
         index = torch.arange(length, device=self.embeds.device)
+        held = self.embeds.shape[1] - (len(self) - length)  # all that is left out is text
         return replace(
             self,
-            embeds=self.embeds[:, :length],
+            embeds=self.embeds[:, :held],
+            present=None if self.present is None else self.present[:held],
             position_ids=self.position_ids[..., :length],
             input_ids=self.input_ids[:, :length],
             extra=_pick(self.extra, index),
@@ -109,9 +116,14 @@ class VisualPrompt:
         extra = dict(self.extra)
         if extra:
             extra[MASK] = torch.nn.functional.pad(extra[MASK], (0, ids.shape[1]))
+        present = self.present
+        if present is not None:
+            behind = torch.arange(ids.shape[1], device=present.device) + len(self)
+            present = torch.cat([present, behind])
         return replace(
             self,
             embeds=torch.cat([self.embeds, embeds], dim=1),
+            present=present,
             position_ids=torch.cat([self.position_ids, position_ids], dim=-1),
             input_ids=torch.cat([self.input_ids, ids], dim=1),
             extra=extra,
@@ -133,12 +145,20 @@ class VisualPrompt:
         if contiguous:
             positions = torch.arange(len(index), device=index.device).expand_as(positions)
         return Prompt(
-            embeds=self.embeds[:, index],
+            embeds=self.embeds[:, self._rows(index)],
             position_ids=positions,
             input_ids=self.input_ids[:, index],
             visual=visual[index].nonzero().flatten(),
             extra=_pick(self.extra, index),
         )
+
+    def _rows(self, index: Tensor) -> Tensor:
+        """Where `embeds` hold the tokens at `index`, int64 [n] rising."""
+        if self.present is None:
+            return index
+        rows = torch.searchsorted(self.present, index)
+        assert torch.equal(self.present[rows.clamp(max=len(self.present) - 1)], index), "a token is not held"
+        return rows
 
 
 def _pick(extra: Mapping[str, Any], index: Tensor) -> dict[str, Any]:

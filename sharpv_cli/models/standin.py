@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sharpv_cli.models.families import FrameLayout
 from sharpv_cli.models.prompting import metadata_of, processed, render
-from sharpv_cli.types import SamplePlan, VideoInfo
+from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
 
 if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel
@@ -35,9 +35,14 @@ class Wording:
     layout: FrameLayout
 
     @property
+    def placeholder(self) -> int:
+        """The token that stands where frames put something into the prompt."""
+        return int(self.ids[0, self.layout.slots[0, 0]])
+
+    @property
     def placeholders(self) -> Tensor:
-        """Where frames put something into the prompt, slots and others: bool [N]."""
-        return placeholders_of(self.ids, self.layout.slots)
+        """Where it stands, in slots and elsewhere: bool [N]."""
+        return self.ids[0] == self.placeholder
 
     @property
     def text_before_tail(self) -> int:
@@ -49,7 +54,7 @@ class Wording:
 def wording(
     loaded: LoadedModel,
     info: VideoInfo,
-    plan: SamplePlan,
+    plan: SamplePlan | FrameSample,
     size: tuple[int, int],
     question: str,
     prompt: PromptSettings,
@@ -75,15 +80,10 @@ def chunk_options(loaded: LoadedModel, frames: int, of: int) -> dict[str, Any]:
     return {"size": {"shortest_edge": least, "longest_edge": most // of * frames}}
 
 
-def placeholders_of(ids: Tensor, slots: Tensor) -> Tensor:
-    """Where `ids` int64 [1, N] are the token that stands under `slots` int64 [T, f]: bool [N]."""
-    return ids[0] == ids[0, slots[0, 0]]
-
-
 def _inputs(
     loaded: LoadedModel,
     info: VideoInfo,
-    plan: SamplePlan,
+    plan: SamplePlan | FrameSample,
     size: tuple[int, int],
     text: str,
     blank: Any,

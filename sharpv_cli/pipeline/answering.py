@@ -44,18 +44,25 @@ def answer(
     *,
     load_sec: float = 0.0,
     decode_sec: float = 0.0,
+    decode_wait_sec: float = 0.0,
     started: float | None = None,
     new_tokens: int | None = None,
 ) -> Iterator[Event]:
     """Events from "preprocess" on, as `sharpv_cli.pipeline.ask` yields them.
 
-    `load_sec` and `decode_sec` are reported as given; `started` is the `metrics.now()` at which the total began,
-    now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end tokens do not
-    end it. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
+    `load_sec`, `decode_sec` and `decode_wait_sec` are reported as given; `started` is the `metrics.now()` at which
+    the total began, now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end
+    tokens do not end it. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
     """
     clip = Clip(loaded, info, sample, settings, new_tokens)
     return answer_by(
-        partial(read_once, clip), clip, question, load_sec=load_sec, decode_sec=decode_sec, started=started
+        partial(read_once, clip),
+        clip,
+        question,
+        load_sec=load_sec,
+        decode_sec=decode_sec,
+        decode_wait_sec=decode_wait_sec,
+        started=started,
     )
 
 
@@ -66,10 +73,12 @@ def answer_by(
     *,
     load_sec: float = 0.0,
     decode_sec: float = 0.0,
+    decode_wait_sec: float = 0.0,
     started: float | None = None,
 ) -> Iterator[Event]:
     """`answer`, with the question read by `read`: by itself, or behind what it shares with others."""
-    run = _Run(read, clip, question, load_sec, decode_sec, metrics.now() if started is None else started)
+    started = metrics.now() if started is None else started
+    run = _Run(read, clip, question, load_sec, decode_sec, decode_wait_sec, started)
     try:
         yield from run.events()
     except (RuntimeError, MemoryError) as error:
@@ -90,6 +99,7 @@ class _Run:
     question: str
     load_sec: float
     decode_sec: float
+    decode_wait_sec: float
     started: float
     clock: metrics.StageClock = field(init=False)
     stream: TextStream = field(init=False)
@@ -141,17 +151,17 @@ class _Run:
             yield TextPiece(tail)
 
     def _answer(self, reading: Reading, layers: tuple[LayerReport, ...], timing: Timings) -> Answer:
-        keep = reading.selection.keep.cpu().numpy()
+        clip, keep = reading.clip, reading.selection.keep.cpu().numpy()
         return Answer(
             question=self.question,
             text=self.stream.text,
             finish_reason=self.finish_reason,
-            video=self.clip.info,
-            sample=self.clip.sample,
+            video=clip.info,
+            sample=clip.sample,
             model=self.loaded.info,
             text_tokens=reading.whole.text_tokens,
             generated_tokens=len(self.token_times),
-            retention=self._retention(keep.sum(axis=1).tolist(), keep.shape[1]),
+            retention=_retention(clip, keep.sum(axis=1).tolist(), keep.shape[1]),
             keep=keep,
             grid=reading.whole.grid,
             layers=layers,
@@ -160,14 +170,7 @@ class _Run:
             seed=self.seed,
             engine=self.clip.engine.name,
             engine_reason=self.clip.engine.reason,
-            warnings=self.loaded.warnings + self.clip.sample.warnings + reading.selection.warnings,
-        )
-
-    def _retention(self, kept: list[int], total: int) -> tuple[FrameRetention, ...]:
-        stamps = self.clip.sample.timestamps_sec[:: self.loaded.family.frames_per_slot]
-        return tuple(
-            FrameRetention(frame, stamp, count, total)
-            for frame, (stamp, count) in enumerate(zip(stamps, kept, strict=True))
+            warnings=self.loaded.warnings + clip.sample.warnings + reading.selection.warnings,
         )
 
     def _memory(self, reading: Reading, layers: tuple[LayerReport, ...]) -> MemoryStats:
@@ -193,7 +196,8 @@ class _Run:
         times, seconds = self.token_times, self.clock.seconds
         return Timings(
             load_sec=self.load_sec,
-            decode_sec=self.decode_sec,
+            decode_sec=self.decode_sec + seconds["decode"],
+            decode_wait_sec=self.decode_wait_sec + seconds["decode_wait"],
             preprocess_sec=seconds["preprocess"],
             vision_sec=seconds["vision"],
             prune_sec=seconds["prune"],
@@ -202,6 +206,14 @@ class _Run:
             tpot_sec=metrics.time_per_output_token(times[0], times[-1], len(times)) if times else None,
             total_sec=total_sec,
         )
+
+
+def _retention(clip: Clip, kept: list[int], total: int) -> tuple[FrameRetention, ...]:
+    stamps = clip.sample.timestamps_sec[:: clip.loaded.family.frames_per_slot]
+    return tuple(
+        FrameRetention(frame, stamp, count, total)
+        for frame, (stamp, count) in enumerate(zip(stamps, kept, strict=True))
+    )
 
 
 def _layer_reports(read: Prefill) -> tuple[LayerReport, ...]:

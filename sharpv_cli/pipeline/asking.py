@@ -6,12 +6,15 @@ import os
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.pipeline import chunking
 from sharpv_cli.types import (
     Event,
     FrameSample,
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
+    from sharpv_cli.video.ahead import FramesAhead
+    from sharpv_cli.video.sinks import Take
+
+    Decoded = tuple[VideoInfo, FrameSample]
+    Coming = tuple[Take, FramesAhead]
 
 VideoPath = str | os.PathLike[str]
 T = TypeVar("T")
@@ -42,13 +50,12 @@ def ask(video: VideoPath, question: str, settings: Settings) -> Iterator[Event]:
     ModelError, ResourceError, UsageError.
     """
     started = metrics.now()
-    clip, load_sec, decode_sec = yield from _clip(video, settings)
+    clip, spent = yield from _clip(video, settings)
     from sharpv_cli.pipeline.answering import answer_by
     from sharpv_cli.pipeline.reading import read_once
 
-    yield from answer_by(
-        partial(read_once, clip), clip, question, load_sec=load_sec, decode_sec=decode_sec, started=started
-    )
+    with _closing(clip.frames):
+        yield from answer_by(partial(read_once, clip), clip, question, started=started, **spent)
 
 
 def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> Iterator[Event]:
@@ -61,34 +68,43 @@ def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> I
     closed like `ask`; a question may follow an interrupted one. Raises VideoError, ModelError, ResourceError.
     """
     started = metrics.now()
-    clip, load_sec, decode_sec = yield from _clip(video, settings)
+    clip, spent = yield from _clip(video, settings)
     from sharpv_cli.pipeline.answering import answer_by
     from sharpv_cli.pipeline.sharing import SharedVideo
 
     shared = SharedVideo(clip)
     count = len(questions) if isinstance(questions, Sized) else None
-    spent = {"load_sec": load_sec, "decode_sec": decode_sec, "started": started}
-    for number, question in enumerate(questions, start=1):
-        yield QuestionStarted(number, question)
-        read = partial(shared.read, last=number == count)
-        try:
-            yield from answer_by(read, clip, question, **spent)
-        except (UsageError, ResourceError) as error:
-            yield QuestionFailed(number, question, error)
-        spent = {}
+    spent["started"] = started
+    with _closing(clip.frames):
+        for number, question in enumerate(questions, start=1):
+            yield QuestionStarted(number, question)
+            read = partial(shared.read, last=number == count)
+            try:
+                yield from answer_by(read, clip, question, **spent)
+            except (UsageError, ResourceError) as error:
+                yield QuestionFailed(number, question, error)
+            spent = {}
 
 
 def _clip(
     video: VideoPath, settings: Settings
-) -> Generator[StageStarted | Loaded, None, tuple[Clip, float, float]]:
-    """The decoded video and the loaded model, with the seconds of loading and of decoding."""
+) -> Generator[StageStarted | Loaded, None, tuple[Clip, dict[str, float]]]:
+    """The loaded model and the video, decoded or still coming; with the seconds spent, by their names in Timings."""
     yield StageStarted("load")
     yield StageStarted("decode")
-    (loaded, load_sec), ((info, sample), decode_sec) = _load_and_decode(video, settings)
+    loading, decoding = _load_and_decode(video, settings)
     from sharpv_cli.pipeline.clip import Clip
 
-    yield Loaded(info, sample, loaded.info)
-    return Clip(loaded, info, sample, settings), load_sec, decode_sec
+    with ExitStack() as on_failure:
+        info, sample, frames = _opened(decoding.value, on_failure)
+        yield Loaded(info, sample, loading.value.info)
+        on_failure.pop_all()
+    spent = {
+        "load_sec": loading.seconds,
+        "decode_sec": 0.0 if frames else decoding.seconds,
+        "decode_wait_sec": max(0.0, decoding.ended - loading.ended),
+    }
+    return Clip(loading.value, info, sample, settings, frames=frames), spent
 
 
 def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> LoadedModel:
@@ -107,13 +123,22 @@ def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[T]):
+    """What a piece of work gave, its seconds, and when it ended."""
+
+    value: T
+    seconds: float
+    ended: float
+
+
 def _load_and_decode(
     video: VideoPath, settings: Settings
-) -> tuple[tuple[LoadedModel, float], tuple[tuple[VideoInfo, FrameSample], float]]:
-    """Both at once, each with its seconds. What fails first is raised at once: a bad video does not wait.
+) -> tuple[_Work[LoadedModel], _Work[Decoded | Coming]]:
+    """Both at once. What fails first is raised at once: a bad video does not wait.
 
     The other thread is not left running: loading ends before its next step, and the process waits for it
-    at exit.
+    at exit. A long clip's frames go on coming.
     """
     given_up = threading.Event()
 
@@ -123,15 +148,40 @@ def _load_and_decode(
 
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
-        decoding = pool.submit(timed, lambda: decode_video(video, settings.sampling))
-        loading = pool.submit(timed, lambda: load_model(settings, between_steps=between_steps))
+        decoding = pool.submit(_work, lambda: _decode(video, settings))
+        loading = pool.submit(_work, lambda: load_model(settings, between_steps=between_steps))
         both: tuple[Future[Any], ...] = (decoding, loading)
         wait(both, return_when=FIRST_EXCEPTION)
         _raise_of(decoding)
         return loading.result(), decoding.result()
+    except BaseException:
+        decoding.add_done_callback(_close)
+        raise
     finally:
         given_up.set()
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _decode(video: VideoPath, settings: Settings) -> Decoded | Coming:
+    """The frames that the settings ask for, or of a long clip the beginning of them. Raises VideoError."""
+    if not chunking.may_come_in_chunks(settings):
+        return decode_video(video, settings.sampling)
+    frames = frames_ahead(video, settings.sampling)
+    try:
+        first = frames.first()
+    except BaseException:
+        frames.close()
+        raise
+    return first if isinstance(first, tuple) else (first, frames)
+
+
+def frames_ahead(video: VideoPath, sampling: SamplingSettings) -> FramesAhead:
+    """The frames that the settings ask for, of a long clip in chunks; close it."""
+    from sharpv_cli.video.ahead import FramesAhead
+
+    return FramesAhead(
+        video, whole=chunking.WHOLE_FRAMES, chunk=chunking.CHUNK_FRAMES, **sampling_arguments(sampling)
+    )
 
 
 def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
@@ -139,18 +189,21 @@ def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInf
     from sharpv_cli.video.decoding import sample_frames
     from sharpv_cli.video.patience import in_time
 
-    by_rate = sampling.strategy == "fps"
-    work = partial(
-        sample_frames,
-        video,
-        strategy=sampling.strategy,
-        frames=None if by_rate else sampling.frames,
-        fps=sampling.fps if by_rate else None,
-        max_frames=sampling.max_frames if by_rate else None,
-        start_sec=sampling.start,
-        end_sec=sampling.end,
-    )
+    work = partial(sample_frames, video, **sampling_arguments(sampling))
     return in_time(video, "decoding", work)
+
+
+def sampling_arguments(sampling: SamplingSettings) -> dict[str, Any]:
+    """The settings as `sample_frames` takes them."""
+    by_rate = sampling.strategy == "fps"
+    return {
+        "strategy": sampling.strategy,
+        "frames": None if by_rate else sampling.frames,
+        "fps": sampling.fps if by_rate else None,
+        "max_frames": sampling.max_frames if by_rate else None,
+        "start_sec": sampling.start,
+        "end_sec": sampling.end,
+    }
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
@@ -159,7 +212,38 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     return work(), metrics.now() - start
 
 
-def _raise_of(future: Future[tuple[tuple[VideoInfo, FrameSample], float]]) -> None:
+def _work(work: Callable[[], T]) -> _Work[T]:
+    value, seconds = timed(work)
+    return _Work(value, seconds, metrics.now())
+
+
+def _raise_of(future: Future[Any]) -> None:
     """Raise what a finished future ended with, if anything: of two failures the video's is told."""
     if future.done():
         future.result()
+
+
+def _close(decoding: Future[_Work[Decoded | Coming]]) -> None:
+    """Let the threads of a clip end that nobody waits for any longer."""
+    if not decoding.cancelled() and decoding.exception() is None:
+        _, rest = decoding.result().value
+        if not isinstance(rest, FrameSample):
+            rest.close()
+
+
+def _opened(
+    decoded: Decoded | Coming, on_failure: ExitStack
+) -> tuple[VideoInfo, FrameSample, FramesAhead | None]:
+    first, rest = decoded
+    if isinstance(rest, FrameSample):
+        assert isinstance(first, VideoInfo)
+        return first, rest, None
+    from sharpv_cli.pipeline.thumbnails import blank_sample
+
+    assert not isinstance(first, VideoInfo)
+    on_failure.enter_context(rest)
+    return first.info, blank_sample(first), rest
+
+
+def _closing(frames: FramesAhead | None) -> AbstractContextManager[object]:
+    return nullcontext() if frames is None else frames

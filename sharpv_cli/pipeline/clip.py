@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.types import FrameSample, VideoInfo
+from sharpv_cli.video.sinks import Take
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
+    from sharpv_cli.video.ahead import FramesAhead
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
     """A decoded video, the model that answers about it, and the settings.
 
-    With `new_tokens` an answer has exactly so many, whatever the settings.
+    With `new_tokens` an answer has exactly so many, whatever the settings. `frames` are those of a long clip, which
+    come in chunks and once; what its `sample` shows is complete when they have all come.
     """
 
     loaded: LoadedModel
@@ -26,6 +30,11 @@ class Clip:
     sample: FrameSample
     settings: Settings
     new_tokens: int | None = None
+    frames: FramesAhead | None = None
+
+    def of(self, take: Take) -> Clip:
+        """With other frames of the same video: it is damaged, and those that were to come do not."""
+        return replace(self, info=take.info, sample=blank_sample(take))
 
     @property
     def engine(self) -> Engine:

@@ -10,8 +10,10 @@ from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.known import of_loaded
 from sharpv_cli.models.room import require_frames, require_prefill
+from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
+from sharpv_cli.pruning.visual import Scores
 
 
 def require_encoding(clip: Clip) -> None:
@@ -22,7 +24,7 @@ def require_encoding(clip: Clip) -> None:
     require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
 
 
-def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection) -> None:
+def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection, scores: Scores | None) -> None:
     """Raise ResourceError where the prompt, with the visual tokens that were kept, is more than can be read."""
     if _unchecked(clip):
         return
@@ -32,12 +34,12 @@ def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection) -> No
         int(selection.keep.sum()),
         str(device),
         available_bytes(device),
-        partial(scale_that_keeps, whole, clip.settings.visual),
+        partial(scale_that_keeps, scores, clip.settings.visual),
     )
 
 
 def _request(clip: Clip) -> Request:
-    _, height, width, _ = clip.sample.images.shape
+    height, width = clip.sample.size
     return Request(
         model=of_loaded(clip.loaded),
         frames=len(clip.sample),
@@ -47,6 +49,7 @@ def _request(clip: Clip) -> Request:
         itemsize=clip.loaded.model.dtype.itemsize,
         eager=clip.loaded.info.attention == "eager",
         one_memory=clip.loaded.device.type != "cuda",
+        at_once=None if clip.frames is None else chunking.CHUNK_FRAMES,
     )
 
 

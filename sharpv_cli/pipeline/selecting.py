@@ -32,19 +32,23 @@ def select(
     positions: Literal["original", "contiguous"],
     context: int | None,
     max_new_tokens: int,
+    scores: Scores | None = None,
 ) -> Selection:
     """Visual SharpV by the settings, then what the context asks for.
 
-    When the largest position would not fit, 1-D positions become contiguous, and M-RoPE ones stay; when even
-    the kept tokens would not, `scale` is lowered. Raises UsageError when that is not enough, or the mode has
-    no scale, and for contiguous positions of a model with M-RoPE.
+    `scores` are those of the prompt's visual tokens where they are known already. When the largest position would
+    not fit, 1-D positions become contiguous, and M-RoPE ones stay; when even the kept tokens would not, `scale` is
+    lowered. Raises UsageError when that is not enough, or the mode has no scale, and for contiguous positions of a
+    model with M-RoPE.
     """
     if positions == "contiguous" and prompt.mrope:
         raise UsageError(
             "--positions contiguous: this model's positions are time, row and column (M-RoPE)",
             hint="use --positions original",
         )
-    keep, warnings = _select_to_fit(prompt, visual, context, max_new_tokens)
+    keep, warnings = _select_to_fit(
+        prompt, scores or scores_of(prompt, visual), visual, context, max_new_tokens
+    )
     contiguous = positions == "contiguous"
     end = _end(prompt, max_new_tokens)
     if context is not None and end > context and not contiguous:
@@ -92,62 +96,84 @@ def _time_stands_still(prompt: VisualPrompt) -> bool:
     return len(times) > 1 and bool((times == times[0]).all())
 
 
+def scores_of(prompt: VisualPrompt, visual: VisualSettings) -> Scores | None:
+    """The scores that the selection goes by; None where nothing is pruned."""
+    return None if visual.mode == "off" else score(prompt.features, visual.w)
+
+
 def _select_to_fit(
-    prompt: VisualPrompt, visual: VisualSettings, context: int | None, max_new_tokens: int
+    prompt: VisualPrompt,
+    scores: Scores | None,
+    visual: VisualSettings,
+    context: int | None,
+    max_new_tokens: int,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    if visual.mode == "off":
-        keep = torch.ones_like(prompt.slots, dtype=torch.bool)
-        _require_room(keep, prompt, context, max_new_tokens)
-        return keep, ()
-    scores = score(prompt.features, visual.w)
-    if visual.mode == "manual":
-        keep = select_manual(scores, k=visual.k, min_tokens=visual.min_tokens)
-        _require_room(keep, prompt, context, max_new_tokens)
-        return keep, ()
-    keep = select_adaptive(scores, scale=visual.scale, min_tokens=visual.min_tokens)
-    room = _room(prompt, context, max_new_tokens)
+    room = room_for(prompt.text_tokens, context, max_new_tokens)
+    keep = kept_by(scores, visual, prompt.slots)
+    warnings: tuple[str, ...] = ()
     if room is None or int(keep.sum()) <= room:
         return keep, ()
-    scale = _largest_scale(scores, visual, room)
-    keep = select_adaptive(scores, scale=scale, min_tokens=visual.min_tokens)
-    _require_room(keep, prompt, context, max_new_tokens)
-    return keep, (
-        f"scale was lowered from {visual.scale:g} to {scale:.3g}, "
-        f"so that the kept tokens fit the model's context of {context}",
-    )
+    if visual.mode == "adaptive":
+        assert scores is not None
+        scale = largest_scale(scores.ratio, prompt.slots.shape[1], visual, room)
+        keep = kept_by(scores, visual, prompt.slots, scale)
+        warnings = (
+            f"scale was lowered from {visual.scale:g} to {scale:.3g}, "
+            f"so that the kept tokens fit the model's context of {context}",
+        )
+    require_room(int(keep.sum()), prompt.text_tokens, context, max_new_tokens)
+    return keep, warnings
 
 
-def _room(prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> int | None:
+def kept_by(
+    scores: Scores | None, visual: VisualSettings, slots: Tensor, scale: float | None = None
+) -> Tensor:
+    """What Visual SharpV keeps of frames with these scores, bool [T, f]; `slots` [T, f] are theirs."""
+    if scores is None:
+        return torch.ones_like(slots, dtype=torch.bool)
+    if visual.mode == "manual":
+        return select_manual(scores, k=visual.k, min_tokens=visual.min_tokens)
+    scale = visual.scale if scale is None else scale
+    return select_adaptive(scores, scale=scale, min_tokens=visual.min_tokens)
+
+
+def room_for(text_tokens: int, context: int | None, max_new_tokens: int) -> int | None:
     """How many visual tokens the context leaves place for; None without a limit.
 
     The last answer token is never read, so it takes no place.
     """
-    return None if context is None else context - prompt.text_tokens - (max_new_tokens - 1)
+    return None if context is None else context - text_tokens - (max_new_tokens - 1)
 
 
-def _require_room(keep: Tensor, prompt: VisualPrompt, context: int | None, max_new_tokens: int) -> None:
-    room = _room(prompt, context, max_new_tokens)
-    if room is not None and (kept := int(keep.sum())) > room:
+def require_room(
+    kept: int, text_tokens: int, context: int | None, max_new_tokens: int, *, so_far: bool = False
+) -> None:
+    """Raise UsageError where the context has no place for `kept` visual tokens; `so_far`: there are more to come."""
+    room = room_for(text_tokens, context, max_new_tokens)
+    if room is not None and kept > room:
         less = "take fewer --frames, prune more" if room > 0 else "ask a shorter question"
         raise UsageError(
-            f"{kept} visual tokens, {prompt.text_tokens} of text and up to {max_new_tokens} of answer "
-            f"do not fit the model's context of {context}",
+            f"{'more than ' if so_far else ''}{kept} visual tokens, {text_tokens} of text and up to "
+            f"{max_new_tokens} of answer do not fit the model's context of {context}",
             hint=f"{less}, or lower --max-new-tokens",
         )
 
 
-def scale_that_keeps(prompt: VisualPrompt, visual: VisualSettings, most: int) -> float | None:
+def scale_that_keeps(scores: Scores | None, visual: VisualSettings, most: int) -> float | None:
     """The largest scale that keeps at most `most` visual tokens; None where none does, or the mode has none."""
-    if visual.mode != "adaptive":
+    if visual.mode != "adaptive" or scores is None:
         return None
-    scores = score(prompt.features, visual.w)
-    fewest = keep_counts(scores.ratio, scores.importance.shape[-1], scale=0.0, min_tokens=visual.min_tokens)
-    return _largest_scale(scores, visual, most) if int(fewest.sum()) <= most else None
+    tokens = scores.importance.shape[-1]
+    fewest = keep_counts(scores.ratio, tokens, scale=0.0, min_tokens=visual.min_tokens)
+    return largest_scale(scores.ratio, tokens, visual, most) if int(fewest.sum()) <= most else None
 
 
-def _largest_scale(scores: Scores, visual: VisualSettings, room: int) -> float:
-    """The largest scale that keeps at most `room` tokens, by bisection: the count rises with scale."""
-    ratio, tokens = scores.ratio.cpu(), scores.importance.shape[-1]
+def largest_scale(ratio: Tensor, tokens: int, visual: VisualSettings, room: int) -> float:
+    """The largest scale with which frames of these ratios, [T], keep at most `room` tokens; at most the set one.
+
+    By bisection: the count rises with scale. With more frames it never comes out larger.
+    """
+    ratio = ratio.cpu()
     low, high = 0.0, visual.scale
     for _ in range(40):
         middle = (low + high) / 2

@@ -69,8 +69,13 @@ class FramesAhead:
         """Seconds that `get` waited so far."""
         return self._window.waited_sec
 
+    @property
+    def touched(self) -> bool:
+        """Whether chunks were taken: they do not come again."""
+        return self._window.touched
+
     def first(self) -> tuple[VideoInfo, FrameSample] | Take:
-        """The whole of a short clip, or what is coming of a long one; waits until that is known."""
+        """The whole of a short clip, or what is coming of a long one; waits until that is known. To be called once."""
         try:
             take = self._window.announced(limits_of(self._path).timeout)
         except OutOfTimeError as error:
@@ -81,9 +86,10 @@ class FramesAhead:
         return self._sample
 
     def get(self) -> Take | NDArray[np.uint8] | None:
-        """Of a long clip: what is coming, then its chunks, uint8 RGB [n, H, W, 3], in order; None at the end.
+        """Of a long clip: the chunks, uint8 RGB [n, H, W, 3], in order; None at the end.
 
-        A Take between chunks begins anew: the file is damaged, and the chunks so far are void.
+        A Take says what is coming, where `first` did not; between chunks it begins anew: the file is damaged, and
+        the chunks so far are void.
         """
         try:
             return self._window.get(limits_of(self._path).timeout)

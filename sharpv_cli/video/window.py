@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpv_cli import metrics
 from sharpv_cli.video.patience import OutOfTimeError
 from sharpv_cli.video.sinks import Take
 
@@ -109,11 +109,17 @@ class Window:
     def busy_sec(self) -> float:
         return self._clock.seconds
 
+    @property
+    def touched(self) -> bool:
+        """Whether a chunk was given away."""
+        return self._next > 0
+
     def announced(self, limit_sec: float) -> Take | None:
-        """The first announcement, left where it is; None when all ended without one. Raises as `get`."""
+        """The first announcement, which `get` then leaves out; None when all ended without one. Raises as `get`."""
         with self._changed:
             self._wait(lambda: self._news is not None, limit_sec)
-            return self._news
+            taken, self._news = self._news, None
+            return taken
 
     def get(self, limit_sec: float) -> Take | NDArray[np.uint8] | None:
         """What comes next: an announcement, a chunk uint8 RGB [n, H, W, 3], or None after the last one.
@@ -121,11 +127,11 @@ class Window:
         Raises OutOfTimeError once decoding has taken more than `limit_sec`, else what the decoders raised.
         """
         with self._changed:
-            began = metrics.now()
+            began = perf_counter()
             try:
                 self._wait(lambda: self._news is not None or self._full(self._next), limit_sec)
             finally:
-                self.waited_sec += metrics.now() - began
+                self.waited_sec += perf_counter() - began
             if self._news is not None:
                 taken, self._news = self._news, None
                 return taken
@@ -180,11 +186,11 @@ class _Stopwatch:
     @property
     def seconds(self) -> float:
         since = self._since
-        return self._sum + (0.0 if since is None else metrics.now() - since)
+        return self._sum + (0.0 if since is None else perf_counter() - since)
 
     def run(self) -> None:
         if self._since is None:
-            self._since = metrics.now()
+            self._since = perf_counter()
 
     def stop(self) -> None:
         self._sum, self._since = self.seconds, None

@@ -1,0 +1,168 @@
+"""From a clip and a question to the whole prompt at the language model's door: at once, or a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpv_cli.engine.device import synchronize
+from sharpv_cli.metrics import StageClock
+from sharpv_cli.models.assembling import reworded
+from sharpv_cli.models.door import VisualPrompt, capture
+from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.models.standin import Wording, chunk_options, wording
+from sharpv_cli.models.tower import quick_tower
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.fitting import require_encoding
+from sharpv_cli.pipeline.holding import HeldTokens
+from sharpv_cli.pipeline.selecting import require_room, room_for
+from sharpv_cli.pipeline.thumbnails import fill
+from sharpv_cli.pruning.visual import Scores
+from sharpv_cli.types import FrameSample, StageStarted
+from sharpv_cli.video.ahead import FramesAhead
+from sharpv_cli.video.sinks import Take
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The `whole` prompt of a question about `clip`, which is as its frames turned out to be.
+
+    Of a clip that came in chunks there are `scores`, unless nothing is pruned, and `words`.
+    """
+
+    clip: Clip
+    whole: VisualPrompt
+    scores: Scores | None = None
+    words: Wording | None = None
+
+
+Encoding = Generator[StageStarted, None, Encoded]
+"""The stages as they begin; what they give is returned at the end."""
+
+
+def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
+    """The whole prompt as the stock model would read it; frames that come in chunks are taken, once for all.
+
+    Raises UsageError for what no prompt may hold, and what taking frames raises.
+    """
+    if clip.frames is not None:
+        return (yield from _encode_in_chunks(clip, clip.frames, question, clock))
+    yield StageStarted("preprocess")
+    with clock.stage("preprocess"):
+        require_encoding(clip)
+        inputs = build_inputs(
+            clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
+        )
+    yield StageStarted("vision")
+    with clock.stage("vision"), quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
+        return Encoded(clip, capture(clip.loaded.model, inputs, clip.loaded.family))
+
+
+def encode_again(encoded: Encoded, question: str, clock: StageClock) -> Encoded:
+    """The prompt of another question about a clip that came in chunks. Raises UsageError."""
+    clip, old = encoded.clip, encoded.words
+    assert old is not None
+    with clock.stage("preprocess"):
+        new = _wording(clip, question)
+        return replace(encoded, whole=reworded(clip.loaded, encoded.whole, old, new), words=new)
+
+
+def _encode_in_chunks(clip: Clip, frames: FramesAhead, question: str, clock: StageClock) -> Encoding:
+    yield StageStarted("preprocess")
+    # Nothing waits for the device between two chunks, so stages are those of the host, and vision takes the rest.
+    own = StageClock()
+    with own.stage("all"):
+        coming = _Coming(clip, question, own)
+        yield StageStarted("vision")
+        while (item := frames.get()) is not None:
+            if isinstance(item, Take):
+                coming = _Coming(clip.of(item), question, own)
+            else:
+                coming.add(item)
+        encoded = coming.encoded()
+        synchronize(clip.loaded.device)
+    _settle(clock, own, frames)
+    return encoded
+
+
+def _settle(clock: StageClock, own: StageClock, frames: FramesAhead) -> None:
+    """Enter the seconds of `own` into `clock`."""
+    spent = own.seconds
+    vision = spent["all"] - spent["preprocess"] - spent["prune"] - frames.waited_sec
+    entries = {
+        "preprocess": spent["preprocess"],
+        "vision": vision,
+        "prune": spent["prune"],
+        "decode": frames.busy_sec,
+        "decode_wait": frames.waited_sec,
+    }
+    for name, seconds in entries.items():
+        clock.seconds[name] += seconds
+
+
+class _Coming:
+    """A clip while its chunks come: each is prepared, encoded, scored, and gone but for what may be kept.
+
+    Raises UsageError and ResourceError before the first chunk for all that is known by then.
+    """
+
+    def __init__(self, clip: Clip, question: str, clock: StageClock) -> None:
+        self._clip, self._question, self._clock = clip, question, clock
+        with clock.stage("preprocess"):
+            require_encoding(clip)
+            self._words = _wording(clip, question)
+        if clip.settings.visual.mode == "off":
+            self._require_room(self._words.layout.slots.numel())
+        self._held = HeldTokens(clip.loaded, self._words, clip.settings.visual, self._room)
+        self._done = 0
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """The next frames, uint8 RGB [n, H, W, 3]."""
+        clip = self._clip
+        with self._clock.stage("preprocess"):
+            inputs = build_inputs(
+                clip.loaded,
+                clip.info,
+                self._part(images),
+                self._question,
+                clip.settings.prompt,
+                on_device=clip.on_device,
+                options=chunk_options(clip.loaded, len(images), len(clip.sample)),
+            )
+        with quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
+            chunk = capture(clip.loaded.model, inputs, clip.loaded.family)
+        with self._clock.stage("prune"):
+            self._held.add(chunk)
+        if clip.settings.visual.mode == "manual":
+            self._require_room(self._held.count, so_far=True)
+
+    def encoded(self) -> Encoded:
+        with self._clock.stage("prune"):
+            self._held.flush()
+            whole = self._held.prompt()
+        return Encoded(self._clip, whole, self._held.scores, self._words)
+
+    def _part(self, images: NDArray[np.uint8]) -> FrameSample:
+        """A chunk as a sample of its own; it leaves small pictures in that of the clip."""
+        sample, here = self._clip.sample, slice(self._done, self._done + len(images))
+        fill(sample, self._done, images)
+        self._done += len(images)
+        return FrameSample(sample.strategy, images, sample.indices[here], sample.timestamps_sec[here])
+
+    @property
+    def _room(self) -> int | None:
+        """Room for visual tokens with the shortest question that there can be: others may follow this one."""
+        return room_for(self._words.text_before_tail, self._clip.loaded.context, self._clip.limit)
+
+    def _require_room(self, kept: int, *, so_far: bool = False) -> None:
+        text = self._words.ids.shape[1] - self._words.layout.slots.numel()
+        require_room(kept, text, self._clip.loaded.context, self._clip.limit, so_far=so_far)
+
+
+def _wording(clip: Clip, question: str) -> Wording:
+    sample = clip.sample
+    return wording(clip.loaded, clip.info, sample, sample.size, question, clip.settings.prompt)
