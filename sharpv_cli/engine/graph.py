@@ -34,7 +34,6 @@ class GraphSteps:
         self._steps = max(count, _LEAST_STEPS)
         self._capacities = capacities(cache.lengths, self._steps)
         self._allocate(cache)
-        self._graph = torch.cuda.CUDAGraph()
         self._capture()
 
     def fits(self, cache: SharpVCache, count: int) -> bool:
@@ -86,6 +85,7 @@ class GraphSteps:
 
     @torch.no_grad()
     def _capture(self) -> None:
+        self._graph = torch.cuda.CUDAGraph()
         # The first run compiles kernels, which cannot be captured. Both write entries that `begin` replaces.
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())

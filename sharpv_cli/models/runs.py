@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 
 @contextmanager
 def runs_read_once(processor: Any) -> Iterator[None]:
@@ -45,8 +47,10 @@ class _RunTokenizer:
         encoded = self._tokenizer([self._run.sub(self._first, text[0])], **kwargs)
         times = self._repeats(encoded["input_ids"][0], [len(run) for run in self._run.findall(text[0])])
         for name, rows in encoded.items():
-            encoded[name] = [_repeated(rows[0], times)]
-        return encoded.convert_to_tensors(kind)
+            # As a tensor at once: transformers looks through long lists number by number.
+            whole = torch.tensor(rows[0]).repeat_interleave(torch.tensor(times))[None]
+            encoded[name] = whole if kind == "pt" else whole.tolist()
+        return encoded
 
     def _first(self, run: re.Match[str]) -> str:
         return next(word for word in self._ids.values() if run[0].startswith(word))
@@ -55,13 +59,3 @@ class _RunTokenizer:
         """How often each id stands in the whole text; `lengths` are those of the runs, in characters."""
         runs = iter(lengths)
         return [next(runs) // len(self._ids[token]) if token in self._ids else 1 for token in ids]
-
-
-def _repeated(row: list[int], times: list[int]) -> list[int]:
-    whole: list[int] = []
-    for value, count in zip(row, times, strict=True):
-        if count == 1:
-            whole.append(value)
-        else:
-            whole.extend([value] * count)
-    return whole
