@@ -13,6 +13,8 @@ import torch
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
+from sharpv_cli.engine import passes
+from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.loading import LoadedModel, load
@@ -44,21 +46,64 @@ def _moved(value: Any) -> Any:
     return [item.cuda() for item in value] if isinstance(value, list) else value.cuda()
 
 
+@pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("m", [0.2, 1.0])
-def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float) -> None:
+def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float, engine: Wanted) -> None:
     whole = captured()
     prompt = whole.prune(some(whole))
     here = ReferenceEngine(loaded().model).prefill(prompt, m=m)
     ids = list(ReferenceEngine(loaded().model).decode(here, max_new_tokens=10, stop_ids=()))
-    cuda = on_cuda("float32").model
+    cuda = engine_for(on_cuda("float32"), engine)
 
-    there = ReferenceEngine(cuda).prefill(to_cuda(prompt), m=m)
+    there = cuda.prefill(to_cuda(prompt), m=m)
     lengths = there.cache.lengths
 
     assert there.similarities == pytest.approx(here.similarities, abs=1e-4)
     assert there.discarded == here.discarded
     assert lengths == [len(prompt) - len(prompt.visual) * (i in here.discarded) for i in range(LAYERS)]
-    assert list(ReferenceEngine(cuda).decode(there, max_new_tokens=10, stop_ids=())) == ids
+    assert list(cuda.decode(there, max_new_tokens=10, stop_ids=())) == ids
+
+
+def test_a_graph_serves_the_next_answer_and_two_at_once() -> None:
+    whole, model = captured(), on_cuda("float32")
+    fast, reference = engine_for(model, "fast"), ReferenceEngine(model.model)
+    prompts = [to_cuda(whole.prune(some(whole, part=part))) for part in (0.4, 0.3, 0.35)]
+    want = [
+        list(reference.decode(reference.prefill(p, m=0.2), max_new_tokens=40, stop_ids=())) for p in prompts
+    ]
+
+    one_by_one = [list(fast.decode(fast.prefill(p, m=0.2), max_new_tokens=40, stop_ids=())) for p in prompts]
+    streams = [fast.decode(fast.prefill(p, m=0.2), max_new_tokens=40, stop_ids=()) for p in prompts]
+    in_turns = [list(ids) for ids in zip(*zip(*streams, strict=True), strict=True)]
+
+    assert one_by_one == want
+    assert in_turns == want
+
+
+def test_a_long_answer_and_a_sampled_one_are_those_of_the_reference() -> None:
+    whole, model = captured(), on_cuda("float32")
+    fast, reference = engine_for(model, "fast"), ReferenceEngine(model.model)
+    prompt = to_cuda(whole.prune(some(whole)))
+    for how in ({"max_new_tokens": 300}, {"max_new_tokens": 30, "temperature": 1.5, "seed": 3}):
+        ids = list(fast.decode(fast.prefill(prompt, m=0.2), stop_ids=(), **how))
+
+        assert ids == list(reference.decode(reference.prefill(prompt, m=0.2), stop_ids=(), **how))
+        middle = ids[len(ids) // 2]
+        short = list(fast.decode(fast.prefill(prompt, m=0.2), stop_ids={middle}, **how))
+        assert short == ids[: ids.index(middle)]
+
+
+def test_a_prompt_read_in_pieces_is_the_same_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, fast = captured(), engine_for(on_cuda("float32"), "fast")
+    prompt = to_cuda(whole.prune(some(whole)))
+    read = fast.prefill(prompt, m=0.2)
+    monkeypatch.setattr(passes, "CHUNK_TOKENS", 37)
+
+    again = fast.prefill(prompt, m=0.2)
+
+    assert again.discarded == read.discarded
+    assert again.cache.lengths == read.cache.lengths
+    torch.testing.assert_close(again.logits, read.logits, rtol=0, atol=1e-5 * read.logits.abs().max())
 
 
 def test_scoring_on_the_device_waits_for_nothing() -> None:

@@ -18,15 +18,18 @@ from test_engine_gpu import to_cuda
 from test_random_checkpoint import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
+from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.random_checkpoint import write_random_checkpoint
 from sharpv_cli.models.attention import why_no_flash
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.loading import LoadedModel, load
+from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
-from sharpv_cli.settings import ModelSettings, Settings
+from sharpv_cli.settings import ModelSettings, PromptSettings, Settings
 from sharpv_cli.types import Answer, Finished
 
 pytestmark = [
@@ -61,15 +64,16 @@ def pruned(whole: VisualPrompt) -> Prompt:
 
 
 @each
-def test_reading_and_decoding_in_float32_are_those_of_the_cpu(family: str) -> None:
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_reading_and_decoding_in_float32_are_those_of_the_cpu(family: str, engine: Wanted) -> None:
     prompt, model = pruned(captured(family)), loaded(family).model
     free = ReferenceEngine(model).prefill(prompt, m=0.0)
     low, high = sorted(value for value in free.similarities if value is not None)[:2]
     m = (low + high) / 2  # far from both, so that exactly one layer discards on either device
     here = ReferenceEngine(model).prefill(prompt, m=m)
-    cuda = on_cuda(folder(family), "float32").model
+    cuda = engine_for(on_cuda(folder(family), "float32"), engine)
 
-    there = ReferenceEngine(cuda).prefill(to_cuda(prompt), m=m)
+    there = cuda.prefill(to_cuda(prompt), m=m)
 
     assert high - low > 1e-3
     assert there.similarities == pytest.approx(here.similarities, abs=1e-4)
@@ -77,7 +81,7 @@ def test_reading_and_decoding_in_float32_are_those_of_the_cpu(family: str) -> No
     assert len(here.discarded) == 1
     assert there.cache.lengths == here.cache.lengths
     ids = list(ReferenceEngine(model).decode(here, max_new_tokens=NEW, stop_ids=()))
-    assert list(ReferenceEngine(cuda).decode(there, max_new_tokens=NEW, stop_ids=())) == ids
+    assert list(cuda.decode(there, max_new_tokens=NEW, stop_ids=())) == ids
 
 
 @each
@@ -101,9 +105,39 @@ def answered(model: LoadedModel, **groups: Any) -> Answer:
 
 
 @each
-def test_an_answer_in_bfloat16_is_sound(family: str) -> None:
-    result = answered(on_cuda(folder(family), "auto"))
+def test_frames_made_ready_on_the_device_differ_by_a_level_at_most(family: str) -> None:
+    model = on_cuda(folder(family), "float32")
+    here = build_inputs(model, *clip(), QUESTION, PromptSettings())
 
+    there = build_inputs(model, *clip(), QUESTION, PromptSettings(), on_device=True)
+
+    assert here.keys() == there.keys()
+    pixels = [name for name in here if name.startswith("pixel_values")]
+    assert pixels
+    for name in here.keys() - set(pixels):
+        assert torch.equal(here[name], there[name]), name
+    level = 1.01 / 255 / min(model.processor.video_processor.image_std)
+    for name in pixels:
+        assert (here[name] - there[name]).abs().max() <= level
+
+
+@each
+def test_better_memory_layouts_leave_the_front_ends_output_as_it_is(family: str) -> None:
+    model = on_cuda(folder(family), "float32")
+    plain = capture(model.model, inputs(model), model.family)
+
+    with quick_tower(model.model):
+        quick = capture(model.model, inputs(model), model.family)
+
+    torch.testing.assert_close(quick.embeds, plain.embeds, rtol=0, atol=1e-5 * plain.embeds.abs().max())
+
+
+@each
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_an_answer_in_bfloat16_is_sound(family: str, engine: str) -> None:
+    result = answered(on_cuda(folder(family), "auto"), engine=engine)
+
+    assert result.engine == engine
     assert result.model.dtype == "bfloat16"
     assert 0 < result.visual_kept < result.visual_total
     assert all(layer.similarity is not None and -1 <= layer.similarity <= 1.01 for layer in result.layers)
@@ -154,13 +188,14 @@ def flash() -> None:
 
 
 @pytest.mark.usefixtures("flash")
+@pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("profile", FLASH)
-def test_flash_keeps_the_same_tokens_as_sdpa(profile: str) -> None:
+def test_flash_keeps_the_same_tokens_as_sdpa(profile: str, engine: str) -> None:
     """Vision towers stay on SDPA, so what is kept is equal to the last token; only the answer may differ."""
     sdpa, flash = (on_cuda(narrow(profile), "bfloat16", attention) for attention in ("sdpa", "flash"))
     assert (sdpa.info.attention, flash.info.attention) == ("sdpa", "flash")
 
-    one, other = answered(sdpa), answered(flash)
+    one, other = answered(sdpa, engine=engine), answered(flash, engine=engine)
 
     assert (one.keep == other.keep).all()
     assert one.visual_kept < one.visual_total
