@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,10 @@ from sharpv_cli.types import (
     ClipProfile,
     Cost,
     DeviceRates,
+    EngineAnswer,
+    EngineName,
+    EngineProfile,
+    EngineRun,
     FrameRetention,
     FrameSample,
     LayerReport,
@@ -161,10 +165,11 @@ def make_profile(
     runs: int | Sequence[int] = 5,
     sweep: Sequence[tuple[str, float]] = (),
     slower: float = 1.0,
+    engines: Sequence[EngineName] = (),
     **changes: Any,
 ) -> ClipProfile:
-    """A ClipProfile of made-up Answers: `runs` timed runs a method, one swept point an entry of `sweep`,
-    slower the larger its value.
+    """A ClipProfile of made-up Answers: `runs` timed runs a method, one swept point an entry of `sweep`, slower
+    the larger its value and of frames a dense one too, and `engines`.
 
     `slower` stretches all times of the language model. `changes` replace fields at the end.
     """
@@ -176,14 +181,56 @@ def make_profile(
         methods=tuple(
             make_method(method, frames, count, slower) for method, count in zip(methods, counts, strict=True)
         ),
-        sweep=tuple(
-            SweepPoint(key, value, make_method("both", frames, 2, slower + value)) for key, value in sweep
-        ),
+        sweep=tuple(point for key, value in sweep for point in _points(key, value, frames, slower)),
         rates=DeviceRates(copy_bytes_per_sec=12.3e9, matmul_flops_per_sec=140e9, dtype="float32"),
         m=0.2,
         interrupted=False,
+        engines=tuple(make_engines(engines)),
     )
     return replace(profile, **changes)
+
+
+def _points(key: str, value: float, frames: int, slower: float) -> Iterator[SweepPoint]:
+    if key != "frames":
+        yield SweepPoint(key, value, make_method("both", frames, 2, slower + value))
+        return
+    for method in ("both", "dense"):
+        yield SweepPoint(key, value, make_method(method, int(value), 2, value / 8))
+
+
+def make_engines(engines: Sequence[EngineName]) -> Iterator[EngineProfile]:
+    """Each dense, and all but stock as given: the reference as slow as stock, the fast one quicker and apart from the
+    fifth token on."""
+    speeds = {"stock": 1.2, "reference": 1.0, "fast": 0.3}
+    for method in ("dense", "both"):
+        for engine in engines:
+            if method == "both" and engine == "stock":
+                continue
+            kv_bytes = make_method(method).answer.memory.kv_bytes
+            tokens = (1, 2, 3, 4, 5 + (engine == "fast"), 6)
+            yield EngineProfile(
+                engine,
+                method,
+                EngineAnswer("a red circle moves left.", tokens, kv_bytes, 910_000_000),
+                tuple(
+                    _engine_run(engine, SPEED[method] * speeds[engine], 1 + 0.02 * (i % 3)) for i in range(5)
+                ),
+            )
+
+
+def _engine_run(engine: EngineName, speed: float, drift: float) -> EngineRun:
+    """Stock does not tell what comes after preprocessing apart."""
+    run = _run(speed, drift)
+    apart = engine != "stock"
+    return EngineRun(
+        preprocess_sec=run.preprocess_sec,
+        vision_sec=run.vision_sec if apart else None,
+        prune_sec=run.prune_sec if apart else None,
+        prefill_sec=run.prefill_sec if apart else None,
+        ttft_sec=run.ttft_sec,
+        tpot_sec=run.tpot_sec,
+        total_sec=run.total_sec,
+    )
 
 
 def make_method(method: MethodName, frames: int = 8, runs: int = 5, slower: float = 1.0) -> MethodProfile:
@@ -204,6 +251,7 @@ def make_method(method: MethodName, frames: int = 8, runs: int = 5, slower: floa
         answer=answer,
         runs=tuple(_run(speed, 1 + 0.02 * (index % 3)) for index in range(runs)),
         cost=Cost(
+            vision_flops=6_500_000_000,
             prefill_flops=round(9e9 * speed),
             decode_flops_per_token=round(1.9e7 * (0.8 + 0.2 * speed)),
             decode_weight_bytes=24_000_000,

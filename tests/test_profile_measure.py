@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,28 +17,38 @@ from tiny_model import QUESTION, clip, folder, loaded
 
 from sharpv_cli import metrics
 from sharpv_cli.engine import memory as engine_memory
-from sharpv_cli.errors import UsageError
+from sharpv_cli.engine import pick
+from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.pipeline import (
     METHODS,
     SweptSettings,
     answering,
+    encoding,
+    engine_names,
     method_names,
     profile,
     profiling,
     rates,
     reading,
+    stock,
 )
 from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.pipeline.bench import Bench
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.engine_runs import run_engine
 from sharpv_cli.pipeline.methods import settings_of
+from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import (
     Answer,
     ClipProfile,
     DeviceRates,
+    Failure,
     Finished,
     ProfileEvent,
     RunStarted,
     StageStarted,
+    SweepFailure,
     Timings,
 )
 from sharpv_cli.video.encoding import write_clip
@@ -121,13 +132,14 @@ def test_each_stage_has_its_own_work_and_waits_for_the_device(monkeypatch: pytes
 
     monkeypatch.setattr(metrics, "now", lambda: device.now)
     monkeypatch.setattr(answering, "synchronize", device.synchronize)
-    monkeypatch.setattr(reading, "build_inputs", spend(reading.build_inputs, host=1.0))
-    monkeypatch.setattr(reading, "capture", spend(reading.capture, queued=2.0))
+    monkeypatch.setattr(encoding, "build_inputs", spend(encoding.build_inputs, host=1.0))
+    monkeypatch.setattr(encoding, "capture", spend(encoding.capture, queued=2.0))
     monkeypatch.setattr(reading, "select", spend(reading.select, host=1.0, queued=3.0))
-    monkeypatch.setattr(engine_memory, "similarity", spend(engine_memory.similarity, queued=0.25))
+    monkeypatch.setattr(engine_memory, "similarity_at", spend(engine_memory.similarity_at, queued=0.25))
     hook = loaded().model.get_decoder().register_forward_hook(step, with_kwargs=True)
     try:
-        got = one_answer(settings(), load_sec=7.0, decode_sec=3.0, new_tokens=NEW).timing
+        given = settings(engine="reference")
+        got = one_answer(given, load_sec=7.0, decode_sec=3.0, new_tokens=NEW).timing
     finally:
         hook.remove()
 
@@ -286,7 +298,8 @@ def test_a_clip_is_decoded_once_for_each_way_of_sampling(
     result = last(measure(video, methods=("visual", "both"), sweep=frames))
 
     assert decoded == [4, 2, 8]
-    assert [len(point.profile.answer.sample) for point in result.sweep] == [2, 4, 8]
+    points = [(point.profile.method, len(point.profile.answer.sample)) for point in result.sweep]
+    assert points == [(method, n) for n in (2, 4, 8) for method in ("both", "dense")]
     assert [len(one.answer.sample) for one in result.methods] == [4, 4]
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     assert len({run.load_sec for one in measured for run in one.runs}) == 1
@@ -303,6 +316,156 @@ def test_sampled_answers_share_a_seed(video: Path) -> None:
     assert one.answer.text == point.answer.text, "both keep the same tokens and every layer"
     given = settings(generation={"temperature": 1.0, "seed": 5})
     assert last(measure(video, given, methods=("both",))).methods[0].answer.seed == 5
+
+
+# What cannot be measured
+
+
+def full(frames: int) -> Any:
+    """A reading that is out of memory with so many frames or more, and as it was with fewer."""
+    read_once = answering.read_once
+
+    def read(clip: Any, *args: Any) -> Any:
+        if len(clip.sample) >= frames:
+            raise ResourceError(f"{len(clip.sample)} frames do not fit", hint="take fewer")
+        return (yield from read_once(clip, *args))
+
+    return read
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_value_that_runs_out_of_memory_is_a_row_with_its_reason(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "read_once", full(8))
+    sweep = [SweptSettings("frames", float(n), settings(sampling={"frames": n})) for n in (8, 2)]
+    result = last(measure(video, methods=("both",), runs=2, warmup=1, sweep=sweep))
+
+    assert [(point.value, point.profile.method) for point in result.sweep] == [(2.0, "both"), (2.0, "dense")]
+    assert {len(point.profile.runs) for point in result.sweep} == {2}
+    why = Failure("8 frames do not fit", "take fewer")
+    assert result.sweep_failures == tuple(
+        SweepFailure("frames", 8.0, method, why) for method in ("both", "dense")
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_value_whose_frames_cannot_be_decoded_is_a_row_too(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode_video = profiling.decode_video
+
+    def decode(path: Any, sampling: Any) -> Any:
+        if sampling.frames == 8:
+            raise ResourceError("8 frames are too many to hold")
+        return decode_video(path, sampling)
+
+    monkeypatch.setattr(profiling, "decode_video", decode)
+    sweep = [SweptSettings("frames", 8.0, settings(sampling={"frames": 8}))]
+    result = last(measure(video, methods=("both",), sweep=sweep))
+    assert [failed.failure.error for failed in result.sweep_failures] == ["8 frames are too many to hold"] * 2
+    with pytest.raises(ResourceError):
+        measure(video, settings(sampling={"frames": 8}), methods=("both",))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_method_that_cannot_be_measured_ends_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "read_once", full(4))
+    with pytest.raises(ResourceError, match="4 frames do not fit"):
+        measure(video, methods=("both",))
+
+
+# Engines
+
+
+@pytest.mark.usefixtures("quick")
+def test_engines_take_turns_and_answer_alike(video: Path) -> None:
+    events = measure(video, methods=("dense",), warmup=1, runs=2, engines=("stock", "reference", "fast"))
+    labels = ["dense", "stock", "reference, dense", "fast, dense", "reference, both", "fast, both"]
+    started = [event for event in events if isinstance(event, RunStarted)]
+    assert [run.label for run in started] == labels * 4
+    assert {run.total for run in started} == {24}
+
+    engines = {(one.engine, one.method): one for one in last(events).engines}
+    dense = last(events).methods[0].answer
+    for (name, method), one in engines.items():
+        assert one.failure is None
+        assert len(one.runs) == 2
+        assert one.answer is not None
+        stock = name == "stock"
+        for run in one.runs:
+            assert 0 < run.preprocess_sec < run.ttft_sec < run.total_sec
+            assert all((sec is None) == stock for sec in (run.vision_sec, run.prune_sec, run.prefill_sec))
+            assert run.tpot_sec is not None
+            assert run.ttft_sec + (NEW - 1) * run.tpot_sec <= run.total_sec * 1.001
+        if method == "dense":
+            assert (one.answer.text, one.answer.kv_bytes) == (dense.text, dense.memory.kv_bytes)
+            assert one.answer.tokens == engines["stock", "dense"].answer.tokens
+        else:
+            assert one.answer.kv_bytes < dense.memory.kv_bytes
+            assert one.answer.tokens == engines["reference", "both"].answer.tokens
+
+
+def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed = Clip(loaded(), *clip(), settings(), new_tokens=12)
+    whole = run_stock(timed, QUESTION)[0].tokens
+    assert len(whole) == 12
+    stop = next(token for index, token in enumerate(whole) if index and token not in whole[:index])
+    monkeypatch.setattr(loaded().model.generation_config, "eos_token_id", stop)
+
+    natural = Clip(loaded(), *clip(), settings_of("dense", settings()))
+    answered, run = run_stock(natural, QUESTION)
+    assert answered.tokens == whole[: whole.index(stop)]
+    assert answered.tokens == run_engine(natural, QUESTION)[0].tokens
+    assert run_stock(timed, QUESTION)[0].tokens == whole
+    assert (run.tpot_sec is None) == (len(answered.tokens) < 2)
+
+
+def test_stock_is_refused_where_it_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stock, "available_bytes", lambda device: 10_000)
+    with pytest.raises(ResourceError, match="are free on cpu"):
+        run_stock(Clip(loaded(), *clip(), settings()), QUESTION)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_engine_that_cannot_run_says_why_and_ends_nothing(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pick, "why_not_fast", lambda loaded: "it is Thursday")
+    monkeypatch.setattr(profiling, "load_model", lambda settings: replace(loaded(), engines={}))
+    result = last(measure(video, methods=("both",), runs=2, engines=("reference", "fast")))
+    runs = {(one.engine, one.method): len(one.runs) for one in result.engines}
+    assert runs == {
+        ("reference", "dense"): 2, ("fast", "dense"): 0, ("reference", "both"): 2, ("fast", "both"): 0
+    }  # fmt: skip
+    for one in result.engines:
+        if one.engine == "fast":
+            assert one.answer is None
+            assert one.failure is not None
+            assert "it is Thursday" in one.failure.error
+
+
+@pytest.mark.usefixtures("quick")
+def test_with_sharpv_off_engines_are_measured_dense_only(video: Path) -> None:
+    off = settings(visual={"mode": "off"}, memory={"enabled": False})
+    result = last(measure(video, off, methods=("dense",), engines=("reference",)))
+    assert [(one.engine, one.method) for one in result.engines] == [("reference", "dense")]
+
+
+def test_each_lane_has_an_engine_of_its_own_and_all_share_the_weights() -> None:
+    model = replace(loaded(), engines={})
+    info, sample = clip()
+    given = settings()
+    bench = Bench(model, 0.0, {given.sampling: ((info, sample), 0.0)}, QUESTION, NEW)
+    lanes = [object(), object()]
+    engines = [bench.clip(given, lane=lane).engine for lane in lanes]
+    assert engines[0] is not engines[1]
+    assert engines[0] is bench.clip(given, lane=lanes[0]).engine
+    assert engines[0]._decoder is engines[1]._decoder
+    named = bench.clip(settings(engine="fast"), lane=object()).engine
+    assert named._decoder is engines[0]._decoder
 
 
 # Ctrl-C
@@ -350,6 +513,12 @@ def test_ctrl_c_before_the_first_answer_is_raised(video: Path) -> None:
 
 
 # Methods by name
+
+
+def test_engines_by_name_come_in_their_own_order() -> None:
+    assert engine_names("fast,stock") == ("stock", "fast")
+    with pytest.raises(UsageError, match="unknown engine: 'quick'"):
+        engine_names("quick")
 
 
 def test_methods_by_name_come_in_their_own_order() -> None:

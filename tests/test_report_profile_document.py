@@ -15,15 +15,15 @@ from make_answer import make_profile
 from sharpv_cli import __version__
 from sharpv_cli.report.document import ask_document, dump
 from sharpv_cli.report.profile_document import profile_document
-from sharpv_cli.types import ClipProfile
+from sharpv_cli.types import ClipProfile, Failure, SweepFailure
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.profile.1.json"
 SETTINGS = {"visual": {"mode": "adaptive", "w": 1.0}, "memory": {"enabled": True, "m": 0.2}}
 KEYS = (
-    "schema sharpv_version question video sampling model profile new_tokens warmup interrupted rates methods sweep"
+    "schema sharpv_version question video sampling model profile new_tokens warmup interrupted rates methods sweep sweep_failures engines"
 ).split()
 METHOD_KEYS = (
-    "tokens retention layers memory timing answer finish_reason agrees_with_dense seed warnings cost achieved "
+    "tokens retention layers memory timing answer finish_reason agrees_with_dense seed warnings cost achieved floors own_cost "
     "summary runs"
 ).split()
 SUMMARY_KEYS = (
@@ -49,7 +49,7 @@ def test_every_key_in_order(validator: Draft202012Validator) -> None:
     for method in document["methods"].values():
         assert list(method) == METHOD_KEYS == validator.schema["$defs"]["method"]["required"]
         assert list(method["summary"]) == SUMMARY_KEYS
-    assert list(document["sweep"][0]) == ["key", "value", "method", "sampling", *METHOD_KEYS]
+    assert list(document["sweep"][0]) == ["key", "value", "method", "sampling", *METHOD_KEYS, "dense"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,62 @@ def test_values() -> None:
     point = document["sweep"][0]
     assert (point["key"], point["value"], point["method"]) == ("w", 0.5, "both")
     assert point["sampling"]["frames"] == 8
+
+
+def test_frames_hold_the_same_frames_dense() -> None:
+    document = document_of(make_profile(8, sweep=(("w", 0.5), ("frames", 8), ("frames", 32))))
+    values = [(point["key"], point["value"], point["method"]) for point in document["sweep"]]
+    assert values == [("w", 0.5, "both"), ("frames", 8, "both"), ("frames", 32, "both")]
+    assert document["sweep"][0]["dense"] is None
+    dense = [point["dense"]["tokens"]["visual_kept"] for point in document["sweep"][1:]]
+    assert dense == [8 * 196, 32 * 196]
+    # Costs of SharpV's own are differences of methods that ran beside each other.
+    assert document["sweep"][1]["own_cost"]["memory_share"] is None
+
+
+def test_values_that_could_not_be_measured(validator: Draft202012Validator) -> None:
+    failure = SweepFailure("frames", 128.0, "dense", Failure("no room", "take fewer"))
+    document = document_of(make_profile(2, sweep_failures=(failure,)))
+    validator.validate(document)
+    assert document["sweep_failures"] == [
+        {"key": "frames", "value": 128.0, "method": "dense", "error": "no room", "hint": "take fewer"}
+    ]
+
+
+def test_engines(validator: Draft202012Validator) -> None:
+    profile = make_profile(8, engines=("stock", "reference", "fast"))
+    failed = replace(profile.engines[-1], answer=None, runs=(), failure=Failure("not this model", None))
+    document = document_of(replace(profile, engines=(*profile.engines[:-1], failed)))
+    validator.validate(document)
+    engines = document["engines"]
+    assert {name: list(methods) for name, methods in engines.items()} == {
+        "stock": ["dense"], "reference": ["dense", "both"], "fast": ["dense", "both"]
+    }  # fmt: skip
+    stock, fast = engines["stock"]["dense"], engines["fast"]["dense"]
+    assert stock["tokens"] == {"generated": 6, "equal": None, "compared_with": None}
+    assert fast["tokens"] == {"generated": 6, "equal": 4, "compared_with": "stock"}
+    assert stock["summary"]["prefill_sec"] == dict.fromkeys(("median", "min", "max", "ratio"))
+    ttft = fast["summary"]["ttft_sec"]
+    assert ttft["ratio"] == pytest.approx(ttft["median"] / stock["summary"]["ttft_sec"]["median"])
+    assert len(fast["runs"]) == 5
+    both = engines["fast"]["both"]
+    assert (both["error"], both["answer"], both["runs"]) == ("not this model", None, [])
+    assert document_of(make_profile(2))["engines"] == {}
+
+
+def test_floors_and_sharpvs_own_cost() -> None:
+    method = document_of(make_profile(8))["methods"]["both"]
+    rates, sec = document_of(make_profile(8))["rates"], method["summary"]
+    for stage, key in (("vision", "vision_sec"), ("prefill", "prefill_sec")):
+        least = method["cost"][f"{stage}_flops"] / rates["matmul_flops_per_sec"]
+        assert method["floors"][stage] == pytest.approx(sec[key]["median"] / least)
+    assert method["floors"]["decode"] == pytest.approx(1 / method["achieved"]["copy_share"])
+    assert method["own_cost"]["scoring_share"] == pytest.approx(
+        sec["prune_sec"]["median"] / sec["ttft_sec"]["median"]
+    )
+    assert document_of(make_profile(8, rates=None))["methods"]["both"]["floors"] == dict.fromkeys(
+        ("vision", "prefill", "decode")
+    )
 
 
 def test_without_dense_nothing_is_compared() -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 from make_answer import make_profile
+from test_report_profile_chart import golden_profile
 from PIL import Image
 
 from sharpv_cli.errors import UsageError
@@ -23,7 +24,7 @@ ABOUT = {"profile_name": "tiny", "profile_source": "shipped", "settings": {"memo
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.profile.1.json"
 SUFFIXES = (".svg", ".html", ".png", ".md", ".txt")
 SECONDS = (
-    "load_sec decode_sec preprocess_sec vision_sec prune_sec prefill_sec ttft_sec tpot_sec total_sec"
+    "load_sec decode_sec preprocess_sec vision_sec prune_sec prefill_sec ttft_sec tpot_sec total_sec decode_wait_sec"
 ).split()
 
 
@@ -168,16 +169,23 @@ def test_ctrl_c_while_writing_keeps_what_was_written_before(
 
 
 def test_csv_has_a_row_a_run_and_every_stage() -> None:
-    profile = make_profile(2, runs=(3, 3, 2, 2), sweep=(("w", 0.5), ("frames", 8.0)))
+    profile = make_profile(2, runs=(3, 3, 2, 2), sweep=(("w", 0.5), ("k", 8.0)), engines=("stock", "fast"))
     rows = list(csv.DictReader(io.StringIO(exports(csv="-").stdout(profile) or "")))
-    assert list(rows[0]) == ["method", "sweep_key", "sweep_value", "run", *SECONDS]
+    assert list(rows[0]) == ["method", "sweep_key", "sweep_value", "run", *SECONDS, "engine"]
     assert [(row["method"], row["run"]) for row in rows[:10]] == [
         *(("dense", run) for run in "123"), *(("visual", run) for run in "123"),
         *(("memory", run) for run in "12"), *(("both", run) for run in "12"),
     ]  # fmt: skip
-    assert [(row["sweep_key"], row["sweep_value"], row["run"]) for row in rows[9:]] == [
-        ("", "", "2"), ("w", "0.5", "1"), ("w", "0.5", "2"), ("frames", "8", "1"), ("frames", "8", "2"),
+    assert [(row["sweep_key"], row["sweep_value"], row["run"]) for row in rows[9:14]] == [
+        ("", "", "2"), ("w", "0.5", "1"), ("w", "0.5", "2"), ("k", "8", "1"), ("k", "8", "2"),
     ]  # fmt: skip
+    lanes = [(row["engine"], row["method"], row["run"]) for row in rows[14:]]
+    assert lanes == [
+        (engine, method, f"{run}")
+        for engine, method in (("stock", "dense"), ("fast", "dense"), ("fast", "both"))
+        for run in range(1, 6)
+    ]
+    assert {row["engine"] for row in rows[:14]} == {rows[14]["prefill_sec"]} == {""}
     for key in SECONDS:
         assert float(rows[1][key]) == getattr(profile.methods[0].runs[1], key), key
 
@@ -212,8 +220,7 @@ def test_svg_and_html_load_nothing(tmp_path: Path) -> None:
 
 def test_txt_is_the_chart_at_80_columns(tmp_path: Path) -> None:
     golden = (Path(__file__).parent / "golden" / "profile_80.txt").read_text(encoding="utf-8")
-    sweep = (("w", 0), ("w", 0.5), ("w", 1), ("k", 1.6))
-    assert chart(tmp_path, ".txt", make_profile(8, sweep=sweep)).decode() == golden
+    assert chart(tmp_path, ".txt", golden_profile()).decode() == golden
 
 
 def test_md_has_the_figures_of_the_chart(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline import SweptSettings
     from sharpv_cli.report.profile_export import ProfileExports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import ClipProfile, MethodName, ProfileEvent
+    from sharpv_cli.types import ClipProfile, EngineName, MethodName, ProfileEvent
     from sharpv_cli.video.local import LocalVideo
 
 _STAGES = {"load": "loading the model", "decode": "decoding the video"}
@@ -72,6 +72,14 @@ def profile(
             "--methods", metavar="NAME,...", help="Of dense, visual, memory and both (default: all)."
         ),
     ] = None,
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            "--engines",
+            metavar="NAME,...",
+            help="Measure these too, of stock (transformers' generate), reference and fast.",
+        ),
+    ] = None,
     warmup: Annotated[
         int,
         typer.Option(
@@ -86,7 +94,8 @@ def profile(
         typer.Option(
             "--sweep",
             metavar="KEY=X,...",
-            help="Measure these values too, of w, m, k (turns to --prune manual), scale or frames; repeatable.",
+            help="Measure these values too, of w, m, k (turns to --prune manual), scale or frames (dense as well); "
+            "repeatable.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -118,6 +127,7 @@ def profile(
       sharpv profile clip.mp4
       sharpv profile talk.mp4 -q "what is on the slide?" -p llava-ov-7b --runs 10
       sharpv profile clip.mp4 --sweep w=0,0.5,1,2 --chart-out profile.svg
+      sharpv profile clip.mp4 --engines stock,fast --sweep frames=8,32,128
       sharpv profile clip.mp4 --methods dense,both --export-csv - > runs.csv
       sharpv profile clip.mp4 --json | jq .methods.both.memory
     """
@@ -126,7 +136,7 @@ def profile(
     targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv}
     _refuse_two_documents(targets, as_json)
     resolved = read_settings(flags, profile)
-    plan = _plan(resolved, methods, read_sweeps(sweep or [], flags, profile), warmup, runs)
+    plan = _plan(resolved, methods, engines, read_sweeps(sweep or [], flags, profile), warmup, runs)
     keep_inputs([video, profile], [*targets.values(), chart_out])
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
@@ -155,6 +165,7 @@ class _Plan:
     """What is measured, and how often."""
 
     methods: tuple[MethodName, ...]
+    engines: tuple[EngineName, ...]
     sweep: list[SweptSettings]
     warmup: int
     runs: int
@@ -162,12 +173,18 @@ class _Plan:
 
 
 def _plan(
-    resolved: Resolved, methods: str | None, sweep: list[SweptSettings], warmup: int, runs: int
+    resolved: Resolved,
+    methods: str | None,
+    engines: str | None,
+    sweep: list[SweptSettings],
+    warmup: int,
+    runs: int,
 ) -> _Plan:
-    from sharpv_cli.pipeline import METHODS, method_names
+    from sharpv_cli.pipeline import METHODS, engine_names, method_names
 
     names = tuple(METHODS) if methods is None else method_names(methods)
-    return _Plan(names, sweep, warmup, runs, _new_tokens(resolved))
+    compared = () if engines is None else engine_names(engines)
+    return _Plan(names, compared, sweep, warmup, runs, _new_tokens(resolved))
 
 
 def _new_tokens(resolved: Resolved) -> int:
@@ -227,6 +244,7 @@ def _measure(
             runs=plan.runs,
             new_tokens=plan.new_tokens,
             sweep=plan.sweep,
+            engines=plan.engines,
         ),
     )
     with closing(events):
@@ -284,5 +302,13 @@ def _report(result: ClipProfile, exports: ProfileExports) -> None:
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
         terminal.say("warning", warning)
+    for failed in result.sweep_failures:
+        value = f"{failed.key}={failed.value:g}"
+        terminal.say("warning", f"--sweep {value} ({failed.method}) dropped out: {failed.failure.error}")
+    for engine in result.engines:
+        if engine.failure is not None:
+            terminal.say(
+                "warning", f"--engines {engine.engine} ({engine.method}) dropped out: {engine.failure.error}"
+            )
     for what, path in exports.written:
         terminal.say("note", f"{what} written to {path}")

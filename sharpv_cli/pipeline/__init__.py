@@ -5,15 +5,18 @@ can be refused first. `sharpv_cli.pipeline.answering.answer` asks a model that i
 """
 
 from sharpv_cli.pipeline.asking import ask, ask_all, load_model
-from sharpv_cli.pipeline.methods import METHODS, method_names
-from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, SweptSettings, profile
+from sharpv_cli.pipeline.lanes import SweptSettings
+from sharpv_cli.pipeline.methods import ENGINES, METHODS, engine_names, method_names
+from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, profile
 
 __all__ = [
     "DEFAULT_NEW_TOKENS",
+    "ENGINES",
     "METHODS",
     "SweptSettings",
     "ask",
     "ask_all",
+    "engine_names",
     "load_model",
     "method_names",
     "profile",

@@ -1,13 +1,13 @@
-"""The four methods that are compared everywhere: the settings as given, and with parts of SharpV turned off."""
+"""What is compared: four methods, which have parts of SharpV turned off, and the engines that run them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.types import MethodName
+from sharpv_cli.types import EngineName, MethodName
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 METHODS: Mapping[MethodName, tuple[bool, bool]] = MappingProxyType(
     {"dense": (False, False), "visual": (True, False), "memory": (False, True), "both": (True, True)}
 )
+
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+Name = TypeVar("Name", bound=str)
 
 
 def settings_of(method: MethodName, settings: Settings) -> Settings:
@@ -29,12 +32,34 @@ def settings_of(method: MethodName, settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
+def engine_settings(
+    engines: Sequence[EngineName], settings: Settings
+) -> Iterator[tuple[EngineName, MethodName, Settings]]:
+    """The settings of each engine, first all dense ones, then `both` where that is not the same; `stock` is dense."""
+    for method in ("dense", "both"):
+        given = settings_of(method, settings)
+        for engine in engines:
+            if method == "dense" or (engine != "stock" and given != settings_of("dense", settings)):
+                own = "reference" if engine == "stock" else engine
+                yield engine, method, given.model_copy(update={"engine": own})
+
+
 def method_names(listed: str) -> tuple[MethodName, ...]:
     """`"dense,both"` as names of methods. Raises UsageError for an unknown name, a repeated one, or none."""
+    return _names("method", listed, tuple(METHODS))
+
+
+def engine_names(listed: str) -> tuple[EngineName, ...]:
+    """`"stock,fast"` as names of engines. Raises UsageError likewise."""
+    return _names("engine", listed, ENGINES)
+
+
+def _names(what: str, listed: str, known: tuple[Name, ...]) -> tuple[Name, ...]:
+    """The names that are listed, in the order of the `known` ones."""
     given = [name.strip() for name in listed.split(",")]
-    choice = f"choose of {', '.join(METHODS)}"
-    if unknown := [name for name in given if name not in METHODS]:
-        raise UsageError(f"unknown method: {unknown[0]!r}", hint=choice)
+    choice = f"choose of {', '.join(known)}"
+    if unknown := [name for name in given if name not in known]:
+        raise UsageError(f"unknown {what}: {unknown[0]!r}", hint=choice)
     if len(set(given)) < len(given):
-        raise UsageError(f"a method is named twice: {listed}", hint=choice)
-    return tuple(name for name in METHODS if name in given)
+        raise UsageError(f"the same {what} twice: {listed}", hint=choice)
+    return tuple(name for name in known if name in given)

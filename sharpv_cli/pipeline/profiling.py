@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sharpv_cli.errors import SharpvError
 from sharpv_cli.pipeline.asking import VideoPath, decode_video, load_model, timed
-from sharpv_cli.pipeline.methods import METHODS, settings_of
+from sharpv_cli.pipeline.lanes import EngineLane, Lane, MethodLane, SweepLane, SweptSettings
+from sharpv_cli.pipeline.methods import METHODS, engine_settings, settings_of
 from sharpv_cli.types import (
-    Answer,
     ClipProfile,
     DeviceRates,
-    Finished,
+    EngineName,
+    Failure,
     FrameSample,
     MethodName,
-    MethodProfile,
     ProfileEvent,
     RunKind,
     RunStarted,
     StageStarted,
+    SweepFailure,
     SweepPoint,
-    Timings,
     VideoInfo,
 )
 
 if TYPE_CHECKING:
-    from sharpv_cli.models.loading import LoadedModel
+    from sharpv_cli.pipeline.bench import Bench
     from sharpv_cli.settings import SamplingSettings, Settings
 
 DEFAULT_NEW_TOKENS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class SweptSettings:
-    """One value of a sweep: `settings` are the ones given, with `key` at `value`."""
-
-    key: str
-    value: float
-    settings: Settings
 
 
 def profile(
@@ -54,24 +46,30 @@ def profile(
     runs: int = 5,
     new_tokens: int = DEFAULT_NEW_TOKENS,
     sweep: Sequence[SweptSettings] = (),
+    engines: Sequence[EngineName] = (),
 ) -> Iterator[ProfileEvent]:
-    """Measure `methods`, then the values of `sweep`, on one clip; after each run comes a ClipProfile of all so far.
+    """Measure `methods`, the values of `sweep` and `engines` on one clip; after each run comes a ClipProfile of all.
 
     Each answers once as `ask` does. Then come `warmup` rounds, which are not kept, and `runs` rounds, which are,
-    each of all methods and values in turn, so that a drift of the machine meets all alike. These runs have
-    exactly `new_tokens` new tokens (end tokens are ignored) and begin with the decoded frames, so preprocessing
-    and vision are measured in each; decoding and loading are measured once, one after the other.
+    each of all in turn, so that a drift of the machine meets all alike. These runs have exactly `new_tokens` new
+    tokens (end tokens are ignored) and begin with the decoded frames, so preprocessing and vision are measured
+    in each; decoding and loading are measured once, one after the other. A swept number of frames is measured
+    dense as well; engines dense and with the settings as given, `stock` dense only.
 
+    A method that cannot be measured ends it all; a value of a sweep or an engine only drops out, with its reason.
     KeyboardInterrupt, also one thrown in between two events, ends in a last ClipProfile that says `interrupted`;
     before the first answer there is none, and it is raised on. Raises VideoError, ModelError, ResourceError,
     UsageError.
     """
     assert methods and len(set(methods)) == len(methods), methods
     assert warmup >= 0 and runs >= 0 and new_tokens >= 1, (warmup, runs, new_tokens)
-    seed = secrets.randbelow(2**32)
-    named = [_Lane(method, _seeded(settings_of(method, settings), seed)) for method in methods]
-    swept = [_Lane("both", _seeded(point.settings, seed), point) for point in sweep]
-    session = _Session(video, question, settings, named, swept, warmup, runs, new_tokens)
+    given = _seeded(settings, secrets.randbelow(2**32))
+    named = [MethodLane(method, settings_of(method, given)) for method in methods]
+    swept = [lane for point in sweep for lane in _swept(point, given.generation.seed)]
+    compared = [
+        EngineLane(method, at, engine=engine) for engine, method, at in engine_settings(engines, given)
+    ]
+    session = _Session(video, question, settings, named, swept, compared, warmup, runs, new_tokens)
     try:
         yield from session.events()
     except KeyboardInterrupt:
@@ -80,22 +78,13 @@ def profile(
         yield session.result(interrupted=True)
 
 
-@dataclass
-class _Lane:
-    """A method, or one value of a sweep, and what was measured of it."""
-
-    method: MethodName
-    settings: Settings
-    swept: SweptSettings | None = None
-    measured: MethodProfile | None = None
-
-    @property
-    def label(self) -> str:
-        return self.method if self.swept is None else f"{self.swept.key}={self.swept.value:g}"
-
-    def add(self, timing: Timings) -> None:
-        assert self.measured is not None, "the first run gives the answer"
-        self.measured = replace(self.measured, runs=(*self.measured.runs, timing))
+def _swept(point: SweptSettings, seed: int | None) -> Iterator[SweepLane]:
+    """The lane of a value, and for frames a dense one beside it, where that is not the same."""
+    given = point.settings if seed is None else _seeded(point.settings, seed)
+    yield SweepLane("both", given, key=point.key, value=point.value)
+    dense = settings_of("dense", given)
+    if point.key == "frames" and dense != given:
+        yield SweepLane("dense", dense, key=point.key, value=point.value)
 
 
 @dataclass
@@ -105,8 +94,9 @@ class _Session:
     video: VideoPath
     question: str
     settings: Settings
-    named: list[_Lane]
-    swept: list[_Lane]
+    named: list[MethodLane]
+    swept: list[SweepLane]
+    compared: list[EngineLane]
     warmup: int
     runs: int
     new_tokens: int
@@ -116,90 +106,90 @@ class _Session:
     def events(self) -> Iterator[ProfileEvent]:
         yield StageStarted("decode")
         import_module("sharpv_cli.video.decoding")  # not within the time of the first clip
-        clips = {
-            sampling: timed(partial(decode_video, self.video, sampling)) for sampling in self._samplings()
-        }
+        clips = self._decode()
         yield StageStarted("load")
         loaded, load_sec = timed(lambda: load_model(self.settings))
-        from sharpv_cli.pipeline.costs import cost_of
+        from sharpv_cli.pipeline.bench import Bench
         from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
-        bench = _Bench(loaded, load_sec, clips, self.question)
-        for lane in self._lanes:
-            yield self._start(lane, "answer")
-            answer = bench.answer(lane)
-            lane.measured = MethodProfile(lane.method, answer, (), cost_of(loaded.model, answer))
+        bench = Bench(loaded, load_sec, clips, self.question, self.new_tokens)
+        for lane in self._alive():
+            bench.release()
+            yield from self._turn(bench, lane, "answer", partial(lane.answer, bench))
             yield self.result()
+        bench.release()
         # After the answers, because on the CPU its buffers would count in their peak resident size.
         self.rates = measure_rates(loaded.device, loaded.model.dtype)
         for number in range(self.warmup + self.runs):
             yield from self._round(bench, kept=number >= self.warmup)
+        bench.release()
         self.rates = best_rates(self.rates, measure_rates(loaded.device, loaded.model.dtype))
         yield self.result()
 
-    def _round(self, bench: _Bench, *, kept: bool) -> Iterator[ProfileEvent]:
-        for lane in self._lanes:
-            yield self._start(lane, "timed" if kept else "warm-up")
-            timing = bench.answer(lane, self.new_tokens).timing
+    def _round(self, bench: Bench, *, kept: bool) -> Iterator[ProfileEvent]:
+        for lane in self._alive():
+            work = partial(lane.run, bench, kept=kept)
+            yield from self._turn(bench, lane, "timed" if kept else "warm-up", work)
             if kept:
-                lane.add(timing)
                 yield self.result()
 
-    def _start(self, lane: _Lane, kind: RunKind) -> RunStarted:
+    def _turn(
+        self, bench: Bench, lane: Lane, kind: RunKind, work: Callable[[], None]
+    ) -> Iterator[ProfileEvent]:
+        """One run. A lane that others can do without drops out where it fails."""
         self.started += 1
-        total = len(self._lanes) * (1 + self.warmup + self.runs)
-        return RunStarted(lane.label, kind, self.started, total)
+        rounds = self.warmup + self.runs
+        total = sum(1 if lane.failure else 1 + rounds for lane in self._lanes)
+        yield RunStarted(lane.label, kind, self.started, max(total, self.started))
+        try:
+            work()
+        except SharpvError as error:
+            if lane.essential:
+                raise
+            lane.failure = Failure(str(error), error.hint)
+        if lane.failure:
+            bench.release()
+
+    def _decode(self) -> dict[SamplingSettings, tuple[tuple[VideoInfo, FrameSample], float]]:
+        """Each way of sampling once: only a sweep over frames has several."""
+        clips = {}
+        for sampling in dict.fromkeys(lane.settings.sampling for lane in self._lanes):
+            lanes = [lane for lane in self._lanes if lane.settings.sampling == sampling]
+            try:
+                clips[sampling] = timed(partial(decode_video, self.video, sampling))
+            except SharpvError as error:
+                if any(lane.essential for lane in lanes):
+                    raise
+                for lane in lanes:
+                    lane.failure = Failure(str(error), error.hint)
+        return clips
 
     @property
-    def _lanes(self) -> list[_Lane]:
-        return [*self.named, *self.swept]
+    def _lanes(self) -> list[Lane]:
+        return [*self.named, *self.swept, *self.compared]
 
-    def _samplings(self) -> Iterable[SamplingSettings]:
-        """Each once, in order: only a sweep over frames has several."""
-        return dict.fromkeys(lane.settings.sampling for lane in self._lanes)
+    def _alive(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.failure is None]
 
     def result(self, *, interrupted: bool = False) -> ClipProfile:
-        points = [(lane.swept, lane.measured) for lane in self.swept]
         return ClipProfile(
             question=self.question,
             new_tokens=self.new_tokens,
             warmup=self.warmup,
             methods=tuple(lane.measured for lane in self.named if lane.measured),
-            sweep=tuple(SweepPoint(at.key, at.value, done) for at, done in points if at and done),
+            sweep=tuple(
+                SweepPoint(lane.key, lane.value, lane.measured) for lane in self.swept if lane.measured
+            ),
             rates=self.rates,
             m=self.settings.memory.m if self.settings.memory.enabled else None,
             interrupted=interrupted,
+            sweep_failures=tuple(
+                SweepFailure(lane.key, lane.value, lane.method, lane.failure)
+                for lane in self.swept
+                if lane.failure
+            ),
+            engines=tuple(lane.profile for lane in self.compared if lane.answered or lane.failure),
         )
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """The loaded model and the decoded clips, by how they were sampled, with the seconds of both."""
-
-    loaded: LoadedModel
-    load_sec: float
-    clips: Mapping[SamplingSettings, tuple[tuple[VideoInfo, FrameSample], float]]
-    question: str
-
-    def answer(self, lane: _Lane, new_tokens: int | None = None) -> Answer:
-        """One run. Raises KeyboardInterrupt also where the answer would only be cut short by it."""
-        from sharpv_cli.pipeline.answering import answer
-
-        (info, sample), decode_sec = self.clips[lane.settings.sampling]
-        events = answer(
-            self.loaded,
-            info,
-            sample,
-            self.question,
-            lane.settings,
-            load_sec=self.load_sec,
-            decode_sec=decode_sec,
-            new_tokens=new_tokens,
-        )
-        result = next(event.answer for event in events if isinstance(event, Finished))
-        if result.finish_reason == "interrupted":
-            raise KeyboardInterrupt
-        return result
 
 
 def _seeded(settings: Settings, seed: int) -> Settings:

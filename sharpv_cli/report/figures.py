@@ -132,4 +132,6 @@ def model_facts(answer: Answer) -> Iterator[Fact]:
     yield Fact("device", f"{model.device}, {model.dtype}")
     reason = f" ({model.attention_reason})" if model.attention_reason else ""
     yield Fact("attention", f"{model.attention}{reason}")
-    yield Fact("engine", f"{answer.engine} ({answer.engine_reason})" if answer.engine_reason else answer.engine)
+    yield Fact(
+        "engine", f"{answer.engine} ({answer.engine_reason})" if answer.engine_reason else answer.engine
+    )

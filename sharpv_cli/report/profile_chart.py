@@ -1,4 +1,4 @@
-"""The report of `sharpv profile`: the methods beside each other, then frames, layers, time and sweeps as figures.
+"""The report of `sharpv profile`: the methods beside each other, then frames, layers, time, engines and sweeps.
 
 The figures are 1, 3, 4 and 5 of the paper (arXiv 2511.08003), for one's own clip.
 """
@@ -6,11 +6,12 @@ The figures are 1, 3, 4 and 5 of the paper (arXiv 2511.08003), for one's own cli
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from sharpv_cli.report import engine_figures, engine_numbers
 from sharpv_cli.report import profile_figures as figures
 from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.chart import ACCENT, ALIGNED_WIDTH, LABEL_WIDTH, fact_lines, frame_lines
@@ -19,8 +20,9 @@ from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs
 from sharpv_cli.report.profile_table import method_lines
 from sharpv_cli.report.sizes import format_bytes, format_seconds
 from sharpv_cli.report.stack import Stack, stack_lines
+from sharpv_cli.report.sweep_figures import NOT_RUN, MemoryFigure, Sweep, memory_figures, sweeps
 from sharpv_cli.text import printable
-from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
+from sharpv_cli.types import ClipProfile, MethodProfile
 
 MAX_WIDTH = 120  # cells
 _FIGURE_WIDTH = 100  # cells; along longer bars the eye loses the row
@@ -54,11 +56,16 @@ def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs
         yield [title, *frame_lines(pruned.answer, narrow, glyphs)]
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m, narrow, glyphs)
-    if stacks := _stacks(profile, narrow):
+    timed = [(method.method, numbers.parts(method)) for method in profile.methods]
+    if stacks := _stacks(timed, narrow):
         title = _title(f"time by stage ({numbers.shown_run(profile)})", width, glyphs)
         yield [title, *stack_lines(stacks, numbers.PARTS, narrow, glyphs)]
-    for key, points in numbers.sweeps(profile):
-        yield [_title(figures.sweep_title(key), width, glyphs), *_sweep(key, points, width, glyphs)]
+    if profile.engines:
+        yield from _engines(profile, console, width, glyphs)
+    for sweep in sweeps(profile):
+        yield _sweep(sweep, console, width, glyphs)
+    for figure in memory_figures(profile):
+        yield _memory(figure, narrow, glyphs)
     yield fact_lines(figures.machine_facts(profile), width, glyphs)
 
 
@@ -103,9 +110,8 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
     return [_title(f"similarity by layer ({method.method}){threshold}", width, glyphs), *lines]
 
 
-def _stacks(profile: ClipProfile, width: int) -> list[Stack]:
+def _stacks(timed: Sequence[tuple[str, tuple[float, ...] | None]], width: int) -> list[Stack]:
     pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
-    timed = ((method.method, numbers.parts(method)) for method in profile.methods)
     return [
         Stack(name.ljust(pad), parts, format_seconds(sum(parts)))
         for name, parts in timed
@@ -113,23 +119,43 @@ def _stacks(profile: ClipProfile, width: int) -> list[Stack]:
     ]
 
 
-def _sweep(key: str, points: Sequence[SweepPoint], width: int, glyphs: Glyphs) -> list[Text]:
-    """A line a value, or a block a value where even a short answer does not fit."""
-    values = [f"{point.value:g}" for point in points]
-    rows = [figures.sweep_cells(point) for point in points]
-    heads = [("", key), *(_two_lines(head) for head in figures.SWEEP_HEAD)]
+def _engines(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs) -> Iterator[list[Text]]:
+    """A table of the dense engines, one with the settings as given, and the time of each as a bar."""
+    for shown in engine_figures.tables(profile, glyphs.dash):
+        lines = method_lines(shown.names, shown.groups, width, glyphs)
+        yield [_title(shown.title, width, glyphs), *lines, *_reasons(shown.failures, console, width, glyphs)]
+    yield [Text(line, style="dim") for line in textwrap.wrap(engine_figures.caption(profile), width)]
+    named = [(name, engine_numbers.parts(engine)) for name, engine in engine_figures.names_of(profile)]
+    narrow = min(width, _FIGURE_WIDTH)
+    if stacks := _stacks(named, narrow):
+        title = _title("time by engine (median run)", width, glyphs)
+        yield [title, *stack_lines(stacks, engine_numbers.PARTS, narrow, glyphs)]
+
+
+def _reasons(facts: Iterable[Fact], console: Console, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """Why something was not measured, folded: the end of a reason may be what can be done about it."""
+    for fact in facts:
+        text = printable(f"{fact.label}: {fact.value}", ascii_only=glyphs.ascii_only)
+        for line in Text(text, style="dim").wrap(console, width):
+            line.rstrip()
+            yield cut(line, width, glyphs)
+
+
+def _sweep(sweep: Sweep, console: Console, width: int, glyphs: Glyphs) -> list[Text]:
+    """A line a value, or a block a value where even a short answer does not fit; below, what could not be measured."""
+    heads = [("", sweep.key), *(_two_lines(head) for head, _ in sweep.columns)]
+    texts = (sweep.values, *(cells for _, cells in sweep.columns))
     columns = [
         Column(above, (below, *cells), right=index not in (0, len(heads) - 1))
-        for index, ((above, below), cells) in enumerate(
-            zip(heads, (values, *zip(*rows, strict=True)), strict=True)
-        )
+        for index, ((above, below), cells) in enumerate(zip(heads, texts, strict=True))
     ]
     room = width - natural_width(columns[:-1]) - GAP
     if room >= _MIN_ANSWER:
-        return _sweep_table(columns, room, width, glyphs)
-    blocks = zip(values, rows, strict=True)
-    lines = (_sweep_block(f"{key} = {value}", cells, width, glyphs) for value, cells in blocks)
-    return [line for block in lines for line in (*block, Text())][:-1]
+        lines = _sweep_table(columns, room, width, glyphs)
+    else:
+        blocks = (_sweep_block(sweep, index, width, glyphs) for index in range(len(sweep.rows)))
+        lines = [line for block in blocks for line in (*block, Text())][:-1]
+    return [_title(sweep.title, width, glyphs), *lines, *_reasons(sweep.failures, console, width, glyphs)]
 
 
 def _two_lines(head: str) -> tuple[str, str]:
@@ -146,6 +172,22 @@ def _sweep_table(columns: list[Column], room: int, width: int, glyphs: Glyphs) -
     return lines
 
 
-def _sweep_block(name: str, cells: Sequence[str], width: int, glyphs: Glyphs) -> list[Text]:
-    facts = [Fact(head, cell) for head, cell in zip(figures.SWEEP_HEAD, cells, strict=True)]
+def _sweep_block(sweep: Sweep, index: int, width: int, glyphs: Glyphs) -> list[Text]:
+    facts = [Fact(head, cells[index]) for head, cells in sweep.columns]
+    name = f"{sweep.key} = {sweep.values[index]}"
     return [cut(Text(name), width, glyphs), *fact_lines(facts, width, glyphs)]
+
+
+def _memory(figure: MemoryFigure, width: int, glyphs: Glyphs) -> list[Text]:
+    """A bar a number of frames and method, all on one scale; none where it was not measured."""
+    pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
+    labels = [
+        f"{frames:>{max(len(row[0]) for row in figure.rows)}} {name}" for frames, name, _ in figure.rows
+    ]
+    sizes = [size for *_, size in figure.rows]
+    columns = (
+        Column("frames", tuple(label.ljust(pad) for label in labels)),
+        BarColumn("", tuple((size or 0) / max(figure.largest, 1) for size in sizes), rank=1, style=ACCENT),
+        Column("", tuple(NOT_RUN if size is None else format_bytes(size) for size in sizes), right=True),
+    )
+    return [_title(figure.title, width, glyphs), *table(columns, width, glyphs)]

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from sharpv_cli import __version__
 from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.document import TIMING, clip_blocks, measured_blocks, pick, plain
-from sharpv_cli.types import ClipProfile, MethodProfile
+from sharpv_cli.report.engine_document import engines_block
+from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
 
 SCHEMA = "sharpv.profile/1"
-_COST = ("prefill_flops", "decode_flops_per_token", "decode_weight_bytes", "decode_kv_bytes")
+_COST = ("vision_flops", "prefill_flops", "decode_flops_per_token", "decode_weight_bytes", "decode_kv_bytes")
 _RATES = ("copy_bytes_per_sec", "matmul_flops_per_sec", "dtype")
+_FAILURE = ("error", "hint")
 _CLIP = ("video", "sampling", "model")
 
 
@@ -35,18 +37,31 @@ def profile_document(
         "interrupted": profile.interrupted,
         "rates": None if profile.rates is None else pick(profile.rates, _RATES),
         "methods": {method.method: _method(profile, method) for method in profile.methods},
-        "sweep": [
-            {
-                "key": point.key,
-                "value": point.value,
-                "method": point.profile.method,
-                "sampling": clip_blocks(point.profile.answer)["sampling"],
-                **_method(profile, point.profile),
-            }
-            for point in profile.sweep
+        "sweep": [_swept(profile, point) for point in profile.sweep if point.profile.method != "dense"],
+        "sweep_failures": [
+            {**pick(failed, ("key", "value", "method")), **pick(failed.failure, _FAILURE)}
+            for failed in profile.sweep_failures
         ],
+        "engines": engines_block(profile),
     }
     return {key: plain(value) for key, value in document.items()}
+
+
+def _swept(profile: ClipProfile, point: SweepPoint) -> dict[str, object]:
+    """A value with the settings as given, and inside of it the same value dense, where that was measured."""
+    dense = next((one for one in profile.sweep if _is_dense(one) and one.value == point.value), None)
+    return {
+        "key": point.key,
+        "value": point.value,
+        "method": point.profile.method,
+        "sampling": clip_blocks(point.profile.answer)["sampling"],
+        **_method(profile, point.profile),
+        "dense": _method(profile, dense.profile) if dense is not None and point.key == dense.key else None,
+    }
+
+
+def _is_dense(point: SweepPoint) -> bool:
+    return point.profile.method == "dense"
 
 
 def _method(profile: ClipProfile, method: MethodProfile) -> dict[str, object]:
@@ -62,6 +77,15 @@ def _method(profile: ClipProfile, method: MethodProfile) -> dict[str, object]:
         "achieved": {
             "matmul_share": numbers.matmul_share(profile, method),
             "copy_share": numbers.copy_share(profile, method),
+        },
+        "floors": {
+            "vision": numbers.vision_floor(profile, method),
+            "prefill": numbers.prefill_floor(profile, method),
+            "decode": numbers.decode_floor(profile, method),
+        },
+        "own_cost": {
+            "scoring_share": numbers.scoring_share(method),
+            "memory_share": numbers.memory_share(profile, method),
         },
         "summary": {key: _summary(profile, method, key) for _, key in numbers.TIMES},
         "runs": [pick(run, TIMING) for run in method.runs],

@@ -18,7 +18,7 @@ from sharpv_cli.report.profile_document import profile_document
 from sharpv_cli.report.profile_markdown import profile_markdown
 from sharpv_cli.report.profile_picture import profile_picture
 from sharpv_cli.text import shown
-from sharpv_cli.types import ClipProfile, MethodProfile
+from sharpv_cli.types import ClipProfile, EngineProfile, MethodProfile
 
 Render = Callable[[ClipProfile], bytes]
 STDOUT = "-"
@@ -83,13 +83,13 @@ class ProfileExports:
 
 
 def profile_csv(profile: ClipProfile) -> bytes:
-    """A row a timed run: method, swept key and value (empty outside of a sweep), run from 1, seconds by stage.
+    """A row a timed run: method, swept key and value (empty outside of a sweep), run from 1, seconds by stage, engine.
 
-    What has no value is empty.
+    What has no value is empty; the engine stands with the runs that compare engines only.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("method", "sweep_key", "sweep_value", "run", *TIMING))
+    writer.writerow(("method", "sweep_key", "sweep_value", "run", *TIMING, "engine"))
     writer.writerows(_csv_rows(profile))
     return text.getvalue().encode()
 
@@ -99,11 +99,15 @@ def _csv_rows(profile: ClipProfile) -> Iterator[tuple[object, ...]]:
         yield from _csv_runs(method, "", "")
     for point in profile.sweep:
         yield from _csv_runs(point.profile, point.key, f"{point.value:g}")
+    for engine in profile.engines:
+        yield from _csv_runs(engine, "", "", engine.engine)
 
 
-def _csv_runs(method: MethodProfile, key: str, value: str) -> Iterator[tuple[object, ...]]:
-    for number, run in enumerate(method.runs, start=1):
-        yield method.method, key, value, number, *(getattr(run, name) for name in TIMING)
+def _csv_runs(
+    of: MethodProfile | EngineProfile, key: str, value: str, engine: str = ""
+) -> Iterator[tuple[object, ...]]:
+    for number, run in enumerate(of.runs, start=1):
+        yield of.method, key, value, number, *(getattr(run, name, None) for name in TIMING), engine
 
 
 def _refuse_same(paths: list[Path], video: str | None) -> None:

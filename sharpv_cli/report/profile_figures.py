@@ -11,13 +11,13 @@ from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.sizes import (
     format_bytes,
     format_count,
+    format_floor,
     format_percent,
     format_ratio,
     format_seconds,
     format_span,
 )
-from sharpv_cli.text import printable
-from sharpv_cli.types import ClipProfile, LayerReport, MethodProfile, SweepPoint
+from sharpv_cli.types import ClipProfile, LayerReport, MethodProfile
 
 NOT_MEASURED = "-"
 _ONCE = {"decode_sec"}  # measured once for all runs: no spread
@@ -63,8 +63,15 @@ def _runs_text(profile: ClipProfile) -> str:
 
 
 def groups(profile: ClipProfile, dash: str) -> tuple[tuple[Row, ...], ...]:
-    """The rows of the table of methods in groups: tokens, time, memory and work. `dash` stands in ranges."""
-    return _token_rows(profile), _time_rows(profile, dash), _memory_rows(profile), _work_rows(profile)
+    """The rows of the table of methods: tokens, time, memory, work, SharpV's own cost. `dash` stands in ranges."""
+    found = (
+        _token_rows(profile),
+        _time_rows(profile, dash),
+        _memory_rows(profile),
+        _work_rows(profile),
+        _own_cost_rows(profile),
+    )
+    return tuple(rows for rows in found if rows)
 
 
 def _token_rows(profile: ClipProfile) -> tuple[Row, ...]:
@@ -96,7 +103,7 @@ def _time_cell(profile: ClipProfile, method: MethodProfile, key: str, dash: str)
 
 def _memory_rows(profile: ClipProfile) -> tuple[Row, ...]:
     rows = [_counted("KV bytes", profile, lambda method: method.answer.memory.kv_bytes, format_bytes)]
-    if not _process_peak(profile):
+    if not process_peak(profile):
         peak = _counted("peak memory", profile, lambda method: method.answer.memory.peak_bytes, format_bytes)
         rows.append(peak)
     return tuple(rows)
@@ -112,9 +119,19 @@ def _work_rows(profile: ClipProfile) -> tuple[Row, ...]:
         return work
     return (
         *work,
-        _shares("matmul rate", profile, numbers.matmul_share),
-        _shares("copy bandwidth", profile, numbers.copy_share),
+        _figure("vision vs floor", profile, numbers.vision_floor, format_floor),
+        _figure("prefill vs floor", profile, numbers.prefill_floor, format_floor),
+        _figure("decode vs floor", profile, numbers.decode_floor, format_floor),
     )
+
+
+def _own_cost_rows(profile: ClipProfile) -> tuple[Row, ...]:
+    """What SharpV itself takes; no row that has no figure."""
+    rows = (
+        _figure("scoring cost", profile, lambda _, method: numbers.scoring_share(method), format_percent),
+        _figure("memory cost", profile, numbers.memory_share, format_percent),
+    )
+    return tuple(row for row in rows if any(cell.value != NOT_MEASURED for cell in row.cells))
 
 
 def _counted(
@@ -132,11 +149,14 @@ def _counted(
     return Row(label, tuple(cells))
 
 
-def _shares(
-    label: str, profile: ClipProfile, share: Callable[[ClipProfile, MethodProfile], float | None]
+def _figure(
+    label: str,
+    profile: ClipProfile,
+    figure: Callable[[ClipProfile, MethodProfile], float | None],
+    text: Callable[[float], str],
 ) -> Row:
-    values = (share(profile, method) for method in profile.methods)
-    return Row(label, tuple(Cell(NOT_MEASURED if v is None else format_percent(v)) for v in values))
+    values = (figure(profile, method) for method in profile.methods)
+    return Row(label, tuple(Cell(NOT_MEASURED if value is None else text(value)) for value in values))
 
 
 def _ratio_text(method: MethodProfile, value: float | None) -> str:
@@ -144,7 +164,7 @@ def _ratio_text(method: MethodProfile, value: float | None) -> str:
     return "" if value is None or method.method == "dense" else format_ratio(value)
 
 
-def _process_peak(profile: ClipProfile) -> bool:
+def process_peak(profile: ClipProfile) -> bool:
     """Whether the peak is the process's, which only ever rises: it then belongs to no method."""
     return any(method.answer.model.device == "cpu" for method in profile.methods)
 
@@ -157,7 +177,12 @@ def caption(profile: ClipProfile, dash: str) -> str:
     sentences.append("FLOPs and bytes: of the language model, by formula")
     if profile.rates is not None:
         sentences.append(
-            "matmul rate of the prefill and copy bandwidth of a decode step: share of what the device reaches"
+            "vs floor: over what the device's own matmul would take for the FLOPs of the vision tower and of the "
+            "prefill, or its own copy for the bytes of a decode step"
+        )
+    if _own_cost_rows(profile):
+        sentences.append(
+            "cost: what SharpV itself takes of TTFT; memory: prefill less that without Memory SharpV"
         )
     return "; ".join(sentences)
 
@@ -188,7 +213,7 @@ def machine_facts(profile: ClipProfile) -> Iterator[Fact]:
     yield from figures.model_facts(answer)
     yield Fact("model load", format_seconds(answer.timing.load_sec))
     yield Fact("weights", format_bytes(answer.memory.weights_bytes))
-    if _process_peak(profile):
+    if process_peak(profile):
         peak = max(method.answer.memory.peak_bytes for method in _all_methods(profile))
         yield Fact("peak memory", f"{format_bytes(peak)} (process)")
     if profile.rates is not None:
@@ -198,30 +223,3 @@ def machine_facts(profile: ClipProfile) -> Iterator[Fact]:
 
 def _all_methods(profile: ClipProfile) -> tuple[MethodProfile, ...]:
     return (*profile.methods, *(point.profile for point in profile.sweep))
-
-
-SWEEP_HEAD = ("visual tokens", "visual retention", "KV retention", "TTFT", "TPOT", "KV bytes", "answer")
-
-
-def sweep_title(key: str) -> str:
-    """A threshold k means something in manual mode only, so that is how it is swept."""
-    return "sweep of k (manual mode)" if key == "k" else f"sweep of {key}"
-
-
-def sweep_cells(point: SweepPoint) -> tuple[str, ...]:
-    """The figures of one swept value, in the order of SWEEP_HEAD."""
-    answer = point.profile.answer
-    return (
-        f"{answer.visual_kept}/{answer.visual_total}",
-        format_percent(answer.visual_retention),
-        format_percent(answer.memory.kv_retention),
-        _median_text(point.profile, "ttft_sec"),
-        _median_text(point.profile, "tpot_sec"),
-        format_bytes(answer.memory.kv_bytes),
-        printable(answer.text.strip()) or "(empty)",
-    )
-
-
-def _median_text(method: MethodProfile, key: str) -> str:
-    time = numbers.middle(method, key)
-    return NOT_MEASURED if time is None else format_seconds(time)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from sharpv_cli.report import engine_figures
 from sharpv_cli.report import profile_figures as figures
 from sharpv_cli.report import profile_numbers as numbers
-from sharpv_cli.report.figures import clock_of, frame_rows
+from sharpv_cli.report.figures import Fact, clock_of, frame_rows
 from sharpv_cli.report.markdown import cell, fenced, table
-from sharpv_cli.report.profile_figures import Cell
+from sharpv_cli.report.profile_figures import Cell, Row
 from sharpv_cli.report.sizes import format_bytes, format_percent, format_seconds
-from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
+from sharpv_cli.report.sweep_figures import Sweep, sweeps
+from sharpv_cli.types import ClipProfile, MethodProfile
 
 _DASH = "–"
 
@@ -33,18 +35,19 @@ def _blocks(profile: ClipProfile) -> Iterator[str]:
         yield _layers(discarding, profile.m)
     if stages := _stages(profile):
         yield f"**Time by stage** ({numbers.shown_run(profile)})\n\n{stages}"
-    for key, points in numbers.sweeps(profile):
-        yield f"**{figures.sweep_title(key).capitalize()}**\n\n{_sweep(key, points)}"
+    yield from _engines(profile)
+    for sweep in sweeps(profile):
+        yield f"**{sweep.title.capitalize()}**\n\n{_sweep(sweep)}"
+        yield from _reasons(sweep.failures)
 
 
 def _methods(profile: ClipProfile) -> str:
-    heads = ("", *(method.method for method in profile.methods))
-    rows = [
-        (row.label, *(_text(item) for item in row.cells))
-        for group in figures.groups(profile, _DASH)
-        for row in group
-    ]
-    return table(heads, "l" + "r" * len(profile.methods), rows)
+    return _beside([method.method for method in profile.methods], figures.groups(profile, _DASH))
+
+
+def _beside(names: Sequence[str], groups: Sequence[Sequence[Row]]) -> str:
+    rows = [(row.label, *(_text(item) for item in row.cells)) for group in groups for row in group]
+    return table(("", *names), "l" + "r" * len(names), rows)
 
 
 def _text(item: Cell) -> str:
@@ -96,9 +99,23 @@ def _stages(profile: ClipProfile) -> str:
     )
 
 
-def _sweep(key: str, points: Sequence[SweepPoint]) -> str:
-    rows = []
-    for point in points:
-        *numbers, answer = figures.sweep_cells(point)
-        rows.append((f"{point.value:g}", *numbers, cell(answer)))
-    return table((key, *figures.SWEEP_HEAD), "r" * len(figures.SWEEP_HEAD) + "l", rows)
+def _engines(profile: ClipProfile) -> Iterator[str]:
+    for shown in engine_figures.tables(profile, _DASH):
+        yield f"**{shown.title.capitalize()}**\n\n{_beside(shown.names, shown.groups)}"
+        yield from _reasons(shown.failures)
+    if profile.engines:
+        yield f"_{engine_figures.caption(profile)}_"
+
+
+def _reasons(facts: Iterable[Fact]) -> Iterator[str]:
+    """Why something was not measured."""
+    lines = [f"- {fact.label}: {cell(fact.value)}" for fact in facts]
+    if lines:
+        yield "\n".join(lines)
+
+
+def _sweep(sweep: Sweep) -> str:
+    *columns, (answer, texts) = sweep.columns
+    rows = zip(sweep.values, *(cells for _, cells in columns), map(cell, texts), strict=True)
+    heads = (sweep.key, *(head for head, _ in columns), answer)
+    return table(heads, "r" * (len(columns) + 1) + "l", rows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, median_low
 
-from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint, Timings
+from sharpv_cli.types import ClipProfile, MethodProfile, Timings
 
 # Stages in the order in which they happen, and the figures they add up to: (name in the report, key).
 TIMES = (
@@ -20,6 +20,8 @@ TIMES = (
     ("TPOT", "tpot_sec"),
     ("end to end", "end_to_end_sec"),
 )
+_SCORING = {"visual", "both"}
+_WITHOUT_MEMORY = {"memory": "dense", "both": "visual"}
 PARTS = ("decode", "preprocess", "vision", "scoring", "prefill", "generation")
 
 
@@ -92,6 +94,49 @@ def copy_share(profile: ClipProfile, method: MethodProfile) -> float | None:
     return step_bytes(method) / time.median / profile.rates.copy_bytes_per_sec
 
 
+def vision_floor(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """The time of encoding over what the device's own matmul would take for the vision tower's FLOPs."""
+    rate = profile.rates.matmul_flops_per_sec if profile.rates else None
+    return _over_floor(middle(method, "vision_sec"), method.cost.vision_flops, rate)
+
+
+def prefill_floor(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """The time of the prefill over what the device's own matmul would take for its FLOPs."""
+    rate = profile.rates.matmul_flops_per_sec if profile.rates else None
+    return _over_floor(middle(method, "prefill_sec"), method.cost.prefill_flops, rate)
+
+
+def decode_floor(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """The time of a token over what the device's own copy would take to move the bytes that a step must read."""
+    rate = profile.rates.copy_bytes_per_sec if profile.rates else None
+    return _over_floor(middle(method, "tpot_sec"), step_bytes(method), rate)
+
+
+def _over_floor(sec: float | None, work: int, rate: float | None) -> float | None:
+    return None if sec is None or not rate or not work else sec * rate / work
+
+
+def scoring_share(method: MethodProfile) -> float | None:
+    """Visual SharpV's own cost: scoring and selection as a share of TTFT; None where nothing is scored."""
+    return (
+        ratio(middle(method, "prune_sec"), middle(method, "ttft_sec")) if method.method in _SCORING else None
+    )
+
+
+def memory_share(profile: ClipProfile, method: MethodProfile) -> float | None:
+    """Memory SharpV's own cost as a share of TTFT: the prefill's median less that of the method without it.
+
+    Noise of the machine may make it negative. None where nothing is decided, there is no such method, and for a
+    value of a sweep, beside which it was not measured.
+    """
+    if not any(method is one for one in profile.methods):
+        return None
+    other = _first_of(profile, (_WITHOUT_MEMORY.get(method.method, ""),))
+    with_it, ttft = middle(method, "prefill_sec"), middle(method, "ttft_sec")
+    without = None if other is None else middle(other, "prefill_sec")
+    return None if with_it is None or without is None else ratio(with_it - without, ttft)
+
+
 def step_bytes(method: MethodProfile) -> int:
     """Bytes that a decode step must read."""
     return method.cost.decode_weight_bytes + method.cost.decode_kv_bytes
@@ -131,9 +176,3 @@ def discarding_method(profile: ClipProfile) -> MethodProfile | None:
 def _first_of(profile: ClipProfile, names: Sequence[str]) -> MethodProfile | None:
     by_name = {method.method: method for method in profile.methods}
     return next((by_name[name] for name in names if name in by_name), None)
-
-
-def sweeps(profile: ClipProfile) -> Iterator[tuple[str, tuple[SweepPoint, ...]]]:
-    """The swept keys, each with its points."""
-    for key in dict.fromkeys(point.key for point in profile.sweep):
-        yield key, tuple(point for point in profile.sweep if point.key == key)

@@ -1,4 +1,4 @@
-"""The figures of a clip's profile as a picture: retention by frame, similarity by layer, time by stage."""
+"""The figures of a clip's profile as a picture: retention by frame, similarity by layer, time and memory."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sharpv_cli.report import engine_figures, engine_numbers
 from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.contact_sheet import FAINT, INK, PAPER
 from sharpv_cli.report.figures import clock_of, frame_rows
-from sharpv_cli.report.sizes import format_seconds
+from sharpv_cli.report.sizes import format_bytes, format_seconds
+from sharpv_cli.report.sweep_figures import NOT_RUN, MemoryFigure, memory_figures
 from sharpv_cli.types import ClipProfile, MethodProfile
 
 WIDTH, MARGIN = 1200, 48  # pixels
-_LEFT, _RIGHT = MARGIN + 80, WIDTH - MARGIN  # of a plot; the labels of its rows or its axis stand before it
+_LEFT, _RIGHT = MARGIN + 110, WIDTH - MARGIN  # of a plot; the labels of its rows or its axis stand before it
 _TITLE, _PLOT, _GAP = 44, 200, 40  # heights, pixels
 _TICKS = 8  # most labels under bars
 _ROW = 40  # pixels from one stacked bar to the next
 _BAR, _GRID, _MARK = (57, 197, 207), (48, 54, 61), (255, 166, 87)
 _STAGES = ((94, 102, 112), (139, 148, 158), (88, 130, 200), (188, 140, 255), _BAR, (63, 150, 90))
+_ENGINE_PARTS = (_STAGES[1], _BAR, _STAGES[-1])
 _SMALL, _LARGE = 15, 19
+_Colour = tuple[int, int, int]
 
 
 class Figure(Protocol):
@@ -55,7 +59,15 @@ def _figures(profile: ClipProfile) -> Iterator[Figure]:
         yield _layers(discarding, profile.m)
     timed = [(method.method, numbers.parts(method)) for method in profile.methods]
     stacks = tuple((name, parts) for name, parts in timed if parts is not None)
-    yield Stacks(f"time by stage ({numbers.shown_run(profile)})" if stacks else "no timed run yet", stacks)
+    title = f"time by stage ({numbers.shown_run(profile)})" if stacks else "no timed run yet"
+    yield Stacks(title, stacks, tuple(zip(numbers.PARTS, _STAGES, strict=True)))
+    engines = [(name, engine_numbers.parts(engine)) for name, engine in engine_figures.names_of(profile)]
+    if rows := tuple((name, parts) for name, parts in engines if parts is not None):
+        yield Stacks(
+            "time by engine (median run)", rows, tuple(zip(engine_numbers.PARTS, _ENGINE_PARTS, strict=True))
+        )
+    for figure in memory_figures(profile):
+        yield Lengths(figure)
 
 
 def _frames(method: MethodProfile) -> Bars:
@@ -125,10 +137,11 @@ def _draw_bar(
 
 @dataclass(frozen=True, slots=True)
 class Stacks:
-    """A lying bar a method, all on one scale, their parts in the order of the legend below."""
+    """A lying bar a row, all on one scale, their parts (seconds) in the order of the legend: name and colour."""
 
     title: str
     rows: tuple[tuple[str, tuple[float, ...]], ...]
+    legend: tuple[tuple[str, _Colour], ...]
 
     @property
     def height(self) -> int:
@@ -141,17 +154,51 @@ class Stacks:
         y = top + _TITLE
         for name, parts in self.rows:
             canvas.text((_LEFT - 10, y + _ROW // 2 - 6), name, fill=INK, anchor="rm")
-            end = _draw_stack(canvas, y, parts, scale)
+            end = _draw_stack(canvas, y, parts, scale, self.legend)
             canvas.text((end + 10, y + _ROW // 2 - 6), format_seconds(sum(parts)), fill=INK, anchor="lm")
             y += _ROW
         if self.rows:
-            _draw_legend(canvas, y + 8)
+            _draw_legend(canvas, y + 8, self.legend)
 
 
-def _draw_stack(canvas: ImageDraw.ImageDraw, top: int, parts: Sequence[float], scale: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """A lying bar a number of frames and method, as long as its bytes; none where it was not measured."""
+
+    figure: MemoryFigure
+
+    @property
+    def height(self) -> int:
+        return _TITLE + _ROW * len(self.figure.rows)
+
+    def draw(self, canvas: ImageDraw.ImageDraw, top: int) -> None:
+        _draw_title(canvas, self.figure.title, top)
+        scale = (_RIGHT - _LEFT - 110) / max(self.figure.largest, 1)
+        for index, (frames, method, size) in enumerate(self.figure.rows):
+            y = top + _TITLE + index * _ROW
+            end = _LEFT + round((size or 0) * scale)
+            canvas.text((_LEFT - 10, y + _ROW // 2 - 6), f"{frames} {method}", fill=INK, anchor="rm")
+            if size is not None:
+                canvas.rectangle(
+                    (_LEFT, y, end, y + _ROW - 14),
+                    fill=PAPER if method == "dense" else _BAR,
+                    outline=_BAR,
+                    width=2,
+                )
+            text = NOT_RUN if size is None else format_bytes(size)
+            canvas.text((end + 10, y + _ROW // 2 - 6), text, fill=INK, anchor="lm")
+
+
+def _draw_stack(
+    canvas: ImageDraw.ImageDraw,
+    top: int,
+    parts: Sequence[float],
+    scale: float,
+    legend: Sequence[tuple[str, _Colour]],
+) -> int:
     """Draw one bar and return where it ends; a line of paper parts its stages."""
     ends = [_LEFT + round(end * scale) for end in accumulate(parts, initial=0.0)]
-    for name, (start, end), colour in zip(numbers.PARTS, pairwise(ends), _STAGES, strict=True):
+    for (name, colour), (start, end) in zip(legend, pairwise(ends), strict=True):
         if end > start:
             canvas.rectangle((start, top, max(start, end - 2), top + _ROW - 14), fill=colour)
         if end - start > canvas.textlength(name) + 12:  # so that the colours are not all that tells
@@ -159,9 +206,9 @@ def _draw_stack(canvas: ImageDraw.ImageDraw, top: int, parts: Sequence[float], s
     return ends[-1]
 
 
-def _draw_legend(canvas: ImageDraw.ImageDraw, top: int) -> None:
+def _draw_legend(canvas: ImageDraw.ImageDraw, top: int, legend: Sequence[tuple[str, _Colour]]) -> None:
     left = float(_LEFT)
-    for name, colour in zip(numbers.PARTS, _STAGES, strict=True):
+    for name, colour in legend:
         canvas.rectangle((left, top, left + 13, top + 13), fill=colour)
         canvas.text((left + 20, top + 7), name, fill=FAINT, anchor="lm")
         left += 20 + canvas.textlength(name) + 28

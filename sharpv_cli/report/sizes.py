@@ -43,6 +43,11 @@ def format_ratio(ratio: float) -> str:
     return f"{ratio:.{digits}f}x"
 
 
+def format_floor(ratio: float) -> str:
+    """A time over the least that the device could take: `1.4x`, `183x`."""
+    return f"{ratio:.{0 if ratio >= 99.95 else 1}f}x"
+
+
 def format_count(count: float) -> str:
     """A large count in powers of 1000 with one decimal: `512`, `21.8 G`, `90.7 T`."""
     if count < 1000:

@@ -9,6 +9,7 @@ from sharpv_cli.types.answer import Answer, Timings
 from sharpv_cli.types.events import StageStarted
 
 MethodName = Literal["dense", "visual", "memory", "both"]
+EngineName = Literal["stock", "reference", "fast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,11 @@ class Cost:
     """Work of one answer by formula (not measured), with the shapes and per-layer KV lengths of its model.
 
     FLOPs count a multiply-add as two, and of attention the causal half only; bytes are what a decode step must
-    read: weights once, and the KV cache. A decode step is the first one after the prefill. The language model
-    only: Visual SharpV does not change what the vision tower costs.
+    read: weights once, and the KV cache. A decode step is the first one after the prefill. `vision_flops` are the
+    vision tower's, without projector; all else is the language model's.
     """
 
+    vision_flops: int
     prefill_flops: int
     decode_flops_per_token: int
     decode_weight_bytes: int
@@ -60,10 +62,70 @@ class SweepPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something could not be measured, as the user would be told: `hint` is the next step, or None."""
+
+    error: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFailure:
+    """A value of a swept setting that could not be measured, or not in all runs."""
+
+    key: str
+    value: float
+    method: MethodName
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRun:
+    """Seconds of one timed run of an engine, as in Timings; None is what the engine does not tell apart."""
+
+    preprocess_sec: float
+    vision_sec: float | None
+    prune_sec: float | None
+    prefill_sec: float | None
+    ttft_sec: float
+    tpot_sec: float | None
+    total_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAnswer:
+    """The natural answer of an engine: `tokens` are its ids without the one that ended it.
+
+    `kv_bytes` is what the cache stores after the prefill; `peak_bytes` as in MemoryStats.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    kv_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProfile:
+    """One way of running the language model on the clip: `stock` is transformers' own `generate`.
+
+    `method` is dense, or both: the settings as given. `runs` as in MethodProfile. With a `failure` nothing was
+    measured, or not all.
+    """
+
+    engine: EngineName
+    method: MethodName
+    answer: EngineAnswer | None = None
+    runs: tuple[EngineRun, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClipProfile:
     """All that `sharpv profile` measured on a clip; also a valid result when it was interrupted in between.
 
-    `m` is Memory SharpV's threshold M as set, None where it is off.
+    `m` is Memory SharpV's threshold M as set, None where it is off. A swept number of frames has two points, both
+    and dense.
     """
 
     question: str
@@ -74,6 +136,8 @@ class ClipProfile:
     rates: DeviceRates | None
     m: float | None
     interrupted: bool
+    sweep_failures: tuple[SweepFailure, ...] = ()
+    engines: tuple[EngineProfile, ...] = ()
 
 
 RunKind = Literal["answer", "warm-up", "timed"]
@@ -83,7 +147,7 @@ RunKind = Literal["answer", "warm-up", "timed"]
 class RunStarted:
     """An event of the profiling pipeline: run `number` of `total` begins, all kinds counted.
 
-    `label` is a method (`both`) or a swept value (`w=0.5`).
+    `label` is a method (`both`), a swept value (`w=0.5`) or an engine (`stock`).
     """
 
     label: str

@@ -1,0 +1,119 @@
+"""What takes turns in a profile: methods, values of a sweep, and engines. torch is imported when a lane runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from sharpv_cli.types import EngineName, EngineProfile, Failure, MethodName, MethodProfile
+
+if TYPE_CHECKING:
+    from sharpv_cli.pipeline.bench import Bench
+    from sharpv_cli.settings import Settings
+    from sharpv_cli.types import EngineAnswer, EngineRun
+
+
+@dataclass(frozen=True, slots=True)
+class SweptSettings:
+    """One value of a sweep: `settings` are the ones given, with `key` at `value`."""
+
+    key: str
+    value: float
+    settings: Settings
+
+
+@dataclass
+class Lane(ABC):
+    """One way of answering: `answer` once, as `ask` would, then `run` in turn with the others.
+
+    A lane that is not `essential` may fail without an end to all: its `failure` says why.
+    """
+
+    method: MethodName
+    settings: Settings
+    failure: Failure | None = field(default=None, kw_only=True)
+    essential: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What it is called while it runs."""
+
+    @abstractmethod
+    def answer(self, bench: Bench) -> None:
+        """Give the natural answer."""
+
+    @abstractmethod
+    def run(self, bench: Bench, *, kept: bool) -> None:
+        """Give an answer of a set number of tokens, and keep its times or not."""
+
+
+@dataclass
+class MethodLane(Lane):
+    """A method with the settings as given."""
+
+    measured: MethodProfile | None = None
+    essential: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        return self.method
+
+    def answer(self, bench: Bench) -> None:
+        from sharpv_cli.pipeline.costs import cost_of
+
+        answer = bench.answer(self.settings)
+        self.measured = MethodProfile(self.method, answer, (), cost_of(bench.loaded, answer))
+
+    def run(self, bench: Bench, *, kept: bool) -> None:
+        assert self.measured is not None, "the first run gives the answer"
+        timing = bench.answer(self.settings, lane=self).timing
+        if kept:
+            self.measured = replace(self.measured, runs=(*self.measured.runs, timing))
+
+
+@dataclass
+class SweepLane(MethodLane):
+    """A method with one setting at a value of a sweep."""
+
+    key: str = ""
+    value: float = 0.0
+    essential: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        dense = ", dense" if self.method == "dense" else ""
+        return f"{self.key}={self.value:g}{dense}"
+
+
+@dataclass
+class EngineLane(Lane):
+    """An engine, dense or with the settings as given; `stock` is dense only."""
+
+    engine: EngineName = "stock"
+    answered: EngineAnswer | None = None
+    runs: tuple[EngineRun, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return self.engine if self.engine == "stock" else f"{self.engine}, {self.method}"
+
+    @property
+    def profile(self) -> EngineProfile:
+        return EngineProfile(self.engine, self.method, self.answered, self.runs, self.failure)
+
+    def answer(self, bench: Bench) -> None:
+        self.answered, _ = self._once(bench, None)
+
+    def run(self, bench: Bench, *, kept: bool) -> None:
+        _, run = self._once(bench, self)
+        if kept:
+            self.runs = (*self.runs, run)
+
+    def _once(self, bench: Bench, lane: Lane | None) -> tuple[EngineAnswer, EngineRun]:
+        from sharpv_cli.pipeline.engine_runs import run_engine
+        from sharpv_cli.pipeline.stock import run_stock
+
+        clip = bench.clip(self.settings, lane=lane)
+        return (run_stock if self.engine == "stock" else run_engine)(clip, bench.question)
