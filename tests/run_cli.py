@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
 
 
 def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> Iterator[object]:
-    """A result after each method and each value of the sweep; "slow" takes its time over the last of them."""
+    """A result after each method and each value of the sweep; "slow" takes its time over the last of them, and with
+    "dropped" an engine and a value drop out."""
     from make_answer import make_profile
 
     from sharpv_cli.types import RunStarted, StageStarted
@@ -149,7 +151,7 @@ def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> It
     yield StageStarted("load")
     methods = options["methods"]
     sweep = [(point.key, point.value) for point in options["sweep"]]
-    known = {"runs": options["runs"], "warmup": options["warmup"], "new_tokens": options["new_tokens"]}
+    known = {name: options[name] for name in ("runs", "warmup", "new_tokens", "engines")}
     steps = [(methods[: index + 1], []) for index in range(len(methods))]
     steps += [(methods, sweep[: index + 1]) for index in range(len(sweep))]
     result: Any = None
@@ -161,8 +163,23 @@ def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> It
                 time.sleep(30)
             result = partial(make_profile, methods=measured, sweep=swept, question=question, **known)
             yield result()
+        if scenario == "dropped":
+            yield _dropped(result())
     except KeyboardInterrupt:
         yield result(interrupted=True)
+
+
+def _dropped(profile: Any) -> Any:
+    from sharpv_cli.types import Failure, SweepFailure
+
+    engines = [
+        replace(engine, answer=None, runs=(), failure=Failure("not this model", None))
+        if engine.engine == "fast"
+        else engine
+        for engine in profile.engines
+    ]
+    failures = (SweepFailure("frames", 128.0, "dense", Failure("no room", None)),)
+    return replace(profile, engines=tuple(engines), sweep_failures=failures)
 
 
 if __name__ == "__main__":

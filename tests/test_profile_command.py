@@ -80,6 +80,16 @@ def test_json_is_one_line_and_nothing_else(home: Path) -> None:
     assert got["interrupted"] is False
 
 
+def test_engines_that_drop_out_are_warned_of(home: Path) -> None:
+    done = profile(home, "--engines", "fast,stock", "--json", scenario="dropped")
+    got = document(done)
+    assert list(got["engines"]) == ["stock", "fast"]
+    assert got["engines"]["fast"]["dense"]["error"] == "not this model"
+    assert "warning: --engines fast (dense) dropped out: not this model" in done.stderr.splitlines()
+    assert "warning: --sweep frames=128 (dense) dropped out: no room" in done.stderr.splitlines()
+    assert done.returncode == 0
+
+
 def test_quiet_leaves_stderr_empty(home: Path) -> None:
     done = profile(home, "--quiet", "--chart-out", "quiet.svg")
     assert (done.returncode, done.stderr) == (0, "")
@@ -162,6 +172,8 @@ def test_ctrl_c_leaves_valid_exports_of_what_was_done(home: Path) -> None:
 
 CASES = [
     (2, ["--methods", "dense,sparse"], "unknown method: 'sparse'"),
+    (2, ["--engines", "stock,quick"], "unknown engine: 'quick'"),
+    (2, ["--engines", ""], "unknown engine: ''"),
     (2, ["--runs", "0"], "--runs"),
     (2, ["--warmup", "-1"], "--warmup"),
     (2, ["-q", "  "], "the question is empty"),

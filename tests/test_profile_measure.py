@@ -23,6 +23,8 @@ from sharpv_cli.pipeline import (
     METHODS,
     SweptSettings,
     answering,
+    bench,
+    chunking,
     encoding,
     engine_names,
     method_names,
@@ -318,12 +320,37 @@ def test_sampled_answers_share_a_seed(video: Path) -> None:
     assert last(measure(video, given, methods=("both",))).methods[0].answer.seed == 5
 
 
+# Long clips
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_long_clip_is_decoded_anew_in_each_run_while_it_is_encoded(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunking, "WHOLE_FRAMES", 4)
+    monkeypatch.setattr(chunking, "CHUNK_FRAMES", 3)
+    given = settings(sampling={"frames": 8})
+    result = last(measure(video, given, methods=("dense", "both"), runs=2, engines=("stock", "fast")))
+    for one in result.methods:
+        assert len({run.decode_sec for run in one.runs}) == 2
+        for run in one.runs:
+            assert 0 < run.decode_wait_sec <= run.decode_sec
+            stages = (run.decode_wait_sec, run.preprocess_sec, run.vision_sec, run.prune_sec, run.prefill_sec)
+            assert sum(stages) <= run.ttft_sec
+    assert {len(one.runs) for one in result.engines} == {2}
+    dense = result.methods[0].answer
+    for one in result.engines:
+        if one.method == "dense":
+            assert one.answer is not None
+            assert one.answer.text == dense.text
+
+
 # What cannot be measured
 
 
 def full(frames: int) -> Any:
     """A reading that is out of memory with so many frames or more, and as it was with fewer."""
-    read_once = answering.read_once
+    read_once = bench.read_once
 
     def read(clip: Any, *args: Any) -> Any:
         if len(clip.sample) >= frames:
@@ -337,7 +364,7 @@ def full(frames: int) -> Any:
 def test_a_value_that_runs_out_of_memory_is_a_row_with_its_reason(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "read_once", full(8))
+    monkeypatch.setattr(bench, "read_once", full(8))
     sweep = [SweptSettings("frames", float(n), settings(sampling={"frames": n})) for n in (8, 2)]
     result = last(measure(video, methods=("both",), runs=2, warmup=1, sweep=sweep))
 
@@ -370,7 +397,7 @@ def test_a_value_whose_frames_cannot_be_decoded_is_a_row_too(
 
 @pytest.mark.usefixtures("quick")
 def test_a_method_that_cannot_be_measured_ends_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "read_once", full(4))
+    monkeypatch.setattr(bench, "read_once", full(4))
     with pytest.raises(ResourceError, match="4 frames do not fit"):
         measure(video, methods=("both",))
 
@@ -458,13 +485,13 @@ def test_each_lane_has_an_engine_of_its_own_and_all_share_the_weights() -> None:
     model = replace(loaded(), engines={})
     info, sample = clip()
     given = settings()
-    bench = Bench(model, 0.0, {given.sampling: ((info, sample), 0.0)}, QUESTION, NEW)
+    shared = Bench(model, 0.0, "", {given.sampling: ((info, sample), 0.0)}, set(), QUESTION, NEW)
     lanes = [object(), object()]
-    engines = [bench.clip(given, lane=lane).engine for lane in lanes]
+    engines = [shared.clip(given, lane=lane).engine for lane in lanes]
     assert engines[0] is not engines[1]
-    assert engines[0] is bench.clip(given, lane=lanes[0]).engine
+    assert engines[0] is shared.clip(given, lane=lanes[0]).engine
     assert engines[0]._decoder is engines[1]._decoder
-    named = bench.clip(settings(engine="fast"), lane=object()).engine
+    named = shared.clip(settings(engine="fast"), lane=object()).engine
     assert named._decoder is engines[0]._decoder
 
 

@@ -230,6 +230,31 @@ def test_stacks_share_a_scale_and_sum_to_the_median_run() -> None:
     assert bars["visual"][0].count("█") == pytest.approx(width * 0.06426 / 0.7171, abs=1)
 
 
+def test_decoding_that_is_waited_for_and_decoding_that_is_hidden() -> None:
+    profile = make_profile(8, methods=("both",))
+    runs = tuple(
+        replace(run, decode_sec=0.3, decode_wait_sec=0.05, total_sec=run.total_sec + 0.05)
+        for run in profile.methods[0].runs
+    )
+    text = chart(replace(profile, methods=(replace(profile.methods[0], runs=runs),)), 80)
+    assert row(text, "decode") == "300 ms"
+    assert row(text, "waited for") == "50.0 ms 50.0–50.0"
+    assert "hidden: decoding beside it" in " ".join(text.split())
+    lines = text.splitlines()
+    start = lines.index("time by stage (median run)") + 1
+    both, hidden = (line.split() for line in lines[start : start + 2])
+    assert hidden[0] == "hidden"
+    assert hidden[2:] == ["250", "ms"]
+    # The decoding that is waited for is a part of the whole, and the hidden one lies beside it on the same scale.
+    assert row(text, "end to end").startswith(f"{(both_median(profile) + 0.05) * 1000:.0f} ms")
+    assert len(hidden[1]) == pytest.approx(len(both[1]) * 0.25 / (both_median(profile) + 0.05), abs=1)
+    assert both[1].count("╌") == pytest.approx(len(both[1]) * 0.05 / (both_median(profile) + 0.05), abs=1)
+
+
+def both_median(profile: ClipProfile) -> float:
+    return sorted(run.total_sec for run in profile.methods[0].runs)[2]
+
+
 def test_before_the_first_timed_run() -> None:
     text = chart(make_profile(8, runs=0, rates=None), 80)
     assert row(text, "timed runs") == "0 each, interleaved"

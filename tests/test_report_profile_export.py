@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 from make_answer import make_profile
-from test_report_profile_chart import golden_profile
 from PIL import Image
+from test_report_profile_chart import golden_profile
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.report.profile_export import ProfileExports

@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
-from sharpv_cli.pipeline.asking import VideoPath, decode_video, load_model, timed
+from sharpv_cli.pipeline import chunking
+from sharpv_cli.pipeline.asking import VideoPath, decode_video, frames_ahead, load_model, timed
 from sharpv_cli.pipeline.lanes import EngineLane, Lane, MethodLane, SweepLane, SweptSettings
 from sharpv_cli.pipeline.methods import METHODS, engine_settings, settings_of
 from sharpv_cli.types import (
@@ -18,7 +19,6 @@ from sharpv_cli.types import (
     DeviceRates,
     EngineName,
     Failure,
-    FrameSample,
     MethodName,
     ProfileEvent,
     RunKind,
@@ -26,11 +26,10 @@ from sharpv_cli.types import (
     StageStarted,
     SweepFailure,
     SweepPoint,
-    VideoInfo,
 )
 
 if TYPE_CHECKING:
-    from sharpv_cli.pipeline.bench import Bench
+    from sharpv_cli.pipeline.bench import Bench, Decoded
     from sharpv_cli.settings import SamplingSettings, Settings
 
 DEFAULT_NEW_TOKENS = 32
@@ -53,7 +52,8 @@ def profile(
     Each answers once as `ask` does. Then come `warmup` rounds, which are not kept, and `runs` rounds, which are,
     each of all in turn, so that a drift of the machine meets all alike. These runs have exactly `new_tokens` new
     tokens (end tokens are ignored) and begin with the decoded frames, so preprocessing and vision are measured
-    in each; decoding and loading are measured once, one after the other. A swept number of frames is measured
+    in each; decoding and loading are measured once, one after the other. A long clip is decoded while it is encoded,
+    and so anew in each run. A swept number of frames is measured
     dense as well; engines dense and with the settings as given, `stock` dense only.
 
     A method that cannot be measured ends it all; a value of a sweep or an engine only drops out, with its reason.
@@ -106,13 +106,13 @@ class _Session:
     def events(self) -> Iterator[ProfileEvent]:
         yield StageStarted("decode")
         import_module("sharpv_cli.video.decoding")  # not within the time of the first clip
-        clips = self._decode()
+        clips, streamed = self._decode()
         yield StageStarted("load")
         loaded, load_sec = timed(lambda: load_model(self.settings))
         from sharpv_cli.pipeline.bench import Bench
         from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
-        bench = Bench(loaded, load_sec, clips, self.question, self.new_tokens)
+        bench = Bench(loaded, load_sec, self.video, clips, streamed, self.question, self.new_tokens)
         for lane in self._alive():
             bench.release()
             yield from self._turn(bench, lane, "answer", partial(lane.answer, bench))
@@ -150,19 +150,26 @@ class _Session:
         if lane.failure:
             bench.release()
 
-    def _decode(self) -> dict[SamplingSettings, tuple[tuple[VideoInfo, FrameSample], float]]:
-        """Each way of sampling once: only a sweep over frames has several."""
-        clips = {}
-        for sampling in dict.fromkeys(lane.settings.sampling for lane in self._lanes):
-            lanes = [lane for lane in self._lanes if lane.settings.sampling == sampling]
+    def _decode(self) -> tuple[dict[SamplingSettings, Decoded], set[SamplingSettings]]:
+        """Each way of sampling once: only a sweep over frames has several. And those that come while they are encoded.
+
+        Engines are compared on all frames at once, for stock has no other way.
+        """
+        clips: dict[SamplingSettings, Decoded] = {}
+        streamed: set[SamplingSettings] = set()
+        for lanes in (*_alike([*self.named, *self.swept]), *_alike(self.compared)):
+            sampling, whole = lanes[0].settings.sampling, lanes[0] in self.compared
             try:
-                clips[sampling] = timed(partial(decode_video, self.video, sampling))
+                if sampling not in clips and (whole or not _streams(self.video, lanes[0].settings)):
+                    clips[sampling] = timed(partial(decode_video, self.video, sampling))
+                elif sampling not in clips:
+                    streamed.add(sampling)
             except SharpvError as error:
                 if any(lane.essential for lane in lanes):
                     raise
                 for lane in lanes:
                     lane.failure = Failure(str(error), error.hint)
-        return clips
+        return clips, streamed
 
     @property
     def _lanes(self) -> list[Lane]:
@@ -190,6 +197,22 @@ class _Session:
             ),
             engines=tuple(lane.profile for lane in self.compared if lane.answered or lane.failure),
         )
+
+
+def _alike(lanes: Sequence[Lane]) -> Iterator[list[Lane]]:
+    """The lanes that take the same frames."""
+    for sampling in dict.fromkeys(lane.settings.sampling for lane in lanes):
+        yield [lane for lane in lanes if lane.settings.sampling == sampling]
+
+
+def _streams(video: VideoPath, settings: Settings) -> bool:
+    """Whether `ask` would take the frames in chunks."""
+    sampling = settings.sampling
+    short = sampling.strategy == "uniform" and sampling.frames <= chunking.WHOLE_FRAMES
+    if short or not chunking.may_come_in_chunks(settings):
+        return False
+    with frames_ahead(video, sampling) as frames:
+        return not isinstance(frames.first(), tuple)
 
 
 def _seeded(settings: Settings, seed: int) -> Settings:

@@ -80,7 +80,7 @@ def _require_room(clip: Clip) -> None:
     loaded = clip.loaded
     if loaded.split or not clip.settings.memory_check:
         return
-    _, height, width, _ = clip.sample.images.shape
+    height, width = clip.sample.size
     request = Request(
         model=of_loaded(loaded),
         frames=len(clip.sample),

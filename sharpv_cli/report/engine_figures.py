@@ -53,10 +53,14 @@ def caption(profile: ClipProfile) -> str:
     return "; ".join(sentences)
 
 
-def names_of(profile: ClipProfile) -> Iterator[tuple[str, EngineProfile]]:
-    """Each engine with a name of its own."""
+def stage_rows(profile: ClipProfile) -> list[tuple[str, tuple[float, ...]]]:
+    """Each engine that was timed, under a name of its own, with the PARTS of its usual run."""
+    rows = []
     for engine in profile.engines:
-        yield engine.engine if engine.method == "dense" else f"{engine.engine}, {engine.method}", engine
+        name = engine.engine if engine.method == "dense" else f"{engine.engine}, {engine.method}"
+        if (parts := numbers.parts(engine)) is not None:
+            rows.append((name, parts))
+    return rows
 
 
 def _token_rows(profile: ClipProfile, engines: Sequence[EngineProfile]) -> tuple[Row, ...]:

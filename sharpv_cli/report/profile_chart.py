@@ -56,8 +56,7 @@ def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs
         yield [title, *frame_lines(pruned.answer, narrow, glyphs)]
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m, narrow, glyphs)
-    timed = [(method.method, numbers.parts(method)) for method in profile.methods]
-    if stacks := _stacks(timed, narrow):
+    if stacks := _stacks(numbers.stage_rows(profile), narrow):
         title = _title(f"time by stage ({numbers.shown_run(profile)})", width, glyphs)
         yield [title, *stack_lines(stacks, numbers.PARTS, narrow, glyphs)]
     if profile.engines:
@@ -110,13 +109,9 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
     return [_title(f"similarity by layer ({method.method}){threshold}", width, glyphs), *lines]
 
 
-def _stacks(timed: Sequence[tuple[str, tuple[float, ...] | None]], width: int) -> list[Stack]:
+def _stacks(rows: Sequence[tuple[str, tuple[float, ...]]], width: int) -> list[Stack]:
     pad = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
-    return [
-        Stack(name.ljust(pad), parts, format_seconds(sum(parts)))
-        for name, parts in timed
-        if parts is not None
-    ]
+    return [Stack(name.ljust(pad), parts, format_seconds(sum(parts))) for name, parts in rows]
 
 
 def _engines(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs) -> Iterator[list[Text]]:
@@ -125,9 +120,8 @@ def _engines(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs)
         lines = method_lines(shown.names, shown.groups, width, glyphs)
         yield [_title(shown.title, width, glyphs), *lines, *_reasons(shown.failures, console, width, glyphs)]
     yield [Text(line, style="dim") for line in textwrap.wrap(engine_figures.caption(profile), width)]
-    named = [(name, engine_numbers.parts(engine)) for name, engine in engine_figures.names_of(profile)]
     narrow = min(width, _FIGURE_WIDTH)
-    if stacks := _stacks(named, narrow):
+    if stacks := _stacks(engine_figures.stage_rows(profile), narrow):
         title = _title("time by engine (median run)", width, glyphs)
         yield [title, *stack_lines(stacks, engine_numbers.PARTS, narrow, glyphs)]
 

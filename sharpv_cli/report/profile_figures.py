@@ -20,8 +20,8 @@ from sharpv_cli.report.sizes import (
 from sharpv_cli.types import ClipProfile, LayerReport, MethodProfile
 
 NOT_MEASURED = "-"
-_ONCE = {"decode_sec"}  # measured once for all runs: no spread
-_OWN = {"decode_sec", "prune_sec"}  # the same for all, or nothing in dense: no ratio
+_ONCE = {"decode_sec"}  # measured once for all runs, unless frames come while they are encoded: no spread
+_OWN = {"decode_sec", "decode_wait_sec", "prune_sec"}  # the same for all, or nothing in dense: no ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,11 @@ def _token_rows(profile: ClipProfile) -> tuple[Row, ...]:
 
 
 def _time_rows(profile: ClipProfile, dash: str) -> tuple[Row, ...]:
+    waited = any(run.decode_wait_sec for method in profile.methods for run in method.runs)
     return tuple(
         Row(label, tuple(_time_cell(profile, method, key, dash) for method in profile.methods))
         for label, key in numbers.TIMES
+        if waited or key != "decode_wait_sec"
     )
 
 
@@ -94,7 +96,7 @@ def _time_cell(profile: ClipProfile, method: MethodProfile, key: str, dash: str)
     time = numbers.spread(method, key)
     if time is None:
         return Cell(NOT_MEASURED)
-    if key in _ONCE:
+    if key in _ONCE and time.low == time.high:
         return Cell(format_seconds(time.median))
     span = format_span(time.low, time.high, time.median, dash)
     compared = None if key in _OWN else numbers.time_ratio(profile, method, key)
@@ -175,6 +177,8 @@ def caption(profile: ClipProfile, dash: str) -> str:
     if numbers.dense_of(profile) is not None:
         sentences.append("x: ratio to dense")
     sentences.append("FLOPs and bytes: of the language model, by formula")
+    if any(numbers.hidden_decoding(method) for method in profile.methods):
+        sentences.append("waited for: decoding that encoding had to wait for; hidden: decoding beside it")
     if profile.rates is not None:
         sentences.append(
             "vs floor: over what the device's own matmul would take for the FLOPs of the vision tower and of the "

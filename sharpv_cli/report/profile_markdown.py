@@ -92,8 +92,8 @@ def _layers(method: MethodProfile, m: float | None) -> str:
 
 
 def _stages(profile: ClipProfile) -> str:
-    timed = ((method.method, numbers.parts(method)) for method in profile.methods)
-    rows = [(name, *map(format_seconds, (*parts, sum(parts)))) for name, parts in timed if parts is not None]
+    timed = numbers.stage_rows(profile)
+    rows = [(name, *map(format_seconds, (*parts, sum(parts)))) for name, parts in timed]
     return (
         table(("", *numbers.PARTS, "end to end"), "l" + "r" * (len(numbers.PARTS) + 1), rows) if rows else ""
     )

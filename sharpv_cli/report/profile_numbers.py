@@ -12,6 +12,7 @@ from sharpv_cli.types import ClipProfile, MethodProfile, Timings
 # Stages in the order in which they happen, and the figures they add up to: (name in the report, key).
 TIMES = (
     ("decode", "decode_sec"),
+    ("waited for", "decode_wait_sec"),
     ("preprocess", "preprocess_sec"),
     ("vision", "vision_sec"),
     ("scoring", "prune_sec"),
@@ -40,9 +41,14 @@ class Spread:
 
 def seconds(run: Timings, key: str) -> float | None:
     """A time of one run. `end_to_end_sec` is from the opened video to the last token, model loaded."""
-    value = run.decode_sec + run.total_sec if key == "end_to_end_sec" else getattr(run, key)
+    value = decoded_before(run) + run.total_sec if key == "end_to_end_sec" else getattr(run, key)
     assert value is None or isinstance(value, float | int), key
     return value if value is not None and math.isfinite(value) else None
+
+
+def decoded_before(run: Timings) -> float:
+    """Seconds of decoding before a run began: all of it, or none where frames came while they were encoded."""
+    return 0.0 if run.decode_wait_sec else run.decode_sec
 
 
 def spread(method: MethodProfile, key: str) -> Spread | None:
@@ -145,14 +151,39 @@ def step_bytes(method: MethodProfile) -> int:
 def parts(method: MethodProfile) -> tuple[float, ...] | None:
     """Seconds by PARTS of the run whose total is the (lower) median, so that they sum to a total that happened.
 
-    Generation is what the prefill leaves. None without a timed run.
+    Of decoding only what was waited for counts. Generation is what is left. None without a timed run.
     """
+    run = _usual_run(method)
+    if run is None:
+        return None
+    before = decoded_before(run)
+    stages = (run.preprocess_sec, run.vision_sec, run.prune_sec, run.prefill_sec)
+    generation = run.total_sec - run.decode_wait_sec - sum(stages)
+    return (before or run.decode_wait_sec, *stages, max(generation, 0.0))
+
+
+def hidden_decoding(method: MethodProfile) -> float:
+    """Seconds that the same run's decoder worked behind other stages."""
+    run = _usual_run(method)
+    return max(0.0, run.decode_sec - run.decode_wait_sec) if run is not None and run.decode_wait_sec else 0.0
+
+
+def stage_rows(profile: ClipProfile) -> list[tuple[str, tuple[float, ...]]]:
+    """A row a method with its PARTS, and below it decoding that was hidden, on the same scale."""
+    rows: list[tuple[str, tuple[float, ...]]] = []
+    for method in profile.methods:
+        if (shown := parts(method)) is not None:
+            rows.append((method.method, shown))
+        if hidden := hidden_decoding(method):
+            rows.append(("hidden", (hidden, *[0.0] * (len(PARTS) - 1))))
+    return rows
+
+
+def _usual_run(method: MethodProfile) -> Timings | None:
     if not method.runs:
         return None
     usual = median_low(run.total_sec for run in method.runs)
-    run = next(run for run in method.runs if run.total_sec == usual)
-    stages = (run.preprocess_sec, run.vision_sec, run.prune_sec, run.prefill_sec)
-    return (run.decode_sec, *stages, max(run.total_sec - sum(stages), 0.0))
+    return next(run for run in method.runs if run.total_sec == usual)
 
 
 def shown_run(profile: ClipProfile) -> str:

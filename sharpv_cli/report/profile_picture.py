@@ -57,15 +57,12 @@ def _figures(profile: ClipProfile) -> Iterator[Figure]:
         yield _frames(pruned)
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m)
-    timed = [(method.method, numbers.parts(method)) for method in profile.methods]
-    stacks = tuple((name, parts) for name, parts in timed if parts is not None)
+    stacks = tuple(numbers.stage_rows(profile))
     title = f"time by stage ({numbers.shown_run(profile)})" if stacks else "no timed run yet"
     yield Stacks(title, stacks, tuple(zip(numbers.PARTS, _STAGES, strict=True)))
-    engines = [(name, engine_numbers.parts(engine)) for name, engine in engine_figures.names_of(profile)]
-    if rows := tuple((name, parts) for name, parts in engines if parts is not None):
-        yield Stacks(
-            "time by engine (median run)", rows, tuple(zip(engine_numbers.PARTS, _ENGINE_PARTS, strict=True))
-        )
+    if rows := tuple(engine_figures.stage_rows(profile)):
+        parts = tuple(zip(engine_numbers.PARTS, _ENGINE_PARTS, strict=True))
+        yield Stacks("time by engine (median run)", rows, parts)
     for figure in memory_figures(profile):
         yield Lengths(figure)
 
