@@ -18,11 +18,12 @@ from sharpv_cli.models import room
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.models.door import capture
-from sharpv_cli.models.estimate import Request, estimate, kv_cache_bytes
+from sharpv_cli.models.estimate import THUMBNAIL_BYTES, Request, estimate, kv_cache_bytes, prefill_bytes
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import count_weights, known, of_loaded
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.settings import ModelSettings
+from sharpv_cli.video.ahead import CHUNKS_AHEAD
 
 FRAMES = 16
 OVERRIDE = "; --no-memory-check tries it all the same"
@@ -105,11 +106,37 @@ def test_eager_attention_writes_all_scores() -> None:
     assert eager.prefill > 28 * tokens**2 * 2 > plain.prefill
 
 
-def test_fewer_frames_at_once_need_less_for_the_tower_only() -> None:
-    whole, chunked = estimate(request_for()), estimate(request_for(at_once=8))
-    assert replace(whole, vision=chunked.vision) == chunked
-    features = 32 * 196 * 3584 * 18  # scoring still sees all of them
-    assert chunked.vision == max(features, estimate(request_for(frames=8)).vision)
+def test_in_chunks_only_kept_tokens_count_by_the_clip() -> None:
+    """An hour at one frame a second: but for what is kept it takes what two chunks do."""
+    hour, chunk = request_for(frames=3600, at_once=32), estimate(request_for(frames=32))
+    needed = estimate(hour, 5000)
+    token = 3584 * 2
+    assert hour.in_chunks
+    assert (needed.pixels, needed.vision) == (chunk.pixels, chunk.vision)
+    assert needed.embeddings == (64 + 2 * 5000 + 2 * 32 * 196) * token
+    picture = 3 * hour.height * hour.width
+    prepared = 8 * 32 * 27 * 27 * 3 * 14 * 14
+    assert needed.frames == (CHUNKS_AHEAD + 2) * 32 * picture + prepared + THUMBNAIL_BYTES
+    assert (needed.prefill, needed.kv_cache) == (
+        estimate(request_for(frames=3600), 5000).prefill,
+        estimate(request_for(frames=3600), 5000).kv_cache,
+    )
+    assert estimate(request_for(at_once=64)) == estimate(request_for()), "all frames are one chunk"
+
+
+def test_no_more_is_kept_than_the_context_has_room_for() -> None:
+    hour = request_for(frames=3600, at_once=32)
+    assert hour.most_kept == 32768 - 64 - 127
+    assert request_for().most_kept == request_for().visual_tokens
+    assert room.advice(hour, estimate(hour, hour.most_kept).device_bytes) == ()
+
+
+def test_a_prompt_read_in_parts_needs_less() -> None:
+    language = language_model(request_for().model.config, 2)
+    assert prefill_bytes(language, 30_000, chunk=4096) == prefill_bytes(language, 4096)
+    assert prefill_bytes(language, 100, chunk=4096) == prefill_bytes(language, 100)
+    eager = prefill_bytes(language, 30_000, chunk=4096, eager=True)
+    assert prefill_bytes(language, 4096, eager=True) < eager < prefill_bytes(language, 30_000, eager=True)
 
 
 def test_a_frame_of_7b_by_hand() -> None:

@@ -18,6 +18,8 @@ from sharpv_cli.types import MemoryEstimate
 # Words around each frame in the prompt of families that number or time them; the rest is said once.
 _TEXT_PER_SLOT = {"qwen3_vl": 10, "internvl": 8, "smolvlm": 16, "video_llama_3": 9, "video_llava": 1}
 _TEXT_ONCE = 64  # chat template and a question of ordinary length
+CHUNKS_ON_HOST = 4  # the one that is encoded, its copy, and two that are decoded ahead
+THUMBNAIL_BYTES = 64_000_000  # small pictures of a long clip's frames, all together
 _SCORE_BYTES = 16  # float32 copies that live while a number of a feature is scored
 
 
@@ -26,8 +28,8 @@ class Request:
     """What is asked of a model: `frames` of `height` x `width` pixels as decoded, at most `new_tokens` back.
 
     `itemsize` is bytes of a number in the model's dtype. `eager`: attention scores are written out. `one_memory`:
-    the model's device uses the host's memory. `at_once`: most frames that the tower encodes together, None for
-    all. `text_tokens` None is an estimate.
+    the model's device uses the host's memory. `at_once`: most frames that are encoded together, None for all; of
+    more than these, only what is kept is held of the others. `text_tokens` None is an estimate.
     """
 
     model: KnownModel
@@ -51,6 +53,26 @@ class Request:
         return math.prod(self.grid)
 
     @property
+    def together(self) -> int:
+        """Slots that are encoded together."""
+        per_slot = self.model.family.frames_per_slot
+        slots = self.grid[0]
+        return slots if self.at_once is None else min(slots, -(-self.at_once // per_slot))
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether the frames are more than are encoded together."""
+        return self.together < self.grid[0]
+
+    @property
+    def most_kept(self) -> int:
+        """No more visual tokens than this are ever read: all, or those that the context has room for."""
+        if self.model.context is None:
+            return self.visual_tokens
+        room = self.model.context - self.text - max(0, self.new_tokens - 1)
+        return max(0, min(self.visual_tokens, room))
+
+    @property
     def text(self) -> int:
         """Tokens of the prompt that are no visual ones, as given or as estimated."""
         if self.text_tokens is not None:
@@ -71,16 +93,26 @@ def estimate(request: Request, kept: int | None = None) -> MemoryEstimate:
     read = request.text + kept
     embedding = _embedding_bytes(request, language)
     pixels, vision = _vision(request, language)
+    encoded = request.together * request.visual_tokens // request.grid[0]
     return MemoryEstimate(
         weights=request.model.weights_bytes(request.itemsize),
         frames=_host_bytes(request),
         pixels=pixels,
-        embeddings=(request.text + request.visual_tokens) * embedding,
-        vision=max(vision, request.visual_tokens * language.hidden * (_SCORE_BYTES + request.itemsize)),
+        embeddings=(request.text + _held(request, kept, encoded)) * embedding,
+        vision=max(vision, encoded * language.hidden * (_SCORE_BYTES + request.itemsize)),
         prefill=read * embedding + prefill_bytes(language, read, eager=request.eager),
         kv_cache=kv_cache_bytes(language, read + request.new_tokens),
         one_memory=request.one_memory,
     )
+
+
+def _held(request: Request, kept: int, encoded: int) -> int:
+    """Visual tokens of which there are embeddings.
+
+    In chunks those that are kept, which are there twice when the prompt is put together, and of two chunks, because
+    the next one may be on its way before tokens are taken out of the one before.
+    """
+    return 2 * kept + 2 * encoded if request.in_chunks else request.visual_tokens
 
 
 def kv_cache_bytes(language: LanguageModel, tokens: int) -> int:
@@ -94,8 +126,11 @@ def kv_cache_bytes(language: LanguageModel, tokens: int) -> int:
     )
 
 
-def prefill_bytes(language: LanguageModel, tokens: int, *, eager: bool = False) -> int:
-    """What lives at the peak of a decoder layer that reads `tokens`, and the logits of the last position.
+def prefill_bytes(
+    language: LanguageModel, tokens: int, *, eager: bool = False, chunk: int | None = None
+) -> int:
+    """What lives at the peak of a decoder layer that reads `tokens`, at most `chunk` of them at once, and the logits of
+    the last position.
 
     In the gated MLP: residual, input, gate, its activation (or the product) and up. In attention: residual,
     input, query, its rotation in four pieces, and keys and values likewise. Eager attention writes the scores
@@ -103,8 +138,9 @@ def prefill_bytes(language: LanguageModel, tokens: int, *, eager: bool = False) 
     """
     mlp = 2 * language.hidden + 3 * language.intermediate
     attention = 2 * language.hidden + language.head_dim * (5 * language.heads + 4 * language.kv_heads)
-    work = tokens * max(mlp, attention) * language.itemsize
-    scores = language.heads * tokens**2 * (2 * language.itemsize + 4) if eager else 0
+    at_once = tokens if chunk is None else min(tokens, chunk)
+    work = at_once * max(mlp, attention) * language.itemsize
+    scores = language.heads * at_once * tokens * (2 * language.itemsize + 4) if eager else 0
     return max(work, scores) + language.vocabulary * (language.itemsize + 4)
 
 
@@ -130,19 +166,17 @@ def vision_bytes(
 
 def _vision(request: Request, language: LanguageModel) -> tuple[int, int]:
     """Bytes of the tower's input, and of its work on as many frames as it takes at once."""
-    slots, rows, columns = request.grid
+    _, rows, columns = request.grid
     tower = vision_tower(request.model.config, request.model.video_processor, rows * columns)
-    per_slot = request.model.family.frames_per_slot
-    at_once = slots if request.at_once is None else min(slots, -(-request.at_once // per_slot))
     work = vision_bytes(
         tower,
-        at_once,
+        request.together,
         language.hidden,
         tower.patches / (rows * columns),
         itemsize=request.itemsize,
         eager=request.eager,
     )
-    return slots * tower.patches * tower.pixels * request.itemsize, work
+    return request.together * tower.patches * tower.pixels * request.itemsize, work
 
 
 def _embedding_bytes(request: Request, language: LanguageModel) -> int:
@@ -152,8 +186,15 @@ def _embedding_bytes(request: Request, language: LanguageModel) -> int:
 
 
 def _host_bytes(request: Request) -> int:
-    """Decoded RGB frames, the copy that preprocessing works on, and its float32 result twice."""
-    slots, rows, columns = request.grid
+    """Decoded RGB frames, the copy that preprocessing works on, and its float32 result twice.
+
+    In chunks: of the one that is encoded and of those that are decoded ahead, and small pictures of all.
+    """
+    _, rows, columns = request.grid
     tower = vision_tower(request.model.config, request.model.video_processor, rows * columns)
+    prepared = 2 * 4 * request.together * tower.patches * tower.pixels
     decoded = 3 * request.frames * request.height * request.width
-    return 2 * decoded + 2 * 4 * slots * tower.patches * tower.pixels
+    if not request.in_chunks or request.at_once is None:
+        return 2 * decoded + prepared
+    chunk = decoded * request.at_once // request.frames
+    return CHUNKS_ON_HOST * chunk + prepared + min(decoded, THUMBNAIL_BYTES)

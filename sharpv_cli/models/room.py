@@ -80,12 +80,12 @@ def reading_bytes(request: Request, kept: int) -> int:
 
 
 def advice(request: Request, free: int | None, *, adaptive: bool = True) -> tuple[str, ...]:
-    """Flags with which an answer would fit that does not with all visual tokens; empty where it does.
+    """Flags with which an answer would fit that does not with all visual tokens that the context has room for.
 
-    In the adaptive mode (`adaptive`: it is on already) a scale of s keeps at most the s-th part of each frame's
-    tokens, rounded up, whatever the video shows.
+    Empty where it does. In the adaptive mode (`adaptive`: it is on already) a scale of s keeps at most the s-th
+    part of each frame's tokens, rounded up, whatever the video shows.
     """
-    if free is None or estimate(request).device_bytes <= free:
+    if free is None or estimate(request, request.most_kept).device_bytes <= free:
         return ()
     weights = request.model.weights_bytes(request.itemsize)
     half = replace(request, itemsize=2)
@@ -124,7 +124,8 @@ def _require(
 
 
 def _encoding(request: Request) -> Parts:
-    needed = estimate(request)
+    # How many will be kept is not known yet: in chunks at least one of each frame, else all are held for now.
+    needed = estimate(request, request.grid[0] if request.in_chunks else None)
     frames = (("frames", needed.frames),) if request.one_memory else ()
     return (
         *frames,
@@ -140,7 +141,7 @@ def _reading(request: Request, kept: int) -> Parts:
 
 
 def _peak(request: Request) -> int:
-    return estimate(request).device_bytes
+    return estimate(request, request.most_kept).device_bytes
 
 
 def _fewer_frames(request: Request, cost: Callable[[Request], int]) -> Callable[[int], Iterator[str]]:

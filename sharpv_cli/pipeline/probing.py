@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.pipeline import chunking
 from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
     model = known(settings.model)
     target = place(settings.device)
     dtype = pick_dtype(settings.model.dtype, target.device)
-    width, height = found.shape.bounded(len(plan))
+    chunk = _chunk_of(model, len(plan), settings)
+    width, height = found.shape.bounded(chunk or len(plan))
     request = Request(
         model=model,
         frames=len(plan),
@@ -92,6 +94,7 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
         itemsize=dtype.itemsize,
         eager=settings.model.attention == "eager",
         one_memory=target.device.type != "cuda",
+        at_once=chunk,
     )
     free = target.available_bytes()
     language = language_model(model.config, dtype.itemsize)
@@ -114,16 +117,25 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
         scenarios=tuple(scenarios(request, free)),
         advice=advice(request, free, adaptive=settings.visual.mode == "adaptive"),
         warnings=_context_warnings(model, request),
+        chunk_frames=chunk,
     )
 
 
+def _chunk_of(model: KnownModel, frames: int, settings: Settings) -> int | None:
+    """How many frames would be encoded at a time, None for all."""
+    if frames <= chunking.WHOLE_FRAMES or not chunking.in_chunks(model.family, settings.engine):
+        return None
+    return chunking.CHUNK_FRAMES
+
+
 def scenarios(request: Request, free: int | None) -> list[MemoryScenario]:
-    """All visual tokens first, then what SharpV may keep of them."""
+    """All visual tokens first, or all that the context has room for, then what SharpV may keep of them."""
     from sharpv_cli.models.estimate import estimate
 
+    most = request.most_kept / request.visual_tokens
     found = []
-    for retention in (1.0, *RETENTIONS):
-        kept = math.ceil(retention * request.visual_tokens)
+    for retention in (most, *(share for share in RETENTIONS if share < most)):
+        kept = min(math.ceil(retention * request.visual_tokens), request.most_kept)
         needed = estimate(request, kept)
         fits = None if free is None else needed.device_bytes <= free
         found.append(MemoryScenario("dense" if retention == 1 else "sharpv", retention, kept, needed, fits))

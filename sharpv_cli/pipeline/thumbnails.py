@@ -7,15 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpv_cli.models.estimate import THUMBNAIL_BYTES
 from sharpv_cli.types import FrameSample
 from sharpv_cli.video.sinks import Take
-
-MAX_BYTES = 64_000_000
 
 
 def blank_sample(take: Take) -> FrameSample:
     """The sample of a clip whose pictures are still to come; until then they are black."""
-    shrink = min(1.0, math.sqrt(MAX_BYTES / (3 * len(take) * take.height * take.width)))
+    shrink = min(1.0, math.sqrt(THUMBNAIL_BYTES / (3 * len(take) * take.height * take.width)))
     height, width = (max(1, int(side * shrink)) for side in (take.height, take.width))
     return FrameSample(
         strategy=take.plan.strategy,

@@ -69,6 +69,7 @@ def _memory(model: ModelOutlook) -> dict[str, object]:
         "scenarios": [_scenario(scenario) for scenario in model.scenarios],
         "fits": model.scenarios[0].fits,
         "advice": model.advice,
+        "chunk_frames": model.chunk_frames,
     }
 
 

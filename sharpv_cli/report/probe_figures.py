@@ -66,7 +66,10 @@ def need_facts(model: ModelOutlook) -> Iterator[Fact]:
     """What the dense peak is made of, what is free, and whether it fits."""
     available = model.available_bytes
     free = "free memory unknown" if available is None else f"{format_bytes(available)} free"
-    yield Fact("dense peak", _parts(model.scenarios[0].estimate))
+    first = model.scenarios[0]
+    if model.chunk_frames is not None:
+        yield Fact("encoded", f"{model.chunk_frames} frames at a time")
+    yield Fact("dense peak" if first.name == "dense" else "largest peak", _parts(first.estimate))
     yield Fact("device", f"{model.device}, {model.dtype}, {free}")
     yield verdict(model)
 
@@ -108,5 +111,6 @@ def verdict(model: ModelOutlook) -> Fact:
         return Fact("verdict", "fits, whatever is kept")
     flags = f"; would fit: {' or '.join(model.advice)}" if model.advice else ""
     if best := next((scenario for scenario in pruned if scenario.fits), None):
-        return Fact("verdict", f"all visual tokens do not fit, {best.retention:.0%} of them do{flags}")
+        most = "all visual tokens" if dense.name == "dense" else f"{dense.retention:.0%} of the visual tokens"
+        return Fact("verdict", f"{most} do not fit, {best.retention:.0%} of them do{flags}")
     return Fact("verdict", f"does not fit{flags}")

@@ -54,7 +54,8 @@ class ModelOutlook:
 
     The visual tokens of `slots` frames (temporal patches where a family merges frames) are `rows` x `columns`
     each; `text_tokens` is an estimate. `kv_bytes_per_token` counts all layers. `source` says where the facts
-    are from. `advice` are flags that would make it fit, empty where it does.
+    are from. `advice` are flags that would make it fit, empty where it does. A long clip is encoded `chunk_frames`
+    at a time, others (None) at once. The first of `scenarios` has all visual tokens that can be kept.
     """
 
     id: str
@@ -74,6 +75,7 @@ class ModelOutlook:
     scenarios: tuple[MemoryScenario, ...]
     advice: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    chunk_frames: int | None = None
 
     @property
     def visual_tokens(self) -> int:

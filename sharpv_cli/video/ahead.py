@@ -17,7 +17,7 @@ from sharpv_cli.video.sinks import Canvas, Take
 from sharpv_cli.video.timeline import Choice
 from sharpv_cli.video.window import Window
 
-_AHEAD = 2  # chunks that wait for the reader, or are being filled
+CHUNKS_AHEAD = 2  # chunks that wait for the reader, or are being filled
 
 
 class FramesAhead:
@@ -47,7 +47,7 @@ class FramesAhead:
         self._path, self._strategy = path, strategy
         self._choose = chooser(strategy, frames, fps, max_frames, start_sec, end_sec)
         self._whole, self._chunk = whole, chunk
-        self._window = Window(chunk, _AHEAD)
+        self._window = Window(chunk, CHUNKS_AHEAD)
         self._streaming = False  # what begins in chunks goes on so, however few frames damage leaves of it
         self._sample: tuple[VideoInfo, FrameSample] | None = None
         # Nothing can stop a call inside of FFmpeg: a daemon does not hold the process at its end.
