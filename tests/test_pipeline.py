@@ -176,7 +176,7 @@ def interrupted_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
         return type(layer).forward(layer, *args, **kwargs)
 
     monkeypatch.setattr(layer, "forward", forward)
-    yield from events()
+    yield from events(engine="reference")  # the fast one passes the layers' own forward by
 
 
 def test_ctrl_c_between_tokens_ends_the_answer_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_ctrl_c_in_the_caller_can_be_handed_in() -> None:
 
 def test_closing_the_events_cleans_up() -> None:
     before = hook_count(loaded())
-    stream = answer(loaded(), *clip(), QUESTION, settings())
+    stream = answer(loaded(), *clip(), QUESTION, settings(engine="reference"))
     next(event for event in stream if isinstance(event, TextPiece))
     assert hook_count(loaded()) > before
 
@@ -273,7 +273,7 @@ def test_no_memory_left_is_a_resource_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(layer, "forward", lambda *_args, **_kwargs: torch.empty(2**50))
 
     with pytest.raises(ResourceError, match=f"memory on cpu with {FRAMES} frames") as refused:
-        events()
+        events(engine="reference")
 
     assert refused.value.exit_code == 5
 
@@ -283,7 +283,7 @@ def test_other_errors_are_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(layer, "forward", lambda *_args, **_kwargs: torch.ones(2) @ torch.ones(3))
 
     with pytest.raises(RuntimeError, match="size"):
-        events()
+        events(engine="reference")
 
 
 def test_one_frame() -> None:
@@ -331,11 +331,11 @@ def test_frames_by_rate(video: Path) -> None:
 
 def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     loading, release, loading_ended = threading.Event(), threading.Event(), threading.Event()
-    decode_video = asking.decode_video
+    frames_ahead = asking.frames_ahead
 
     def decode_once_loading(*args: Any) -> Any:
         loading.wait(timeout=30)
-        return decode_video(*args)
+        return frames_ahead(*args)
 
     def slow_load(_settings: Settings, *, between_steps: Any) -> None:
         loading.set()
@@ -345,7 +345,7 @@ def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch
         finally:
             loading_ended.set()
 
-    monkeypatch.setattr(asking, "decode_video", decode_once_loading)
+    monkeypatch.setattr(asking, "frames_ahead", decode_once_loading)
     monkeypatch.setattr(asking, "load_model", slow_load)
     try:
         with pytest.raises(VideoError, match=r"nowhere\.mp4"):
