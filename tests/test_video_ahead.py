@@ -182,11 +182,11 @@ def test_an_error_in_the_middle_is_raised_where_frames_are_taken(clip, monkeypat
 
     render, done = converting.render, []
 
-    def failing(frame, width, height):
+    def failing(frame, width, height, pose):
         done.append(frame.pts)
         if len(done) > 20:
             raise MemoryError
-        return render(frame, width, height)
+        return render(frame, width, height, pose)
 
     monkeypatch.setattr(converting, "render", failing)
     monkeypatch.setattr(inorder, "render", failing)

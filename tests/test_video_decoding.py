@@ -355,7 +355,7 @@ def test_large_pictures_are_averaged_not_thinned(tmp_path):
 
 
 def test_very_many_frames_are_smaller_or_refused():
-    shape = picture.Shape(1920, 1080, 0)
+    shape = picture.Shape(1920, 1080)
     for count in (1, 1000, 10_000):
         width, height = shape.bounded(count)
         assert count * width * height * 3 <= picture.MAX_SAMPLE_BYTES

@@ -97,7 +97,7 @@ def test_an_error_ends_all_threads(clip, monkeypatch, failure, team):
     path = clip("h264.mp4")
     rendered = []
 
-    def failing(frame, width, height):
+    def failing(frame, width, height, pose):
         rendered.append(frame.pts)
         if len(rendered) == 3:
             raise failure
@@ -116,7 +116,7 @@ def test_few_frames_wait_to_be_converted(monkeypatch):
     choice = Choice(Selection(tuple(range(20))), Timeline.counted(20, Fraction(1)))
     done, waiting = [], []
 
-    def slow(number, width, height):
+    def slow(number, width, height, _pose):
         time.sleep(0.005)
         done.append(number)
         return np.full((height, width, 3), number, np.uint8)
@@ -138,7 +138,7 @@ def test_ctrl_c_while_waiting_ends_all_threads(clip, monkeypatch):
         time.sleep(0.05)
         raise KeyboardInterrupt
 
-    def slow(frame, width, height):
+    def slow(frame, width, height, _pose):
         rendered.append(frame.pts)
         time.sleep(0.02)
         return np.zeros((height, width, 3), np.uint8)

@@ -27,7 +27,7 @@ def converting(sink: Sink, *, beside: bool) -> Iterator[Put]:
     """
 
     def put(slot: int, frame: VideoFrame) -> None:
-        sink.put(slot, render(frame, *sink.size))
+        sink.put(slot, render(frame, *sink.size, sink.pose))
 
     if not beside:
         yield put

@@ -74,7 +74,7 @@ def announce(plan: Scan, choice: Choice, strategy: Strategy, size: tuple[int, in
         timestamps_sec=tuple(choice.timeline.times[list(indices)].tolist()),
         warnings=(*plan.warnings, *choice.warnings, *choice.selection.warnings),
     )
-    return Take(_as_decoded(plan.info, choice.timeline), sampled, height=size[1], width=size[0])
+    return Take(_as_decoded(plan.info, choice.timeline), sampled, size[1], size[0], plan.shape.pose)
 
 
 def chooser(

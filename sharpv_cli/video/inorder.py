@@ -98,7 +98,7 @@ class _Run:
         self.pts.append(frame.pts)
         self.damage += frame.is_corrupt
         if not self.lost and self.filled < len(self.wanted) and self.wanted[self.filled] == place:
-            self.sink.put(self.filled, render(frame, *self.sink.size))
+            self.sink.put(self.filled, render(frame, *self.sink.size, self.sink.pose))
             self.filled += 1
 
     @property

@@ -44,19 +44,43 @@ _TURNS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """Clockwise quarter turns, then whether to mirror left and right; `rotation` is what PyAV makes of both."""
+
+    turns: int = 0
+    mirrored: bool = False
+    rotation: int = 0
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Pose:
+        """As the frame's side data say. They and the frame then hold each other until garbage is collected."""
+        return cls(*_orientation(frame), frame.rotation)
+
+    def still(self, frame: VideoFrame) -> Pose:
+        """The pose of a later frame of the same stream: the same, unless its rotation is another.
+
+        Looking at the side data of each would keep hundreds of frames alive.
+        """
+        return self if frame.rotation == self.rotation else Pose.of(frame)
+
+
+UPRIGHT = Pose()
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """How a frame is displayed: pixels after sample aspect ratio and turn, and clockwise quarter turns."""
+    """How a frame is displayed: pixels after sample aspect ratio and turn, and the pose."""
 
     width: int
     height: int
-    turns: int
+    pose: Pose = UPRIGHT
 
     @classmethod
     def of(cls, frame: VideoFrame, aspect: Fraction | None) -> Shape:
         """`aspect` is the sample aspect ratio, the width of a pixel over its height; None is square."""
         width, height = max(1, round(frame.width * _sane(aspect))), frame.height
-        turns, _ = _orientation(frame)
-        return cls(height, width, turns) if turns % 2 else cls(width, height, turns)
+        pose = Pose.of(frame)
+        return cls(height, width, pose) if pose.turns % 2 else cls(width, height, pose)
 
     def bounded(self, count: int) -> tuple[int, int]:
         """Width and height to convert to when `count` frames are held: within both limits, the shape kept.
@@ -80,17 +104,17 @@ def canvas(shape: Shape, count: int) -> NDArray[np.uint8]:
     return np.empty((count, height, width, 3), np.uint8)
 
 
-def render(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+def render(frame: VideoFrame, width: int, height: int, pose: Pose) -> NDArray[np.uint8]:
     """The frame as displayed: turned, mirrored, scaled, on white under alpha. uint8 RGB [height, width, 3].
 
-    A view of a buffer of its own: copy it to where it is to stay.
+    `pose` is that of the stream's first frame. A view of a buffer of its own: copy it to where it is to stay.
     """
-    turns, mirrored = _orientation(frame)
+    pose = pose.still(frame)
     if frame.interlaced_frame:
         frame = deinterlaced(frame)
-    size = (height, width) if turns % 2 else (width, height)
-    image = np.rot90(_rgb(frame, *size), -turns)
-    return image[:, ::-1] if mirrored else image
+    size = (height, width) if pose.turns % 2 else (width, height)
+    image = np.rot90(_rgb(frame, *size), -pose.turns)
+    return image[:, ::-1] if pose.mirrored else image
 
 
 def colour_warnings(frame: VideoFrame) -> tuple[str, ...]:

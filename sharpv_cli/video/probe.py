@@ -165,7 +165,7 @@ def _summary(
         codec=stream.codec_context.codec.canonical_name,
         width=shape.width,
         height=shape.height,
-        rotation_deg=90 * shape.turns,
+        rotation_deg=90 * shape.pose.turns,
         fps=len(timeline) / timeline.end,
         duration_sec=timeline.end,
         frames_total=len(timeline),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.types import SamplePlan, VideoInfo
-from sharpv_cli.video.picture import canvas
+from sharpv_cli.video.picture import UPRIGHT, Pose, canvas
 from sharpv_cli.video.probe import Scan
 from sharpv_cli.video.timeline import Choice
 
@@ -20,6 +20,10 @@ class Sink(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that pictures are to have."""
+
+    @property
+    def pose(self) -> Pose:
+        """How the first frame is displayed."""
 
     @property
     def front_to_back(self) -> bool:
@@ -38,12 +42,13 @@ class Canvas:
 
     choice: Choice
     images: NDArray[np.uint8]
+    pose: Pose = UPRIGHT
     front_to_back: ClassVar[bool] = False
 
     @classmethod
     def of(cls, plan: Scan, choice: Choice) -> Canvas:
         """Raises ResourceError where so many pictures do not fit."""
-        return cls(choice, canvas(plan.shape, len(choice.selection.indices)))
+        return cls(choice, canvas(plan.shape, len(choice.selection.indices)), plan.shape.pose)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,7 +64,7 @@ class Canvas:
 class NoPictures:
     """For a reading that only counts frames."""
 
-    size = (1, 1)
+    size, pose = (1, 1), UPRIGHT
     front_to_back = False
 
     def put(self, slot: int, image: NDArray[np.uint8]) -> None:
@@ -71,12 +76,16 @@ class NoPictures:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What is coming: the video as it is decoded, and which frames of it, of `height` x `width` pixels each."""
+    """What is coming: the video as it is decoded, and which frames of it, of `height` x `width` pixels each.
+
+    `pose` is how the first frame is displayed.
+    """
 
     info: VideoInfo
     plan: SamplePlan
     height: int
     width: int
+    pose: Pose = UPRIGHT
 
     def __len__(self) -> int:
         return len(self.plan)

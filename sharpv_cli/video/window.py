@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.video.patience import OutOfTimeError
+from sharpv_cli.video.picture import Pose
 from sharpv_cli.video.sinks import Take
 
 
@@ -71,6 +72,11 @@ class Window:
     def size(self) -> tuple[int, int]:
         assert self._take is not None
         return self._take.width, self._take.height
+
+    @property
+    def pose(self) -> Pose:
+        assert self._take is not None
+        return self._take.pose
 
     def put(self, slot: int, image: NDArray[np.uint8]) -> None:
         """Raises ReleasedError instead of waiting where the pictures are not wanted any longer."""
