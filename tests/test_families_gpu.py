@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_engine_gpu import to_cuda
@@ -105,11 +106,15 @@ def answered(model: LoadedModel, **groups: Any) -> Answer:
 
 
 @each
-def test_frames_made_ready_on_the_device_differ_by_a_level_at_most(family: str) -> None:
-    model = on_cuda(folder(family), "float32")
-    here = build_inputs(model, *clip(), QUESTION, PromptSettings())
+def test_smooth_frames_made_ready_on_the_device_differ_by_a_level_at_most(family: str) -> None:
+    model, (info, sample) = on_cuda(folder(family), "float32"), clip()
+    height, width = sample.size
+    rows, columns = np.mgrid[:height, :width]
+    waves = (128 + 60 * np.sin(columns / 9) * np.cos(rows / 7)).astype(np.uint8)
+    smooth = replace(sample, images=np.repeat(np.stack([waves] * len(sample))[..., None], 3, axis=-1))
+    here = build_inputs(model, info, smooth, QUESTION, PromptSettings())
 
-    there = build_inputs(model, *clip(), QUESTION, PromptSettings(), on_device=True)
+    there = build_inputs(model, info, smooth, QUESTION, PromptSettings(), on_device=True)
 
     assert here.keys() == there.keys()
     pixels = [name for name in here if name.startswith("pixel_values")]

@@ -87,6 +87,9 @@ class Engine(ABC):
         top-p do not. A Prefill can be decoded once: its cache is used up.
         """
 
+    def warm_up(self) -> None:
+        """Make ready what the first answer would wait for."""
+
     @property
     def layers(self) -> int:
         """Decoder layers."""

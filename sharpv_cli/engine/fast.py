@@ -72,6 +72,24 @@ class FastEngine(Engine):
         self._flash = flash
         self._idle: GraphSteps | None = None  # waits for the next answer
 
+    def warm_up(self) -> None:
+        """On CUDA, compile and load all kernels with a prompt of a few tokens, so that no answer waits for it."""
+        device = self.model.device
+        if device.type != "cuda":
+            return
+        ids = torch.zeros(1, 8, dtype=torch.int64, device=device)
+        positions = torch.arange(8, device=device)[None]
+        rows = 3 if _has_sections(self._decoder) else 0
+        prompt = Prompt(
+            embeds=self.model.get_input_embeddings()(ids).detach(),
+            position_ids=positions.expand(rows, 1, -1) if rows else positions,
+            input_ids=ids,
+            visual=torch.arange(2, 6, device=device),
+        )
+        for _ in self.decode(self.prefill(prompt, m=-1.0), max_new_tokens=3, stop_ids=()):
+            pass
+        self._idle = None
+
     @torch.no_grad()
     def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
         last = passes.read(self._decoder, self._operations, prompt, cache, memory)
@@ -125,6 +143,10 @@ class FastEngine(Engine):
 
         graph = None  # its memory first
         return GraphSteps(self.model, self._decoder, cache, count, flash=self._flash)
+
+
+def _has_sections(decoder: weights.DecoderWeights) -> bool:
+    return "mrope_section" in (decoder.rotary.config.rope_parameters or {})
 
 
 def _generated(step: Steps, choose: Chooser, token: Tensor, count: int, *, ahead: bool) -> Iterator[int]:

@@ -30,8 +30,8 @@ def _make(loaded: LoadedModel, wanted: Wanted) -> Engine:
         return ReferenceEngine(loaded.model, "asked for by name")
     obstacle = why_not_fast(loaded)
     if obstacle is None:
-        said = "asked for by name" if wanted == "fast" else f"it serves {loaded.model.config.model_type}"
-        return FastEngine(loaded.model, said, flash=loaded.info.attention == "flash")
+        reason = f"it serves {loaded.model.config.model_type}"
+        return FastEngine(loaded.model, reason, flash=loaded.info.attention == "flash")
     if wanted == "fast":
         raise ModelError(
             f"{loaded.info.id}: the fast engine cannot run this model: {obstacle}",

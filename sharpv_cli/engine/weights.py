@@ -87,7 +87,9 @@ def why_not(model: Any) -> str | None:
     attention, mlp = layer.self_attn, layer.mlp
     inward = (attention.q_proj, attention.k_proj, attention.v_proj)
     onward = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj, model.get_output_embeddings())
-    if any(type(linear) is not nn.Linear or not linear.weight.is_floating_point() for linear in inward + onward):
+    if any(
+        type(linear) is not nn.Linear or not linear.weight.is_floating_point() for linear in inward + onward
+    ):
         return "the weights are quantised"
     if any(linear.bias is not None for linear in onward):
         return "its output projections have biases"
@@ -129,7 +131,12 @@ def _layer(layer: Any) -> LayerWeights:
 
 
 def _joined(parameters: list[Tensor]) -> Tensor:
-    """The parameters below each other in one tensor, of which they become views."""
+    """The parameters below each other in one tensor, of which they become views, or are so already."""
+    first = parameters[0].data
+    storage = first.untyped_storage()
+    if all(parameter.untyped_storage().data_ptr() == storage.data_ptr() for parameter in parameters):
+        shape = (sum(len(parameter) for parameter in parameters), *first.shape[1:])
+        return first.as_strided(shape, first.stride(), 0)
     whole = torch.cat([parameter.data for parameter in parameters])
     for parameter, part in zip(parameters, torch.split(whole, [len(p) for p in parameters]), strict=True):
         parameter.data = part

@@ -23,8 +23,12 @@ from transformers.utils import logging
 
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 from sharpv_cli.evaluation.random_processor import build_processor
+from sharpv_cli.models.attention import choose_attention
+from sharpv_cli.models.families import family_of
 from sharpv_cli.models.known import known, shipped
-from sharpv_cli.settings import ModelSettings, resolve
+from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.settings import ModelSettings, Settings, resolve
+from sharpv_cli.types import ModelInfo
 
 # Standard deviation of a matrix times the root of its inputs: with 1 it keeps the scale of what it is given.
 # Decoder layers then add so much to the residual stream that hidden states leave their embeddings with depth, as
@@ -60,6 +64,31 @@ def write_random_checkpoint(
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error}", hint="choose another folder") from error
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def random_model(profile: str, settings: Settings, *, seed: int = 0) -> LoadedModel:
+    """The same model in memory, ready to answer on the GPU or, without one, the CPU; nothing is written."""
+    model_id = _model_of(profile)
+    config = known(ModelSettings(id=model_id)).config
+    processor = build_processor(config, shipped()[model_id]["video_processor"])
+    model = _draw(config, seed).eval()
+    tokenizer = processor.tokenizer
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    attention = choose_attention(settings.model.attention, model.device, model.dtype)
+    model.set_attn_implementation(attention.implementation)
+    info = ModelInfo(
+        id=f"{model_id} (random weights)",
+        revision=None,
+        family=config.model_type,
+        dtype="bfloat16",
+        device=str(model.device),
+        attention=attention.name,
+        attention_reason=attention.reason,
+    )
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    return LoadedModel(model, processor, family_of(config.model_type, model_id), info, size)
 
 
 def _model_of(profile: str) -> str:

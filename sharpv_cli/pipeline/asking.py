@@ -112,15 +112,18 @@ def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
         import_module(library)
         between_steps()
+    from sharpv_cli.engine.pick import engine_for
     from sharpv_cli.models.loading import load
 
-    return load(
+    loaded = load(
         settings.model,
         settings.device,
         offline=settings.offline,
         memory_check=settings.memory_check,
         between_steps=between_steps,
     )
+    engine_for(loaded, settings.engine).warm_up()
+    return loaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ def _end(prompt: VisualPrompt, max_new_tokens: int) -> int:
 
     With M-RoPE a long clip's last frames may stand past its text, behind which the answer goes on.
     """
+    if not prompt.mrope:  # positions count tokens: nothing has to come back from the device
+        return len(prompt) - 1 + max(1, max_new_tokens)
     return max(int(prompt.position_ids.max()) + 1, int(prompt.position_ids[..., -1].max()) + max_new_tokens)
 
 
