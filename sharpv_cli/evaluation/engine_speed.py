@@ -178,7 +178,7 @@ def _floors(loaded: LoadedModel, chosen: Sequence[Lane], rates: Any) -> Iterator
         result: Answer | None = lane.runs[-1].get("answer")
         if result is None or not lane.name.startswith("fast"):
             continue
-        cost = cost_of(loaded.model, result)
+        cost = cost_of(loaded, result)
         flops, bandwidth = rates.matmul_flops_per_sec, rates.copy_bytes_per_sec
         floors = {
             "vision": cost.vision_flops / flops,
