@@ -27,14 +27,14 @@ each = pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
 
 def between(family: str) -> dict[str, Any]:
     """Settings with a threshold M that some layers are below."""
-    first, _ = alone(clip_of(family, memory={"m": -1.0}), QUESTIONS[0])
+    first, _ = alone(clip_of(family, engine="reference", memory={"m": -1.0}), QUESTIONS[0])
     similarities = [layer.similarity for layer in first.layers if layer.similarity is not None]
     return {"memory": {"m": (min(similarities) + max(similarities)) / 2}}
 
 
 @each
 def test_one_question_gets_the_answer_of_sdpa(family: str) -> None:
-    of = clip_of(family, **between(family))
+    of = clip_of(family, engine="reference", **between(family))
     want, want_logits = alone(of, QUESTIONS[0])
 
     with flash(of.loaded) as calls:
@@ -52,7 +52,7 @@ def test_one_question_gets_the_answer_of_sdpa(family: str) -> None:
 @pytest.mark.parametrize("off", [False, True])
 def test_each_of_several_questions_gets_the_answer_of_sdpa(family: str, off: bool) -> None:
     groups = {"visual": {"mode": "off"}, "memory": {"enabled": False}} if off else between(family)
-    video = SharedVideo(clip_of(family, **groups))
+    video = SharedVideo(clip_of(family, engine="reference", **groups))
     for question in QUESTIONS:
         want, want_logits = alone(video.clip, question)
 

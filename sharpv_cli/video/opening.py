@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -84,13 +85,17 @@ def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
         return [], packet.size > 0
 
 
+# Titles and the like are not always UTF-8, and nobody reads them here. PyAV 19 has no such argument any more.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 def _open(path: FilePath, head: bytes) -> InputContainer:
     # `file:` and an absolute path: a name such as `concat:a.mp4` or `http:x` would be taken for a protocol.
     url = f"file:{Path(path).absolute()}"
     try:
         options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
-        # Titles and the like are not always UTF-8; nobody reads them here.
-        return av.open(url, "r", options=options, timeout=TIMEOUT_SEC, metadata_errors="replace")
+        container: InputContainer = av.open(url, "r", options=options, timeout=TIMEOUT_SEC, **_LENIENT)
+        return container
     except av.ExitError as error:
         raise VideoError(
             f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",
