@@ -87,7 +87,7 @@ class Engine(ABC):
         top-p do not. A Prefill can be decoded once: its cache is used up.
         """
 
-    def warm_up(self) -> None:
+    def warm_up(self) -> None:  # noqa: B027 - most engines have nothing to make ready
         """Make ready what the first answer would wait for."""
 
     @property

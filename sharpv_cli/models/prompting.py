@@ -35,9 +35,10 @@ def build_inputs(
 ) -> dict[str, Tensor]:
     """What the stock model's `forward` takes, on its device: input_ids int64 [1, N], pixels in its dtype, ...
 
-    With `on_device` frames are resized on the model's device, in float instead of in bytes twice: that differs by at
-    most one level of 256, and by more only next to pixels that the CPU's first pass clips. Raises UsageError when the question holds one of the model's own placeholders,
-    VideoError when the processor does not take frames of this size. `options` go to it beside those of the family.
+    With `on_device` frames are resized on the model's device, in float where the CPU rounds to bytes in between:
+    that differs by one level of 256 a resize, and by more only beside pixels that the CPU clips. `options` go to the
+    processor beside those of the family. Raises UsageError when the question holds one of the model's own
+    placeholders, VideoError when the processor does not take frames of this size.
     """
     images, metadata = sample.images, metadata_of(info, sample)
     if (missing := loaded.family.frames_per_slot - len(images)) > 0:

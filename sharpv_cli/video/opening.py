@@ -95,7 +95,6 @@ def _open(path: FilePath, head: bytes) -> InputContainer:
     try:
         options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
         container: InputContainer = av.open(url, "r", options=options, timeout=TIMEOUT_SEC, **_LENIENT)
-        return container
     except av.ExitError as error:
         raise VideoError(
             f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",
@@ -103,6 +102,7 @@ def _open(path: FilePath, head: bytes) -> InputContainer:
         ) from error
     except av.FFmpegError as error:
         raise unreadable(path, head) from error
+    return container
 
 
 def _main_stream(path: FilePath, container: InputContainer) -> VideoStream:
