@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import transformers
 
+from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.evaluation.memory_curve import curve_lines
 from sharpv_cli.evaluation.random_checkpoint import random_model
 from sharpv_cli.models.door import capture
@@ -209,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = {"device": options.device, "dtype": options.dtype, "attention": options.attention}
     settings = resolve(flags, {}, profile=options.profile).settings
     loaded = random_model(options.profile, settings) if options.random else load_model(settings)
+    engine_for(loaded, settings.engine).warm_up()
     if options.curve:
         counts = [int(count) for count in options.curve.split(",")]
         for line in curve_lines(loaded, settings, counts, options.side):
@@ -217,6 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     info, sample = frames_of(options.frames, options.side)
     base = Clip(loaded, info, sample, settings, options.new_tokens)
     chosen = list(lanes(base, [float(share) for share in options.retention.split(",")]))
+    chosen = [lane for lane in chosen if lane.name.startswith(options.only)]
     measure(chosen, options.runs, options.warmup)
     for line in report(loaded, chosen, options.frames):
         print(line)
@@ -243,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--only", default="", help="lanes whose names begin so: fast, for one")
     parser.add_argument("--curve", help="memory and time against these numbers of frames instead")
     parser.add_argument("--json", help="write every run to this file")
     for name in ("device", "dtype", "attention"):
