@@ -69,3 +69,22 @@ def test_random_ids_join_to_the_whole_decoding() -> None:
         stream = TextStream(tokenizer)
         pieces = [stream.push(token) for token in ids] + [stream.finish()]
         assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True).lstrip()
+
+
+@pytest.mark.parametrize(
+    "text", ["A red square. It moves.", "A red square.", " .", "no end", "a.. b. c", "rot. ro. rote"]
+)
+@pytest.mark.parametrize("stop", [".", ". ", ". It", "red square", "rote", "ote!"])
+def test_the_text_ends_before_a_stop_and_nothing_of_it_ever_shows(text: str, stop: str) -> None:
+    tokenizer = loaded().tokenizer
+    stream, pieces = TextStream(tokenizer, stop), []
+
+    for token in tokenizer.encode(text):
+        pieces.append(stream.push(token))
+        if stream.stopped:
+            break
+    pieces.append(stream.finish())
+
+    want, found, _ = text.lstrip().partition(stop)
+    assert "".join(pieces) == stream.text == want
+    assert stream.stopped == bool(found)

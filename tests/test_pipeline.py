@@ -367,3 +367,14 @@ def test_no_gradient_is_recorded() -> None:
 
     assert all(parameter.grad is None for parameter in loaded().model.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_an_answer_ends_before_the_stop_text_and_says_so() -> None:
+    whole = result(generation={"max_new_tokens": 24})
+    stop = next(letter for letter in whole.text[1:] if letter.isascii() and letter.isalpha())
+
+    short = result(generation={"max_new_tokens": 24, "stop": stop})
+
+    assert short.text == whole.text.partition(stop)[0]
+    assert short.finish_reason == "stop"
+    assert 0 < short.generated_tokens < whole.generated_tokens

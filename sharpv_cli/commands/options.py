@@ -108,6 +108,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     ),
     "max-new-tokens": _answer(int, "--max-new-tokens", metavar="N", help="Most tokens in the answer."),
     "temperature": _answer(float, "--temperature", metavar="X", help="0 is greedy."),
+    "stop": _answer(str, "--stop", metavar="TEXT", help="End the answer before this text."),
     "seed": _answer(int, "--seed", metavar="N", help="Seed; used above temperature 0 only."),
 }
 

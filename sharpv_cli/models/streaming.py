@@ -10,14 +10,18 @@ from tokenizers.decoders import DecodeStream
 class TextStream:
     """Incremental detokenisation; the pieces join to the text of all ids, special tokens left out.
 
-    White space before the first word is left out: it belongs to the prompt, and would break `grep -x`.
+    White space before the first word is left out: it belongs to the prompt, and would break `grep -x`. The text ends
+    before `stop`, if that comes: `stopped` says so, and what may be the beginning of it is held back until it is not.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, stop: str | None = None) -> None:
         self._tokenizer = tokenizer.backend_tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
         self._text = ""
+        self._stop = stop
+        self._held = ""
+        self.stopped = False
 
     @property
     def text(self) -> str:
@@ -32,10 +36,29 @@ class TextStream:
     def finish(self) -> str:
         """What is left: a character whose last bytes never came is shown as U+FFFD."""
         whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True).lstrip()
-        return self._add(whole[len(self._text) :] if whole.startswith(self._text) else "")
+        before = self._text + self._held
+        piece = self._add(whole[len(before) :] if whole.startswith(before) else "")
+        held, self._held = self._held, ""
+        self._text += held
+        return piece + held
 
     def _add(self, piece: str) -> str:
-        if not self._text:
+        if not self._text and not self._held:
             piece = piece.lstrip()
+        piece = self._before_stop(self._held + piece)
         self._text += piece
         return piece
+
+    def _before_stop(self, text: str) -> str:
+        """What of `text` comes for sure before the stop; the rest is held back, or dropped from the stop on."""
+        if self._stop is None or self.stopped:
+            return "" if self.stopped else text
+        before, found, _ = text.partition(self._stop)
+        if found:
+            self.stopped, self._held = True, ""
+            return before
+        held = next(
+            n for n in range(min(len(self._stop) - 1, len(text)), -1, -1) if text.endswith(self._stop[:n])
+        )
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]

@@ -109,7 +109,8 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
-        self.stream = TextStream(self.loaded.tokenizer)
+        stop = self.clip.settings.generation.stop if self.clip.new_tokens is None else None
+        self.stream = TextStream(self.loaded.tokenizer, stop)
         self.seed = _seed_of(self.clip.settings)
 
     @property
@@ -141,7 +142,9 @@ class _Run:
                 self.token_times.append(metrics.now())
                 if piece := self.stream.push(token_id):
                     yield TextPiece(piece)
-            if len(self.token_times) < self.clip.limit:
+                if self.stream.stopped:
+                    break
+            if self.stream.stopped or len(self.token_times) < self.clip.limit:
                 self.finish_reason = "stop"
         except KeyboardInterrupt:
             self.finish_reason = "interrupted"

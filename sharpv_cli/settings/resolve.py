@@ -41,6 +41,7 @@ FLAGS = {
     "m": "memory.m",
     "max-new-tokens": "generation.max_new_tokens",
     "temperature": "generation.temperature",
+    "stop": "generation.stop",
     "seed": "generation.seed",
     "positions": "positions",
     "device": "device",

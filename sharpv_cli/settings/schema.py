@@ -111,6 +111,7 @@ class GenerationSettings(_Group):
 
     max_new_tokens: Int = Field(default=128, ge=1, description="most tokens in the answer")
     temperature: Float = Field(default=0.0, ge=0, description="0 is greedy")
+    stop: str | None = Field(default=None, min_length=1, description="text before which the answer ends")
     seed: Int | None = Field(
         default=None, ge=0, lt=2**63, description="seed of sampling; only used above temperature 0"
     )
