@@ -158,7 +158,8 @@ def report(loaded: LoadedModel, chosen: Sequence[Lane], frames: int) -> Iterator
 def _row(lane: Lane) -> str:
     cells = [_span(lane, stage) for stage in (*_STAGES, "total")]
     if (result := lane.runs[-1].get("answer")) is None:
-        return f"| {lane.name} | " + " | ".join(cells) + " | 100 % | | | |"
+        stored = f"{lane.runs[-1]['told'].kv_bytes / 2**20:.1f} MiB"
+        return f"| {lane.name} | " + " | ".join(cells) + f" | 100.0% | {stored} | – | – |"
     memory = result.memory
     gone = sum(not layer.visual_kv_kept for layer in result.layers)
     kept = f"{result.visual_retention:.1%}"
