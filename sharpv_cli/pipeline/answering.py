@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from sharpv_cli import metrics
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Prefill
-from sharpv_cli.errors import ResourceError
-from sharpv_cli.models.loading import LoadedModel, out_of_memory
+from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.reading import Reading, Steps, read_once
 from sharpv_cli.types import (
     Answer,
@@ -79,15 +79,8 @@ def answer_by(
     """`answer`, with the question read by `read`: by itself, or behind what it shares with others."""
     started = metrics.now() if started is None else started
     run = _Run(read, clip, question, load_sec, decode_sec, decode_wait_sec, started)
-    try:
+    with memory_told(clip):
         yield from run.events()
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
-            hint="take fewer --frames, or a smaller model",
-        ) from error
 
 
 @dataclass
@@ -109,8 +102,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
-        stop = self.clip.settings.generation.stop if self.clip.new_tokens is None else None
-        self.stream = TextStream(self.loaded.tokenizer, stop)
+        self.stream = TextStream(self.loaded.tokenizer, self.clip.stop)
         self.seed = _seed_of(self.clip.settings)
 
     @property
@@ -132,7 +124,7 @@ class _Run:
         tokens = self.clip.engine.decode(
             read,
             max_new_tokens=self.clip.limit,
-            stop_ids=self.loaded.stop_ids if self.clip.new_tokens is None else frozenset(),
+            stop_ids=self.clip.stop_ids,
             temperature=generation.temperature,
             seed=self.seed,
         )

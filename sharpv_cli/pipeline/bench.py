@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 
-from sharpv_cli.engine.engine import Engine
 from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline.answering import answer_by
@@ -88,11 +87,7 @@ class Bench:
         turns: with a common engine each would make it anew.
         """
         if id(lane) not in self._own:
-            self._own[id(lane)] = replace(self.loaded, engines={wanted: copy(self._engine(wanted))})
+            self._own[id(lane)] = replace(
+                self.loaded, engines={wanted: copy(engine_for(self.loaded, wanted))}
+            )
         return self._own[id(lane)]
-
-    def _engine(self, wanted: Wanted) -> Engine:
-        """One fast engine for all: a second would lay out the weights once more."""
-        made = (engine for engine in self.loaded.engines.values() if engine.name == "fast")
-        found = None if wanted == "reference" else next(made, None)
-        return found or engine_for(self.loaded, wanted)

@@ -52,6 +52,16 @@ class Clip:
         return self.settings.generation.max_new_tokens if self.new_tokens is None else self.new_tokens
 
     @property
+    def stop_ids(self) -> frozenset[int]:
+        """The token ids that end an answer: none where its length is set."""
+        return self.loaded.stop_ids if self.new_tokens is None else frozenset()
+
+    @property
+    def stop(self) -> str | None:
+        """The text before which an answer ends; none where its length is set."""
+        return self.settings.generation.stop if self.new_tokens is None else None
+
+    @property
     def threshold(self) -> float | None:
         """Memory SharpV's M, None where it is off."""
         return self.settings.memory.m if self.settings.memory.enabled else None

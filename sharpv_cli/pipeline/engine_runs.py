@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
-from sharpv_cli.errors import ResourceError
-from sharpv_cli.models.loading import LoadedModel, out_of_memory
+from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.reading import read_once
 from sharpv_cli.types import EngineAnswer, EngineRun
 
@@ -73,31 +72,12 @@ def run_engine(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
         for token_id in clip.engine.decode(
             read,
             max_new_tokens=clip.limit,
-            stop_ids=stop_ids(clip),
+            stop_ids=clip.stop_ids,
             temperature=generation.temperature,
             seed=generation.seed,
         ):
             watch.token(token_id)
         return watch.finish(kv_bytes, separate=True)
-
-
-def stop_ids(clip: Clip) -> frozenset[int]:
-    """What ends an answer: nothing where its length is set."""
-    return clip.loaded.stop_ids if clip.new_tokens is None else frozenset()
-
-
-@contextmanager
-def memory_told(clip: Clip) -> Iterator[None]:
-    """Raise ResourceError where a device or the host runs out of memory."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
-            hint="take fewer --frames, or a smaller model",
-        ) from error
 
 
 def _result(steps: Generator[object, None, T]) -> T:

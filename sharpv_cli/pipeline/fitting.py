@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from sharpv_cli.errors import ResourceError
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.known import of_loaded
+from sharpv_cli.models.loading import out_of_memory
 from sharpv_cli.models.room import require_frames, require_prefill
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
 from sharpv_cli.pruning.visual import Scores
+
+
+@contextmanager
+def memory_told(clip: Clip) -> Iterator[None]:
+    """Raise ResourceError where a device or the host runs out of memory all the same."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
+            hint="take fewer --frames, or a smaller model",
+        ) from error
 
 
 def require_encoding(clip: Clip) -> None:

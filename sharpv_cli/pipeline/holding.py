@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sharpv_cli.engine.late import Late
 from sharpv_cli.models.assembling import assemble, others_of
 from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.standin import Wording
@@ -120,17 +121,11 @@ class _Chunk:
 
     def __init__(self, prompt: VisualPrompt, keep: Tensor, scores: Scores | None) -> None:
         self._prompt, self._keep, self._scores = prompt, keep, scores
-        self._count, self._arrived = keep.sum(), None
-        if keep.is_cuda:
-            on_host = torch.empty((), dtype=torch.int64, pin_memory=True)
-            self._count = on_host.copy_(self._count, non_blocking=True)
-            self._arrived = torch.cuda.current_stream(keep.device).record_event()
+        self._count = Late(keep.sum())
 
     def taken(self, placeholder: int, others: int, tail: int) -> _Piece:
-        if self._arrived is not None:
-            self._arrived.synchronize()
         slots, embeds, ids = self._prompt.slots, self._prompt.embeds[0], self._prompt.input_ids[0]
-        places = torch.nonzero_static(self._keep.flatten(), size=int(self._count)).flatten()
+        places = torch.nonzero_static(self._keep.flatten(), size=int(self._count.value())).flatten()
         beside = ids == placeholder
         beside[slots] = False
         rest = torch.nonzero_static(beside, size=others * len(slots) + tail).flatten()

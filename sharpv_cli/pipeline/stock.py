@@ -13,8 +13,8 @@ from sharpv_cli.models.known import of_loaded
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.room import require_prefill
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.engine_runs import Stopwatch, memory_told, stop_ids
-from sharpv_cli.pipeline.fitting import require_encoding
+from sharpv_cli.pipeline.engine_runs import Stopwatch
+from sharpv_cli.pipeline.fitting import memory_told, require_encoding
 from sharpv_cli.types import EngineAnswer, EngineRun
 
 _CACHE_NAMES = ("cache", "past_key_values")  # since transformers 5.24, and before
@@ -48,7 +48,7 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
     with memory_told(clip):
         with watch.clock.stage("preprocess"):
             inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
-        streamer = _Streamer(watch, stop_ids(clip))
+        streamer = _Streamer(watch, clip.stop_ids)
         output = clip.loaded.model.generate(**inputs, **_options(clip), streamer=streamer)
         return watch.finish(_kv_bytes(output, inputs["input_ids"].shape[1]), separate=False)
 
@@ -59,7 +59,7 @@ def _options(clip: Clip) -> dict[str, Any]:
     sampled = {"temperature": generation.temperature, "top_k": 0, "top_p": 1.0}
     return {
         "max_new_tokens": clip.limit,
-        "eos_token_id": sorted(stop_ids(clip)) or None,
+        "eos_token_id": sorted(clip.stop_ids) or None,
         "num_beams": 1,
         "do_sample": generation.temperature > 0,
         "return_dict_in_generate": True,

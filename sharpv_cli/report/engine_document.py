@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sharpv_cli.report import engine_numbers as numbers
 from sharpv_cli.report.document import pick
+from sharpv_cli.report.profile_numbers import ends
 from sharpv_cli.types import ClipProfile, EngineProfile
 
 _RUN = tuple(key for _, key in numbers.TIMES)
@@ -41,10 +42,4 @@ def _other(base: EngineProfile | None, engine: EngineProfile) -> str | None:
 
 
 def _summary(profile: ClipProfile, engine: EngineProfile, key: str) -> dict[str, object]:
-    time = numbers.spread(engine, key)
-    return {
-        "median": time and time.median,
-        "min": time and time.low,
-        "max": time and time.high,
-        "ratio": numbers.time_ratio(profile, engine, key),
-    }
+    return {**ends(numbers.spread(engine, key)), "ratio": numbers.time_ratio(profile, engine, key)}

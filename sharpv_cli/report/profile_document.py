@@ -94,10 +94,5 @@ def _method(profile: ClipProfile, method: MethodProfile) -> dict[str, object]:
 
 def _summary(profile: ClipProfile, method: MethodProfile, key: str) -> dict[str, object]:
     """Of one time over the runs; all None where it was not measured."""
-    time = numbers.spread(method, key)
-    return {
-        "median": time and time.median,
-        "min": time and time.low,
-        "max": time and time.high,
-        "ratio_to_dense": numbers.time_ratio(profile, method, key),
-    }
+    spread = numbers.ends(numbers.spread(method, key))
+    return {**spread, "ratio_to_dense": numbers.time_ratio(profile, method, key)}

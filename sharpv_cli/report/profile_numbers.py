@@ -39,6 +39,15 @@ class Spread:
         return cls(median(values), min(values), max(values)) if values else None
 
 
+def ends(time: Spread | None) -> dict[str, object]:
+    """A spread as plain values; all None where nothing was measured."""
+    return {
+        "median": time and time.median,
+        "min": time and time.low,
+        "max": time and time.high,
+    }
+
+
 def seconds(run: Timings, key: str) -> float | None:
     """A time of one run. `end_to_end_sec` is from the opened video to the last token, model loaded."""
     value = decoded_before(run) + run.total_sec if key == "end_to_end_sec" else getattr(run, key)
