@@ -18,6 +18,7 @@ from tiny_model import (
     stock_inputs,
 )
 
+from sharpv_cli.engine.cache import others
 from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
@@ -41,7 +42,7 @@ def run(
     with recorded_logits(model) as rows:
         read = ReferenceEngine(model.model).prefill(prompt, m=None)
         for layer in discard:
-            read.cache.layers[layer].evict(prompt.visual)
+            read.cache.layers[layer].retain(others(prompt.visual, len(prompt)))
         ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=new, stop_ids=()))
     return ids, torch.stack(rows), read
 
@@ -201,7 +202,7 @@ def test_two_answers_may_be_decoded_in_turns(attention: str) -> None:
     reads = [ReferenceEngine(model).prefill(prompt, m=None) for prompt in prompts]
     for read in reads:
         for layer in (0, 2):
-            read.cache.layers[layer].evict(read.prompt.visual)
+            read.cache.layers[layer].retain(others(read.prompt.visual, len(read.prompt)))
     streams = [ReferenceEngine(model).decode(read, max_new_tokens=NEW, stop_ids=()) for read in reads]
     in_turns = list(zip(*streams, strict=True))
 

@@ -22,7 +22,7 @@ from tiny_model import (
     some,
 )
 
-from sharpv_cli.engine.cache import SharpVCache, cache_argument
+from sharpv_cli.engine.cache import SharpVCache, cache_argument, others
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import Prompt
 
@@ -166,7 +166,7 @@ def filled(layers: int, length: int) -> SharpVCache:
 def test_eviction_keeps_the_others_in_order_and_counts_what_was_seen() -> None:
     cache = filled(2, 6)
 
-    cache.layers[1].evict(torch.tensor([4, 1]))
+    cache.layers[1].retain(others(torch.tensor([4, 1]), 6))
 
     assert cache.layers[1].keys[0, 0, :, 0].tolist() == [100, 102, 103, 105]
     assert cache.lengths == [6, 4]
@@ -179,7 +179,7 @@ def test_a_fork_goes_its_own_way() -> None:
     fork = base.fork()
     assert fork.layers[0].keys.data_ptr() == base.layers[0].keys.data_ptr()
 
-    fork.layers[0].evict(torch.arange(3))
+    fork.layers[0].retain(others(torch.arange(3), 6))
     fork.update(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4), 1)
 
     assert base.lengths == [6, 6]

@@ -55,10 +55,6 @@ class SharpVLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not fo
         """kv_length and kv_offset: the stored entries are the last ones of the logical sequence."""
         return self.physical + int(query_length), self.evicted
 
-    def evict(self, index: Tensor) -> None:
-        """Forget the entries at `index`, int64 [n], distinct; the rest moves to new storage."""
-        self.retain(others(index, self.physical))
-
     def retain(self, index: Tensor) -> None:
         """Forget all entries but those at `index`, int64 [n], rising; they move to new storage."""
         index = index.to(self.keys.device)

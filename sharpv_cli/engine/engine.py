@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.models.door import Prompt
 
@@ -123,8 +123,9 @@ class Engine(ABC):
         """
         cache = prefix.cache if last else prefix.cache.fork()
         logits = self.read(prompt.tail(prefix.length), cache)
+        stays = others(prompt.visual, len(prompt))
         for layer in prefix.degraded:
-            cache.layers[layer].evict(prompt.visual)
+            cache.layers[layer].retain(stays)
         return Prefill(prompt, logits, cache, prefix.similarities, prefix.degraded)
 
     def _memory(

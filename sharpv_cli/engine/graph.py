@@ -5,6 +5,7 @@ Buffers and graph stay for the next answer that fits into them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from sharpv_cli.engine import kernels
 from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.steps import answer_angles, capacities
+from sharpv_cli.engine.steps import answer_angles
 from sharpv_cli.engine.weights import DecoderWeights
 
 _SHARES = 16  # of a layer's entries, read side by side
@@ -32,13 +33,13 @@ class GraphSteps:
         self._head = model.get_output_embeddings().weight
         self._flash = flash
         self._steps = max(count, _LEAST_STEPS)
-        self._capacities = capacities(cache.lengths, self._steps)
+        self._capacities = _capacities_for(cache.lengths, self._steps)
         self._allocate(cache)
         self._capture()
 
     def fits(self, cache: SharpVCache, count: int) -> bool:
         """Whether an answer of `count` tokens behind `cache` has room, and not more than twice what it needs."""
-        wanted = capacities(cache.lengths, max(count, _LEAST_STEPS))
+        wanted = _capacities_for(cache.lengths, max(count, _LEAST_STEPS))
         enough = count <= self._steps and all(
             own >= need for own, need in zip(self._capacities, wanted, strict=True)
         )
@@ -153,6 +154,11 @@ class GraphSteps:
         kernels.combine[(decoder.heads,)](
             self._parts, self._sizes, self._attended, SHARES=_SHARES, DIM=decoder.head_dim
         )
+
+
+def _capacities_for(lengths: Sequence[int], room: int, step: int = 64) -> list[int]:
+    """Entries that each layer's buffer is made for: rounded up, so that answers of like lengths share them."""
+    return [-(-(length + room) // step) * step for length in lengths]
 
 
 def _flash_attend(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.engine.fast import FastEngine, why_not_fast
@@ -30,6 +30,9 @@ def _make(loaded: LoadedModel, wanted: Wanted) -> Engine:
         return ReferenceEngine(loaded.model, "asked for by name")
     obstacle = why_not_fast(loaded)
     if obstacle is None:
+        made = next((engine for engine in loaded.engines.values() if engine.name == "fast"), None)
+        if made is not None:  # under its other name
+            return cast("FastEngine", made)
         reason = f"it serves {loaded.model.config.model_type}"
         return FastEngine(loaded.model, reason, flash=loaded.info.attention == "flash")
     if wanted == "fast":

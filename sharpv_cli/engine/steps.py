@@ -6,7 +6,6 @@ have short ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -83,8 +82,3 @@ def _buffers(layer: Any, room: int) -> tuple[Tensor, Tensor]:
         setattr(layer, name, buffer[None, :, : stored.shape[1]])
         both.append(buffer)
     return both[0], both[1]
-
-
-def capacities(lengths: Sequence[int], room: int, step: int = 64) -> list[int]:
-    """Entries that each layer's buffer is made for: rounded up, so that answers of like lengths share them."""
-    return [-(-(length + room) // step) * step for length in lengths]

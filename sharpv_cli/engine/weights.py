@@ -76,17 +76,26 @@ def why_not(model: Any) -> str | None:
     """Why the fast engine cannot run a model's decoder, in words; None where it can."""
     decoder = model.get_decoder()
     config = decoder.config
-    layer = decoder.layers[0]
-    if (kind := type(layer).__name__) not in SERVED_LAYERS:
-        return f"it does not know layers of kind {kind}"
     if getattr(config, "hidden_act", "silu") not in ("silu", "swish"):
         return f"it does not know the activation {config.hidden_act}"
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope not in SERVED_ROPES:
         return f"it does not know rope of type {rope}"
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear or not head.weight.is_floating_point():
+        return "the weights are quantised"
+    if head.bias is not None:
+        return "its output projections have biases"
+    return next((reason for layer in decoder.layers if (reason := _why_not_layer(layer)) is not None), None)
+
+
+def _why_not_layer(layer: Any) -> str | None:
+    """Quantisation may leave single layers as they are, so each is looked at."""
+    if (kind := type(layer).__name__) not in SERVED_LAYERS:
+        return f"it does not know layers of kind {kind}"
     attention, mlp = layer.self_attn, layer.mlp
     inward = (attention.q_proj, attention.k_proj, attention.v_proj)
-    onward = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj, model.get_output_embeddings())
+    onward = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
     if any(
         type(linear) is not nn.Linear or not linear.weight.is_floating_point() for linear in inward + onward
     ):
