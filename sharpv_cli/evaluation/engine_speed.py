@@ -24,6 +24,7 @@ import torch
 import transformers
 
 from sharpv_cli.engine.pick import engine_for
+from sharpv_cli.evaluation.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.evaluation.memory_curve import curve_lines
 from sharpv_cli.evaluation.random_checkpoint import random_model
 from sharpv_cli.models.door import capture
@@ -39,7 +40,6 @@ from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished, FrameSample, VideoInfo
 
-QUESTION = "What moves?"
 _STAGES = ("preprocess", "vision", "prune", "prefill", "ttft", "tpot")
 
 
@@ -58,12 +58,7 @@ class Lane:
 
 def frames_of(count: int, side: int) -> tuple[VideoInfo, FrameSample]:
     """A box that moves over blocks of noise, `count` frames of `side` pixels at 1 fps."""
-    blocks = np.random.default_rng(0).integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
-    images = np.stack([blocks.repeat(8, 0).repeat(8, 1)] * count)
-    box = side // 4
-    for t, image in enumerate(images):
-        left = (side - box) * t // count
-        image[box : 2 * box, left : left + box] = (250, 20, 20)
+    images = np.stack([drawn_frame(0, t, count, side) for t in range(count)])
     info = VideoInfo("drawn", "none", "rawvideo", side, side, 0, 1.0, float(count), count)
     return info, FrameSample("uniform", images, tuple(range(count)), tuple(map(float, range(count))))
 

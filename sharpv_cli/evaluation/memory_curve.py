@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.evaluation.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline.answering import answer_by
 from sharpv_cli.pipeline.asking import frames_ahead
@@ -23,8 +24,6 @@ from sharpv_cli.settings import SamplingSettings, Settings
 from sharpv_cli.types import Answer, Finished
 from sharpv_cli.video.encoding import write_clip
 
-HOUR = 3600
-QUESTION = "What moves?"
 _NEW_TOKENS = 16
 
 
@@ -49,13 +48,8 @@ def curve_lines(loaded: LoadedModel, settings: Settings, counts: Sequence[int], 
 
 def _frames(count: int, side: int) -> Iterator[NDArray[np.uint8]]:
     """A box that moves over blocks of noise, and a new scene every minute."""
-    box = side // 4
     for t in range(count):
-        blocks = np.random.default_rng(t // 60).integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
-        image = blocks.repeat(8, 0).repeat(8, 1)
-        left = (side - box) * (t % 60) // 60
-        image[box : 2 * box, left : left + box] = (250, 20, 20)
-        yield image
+        yield drawn_frame(t // 60, t % 60, 60, side)
 
 
 def _settings(settings: Settings, method: str, count: int) -> Settings:

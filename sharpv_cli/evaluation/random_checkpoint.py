@@ -51,13 +51,7 @@ def write_random_checkpoint(
     """
     model_id = _model_of(profile)
     _require_empty(folder)
-    config = _changed(known(ModelSettings(id=model_id)).config, changes or {})
-    processor = build_processor(config, shipped()[model_id]["video_processor"])
-    model = _draw(config, seed)
-    tokenizer = processor.tokenizer
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model, processor = _made(model_id, changes or {}, seed)
     try:
         model.save_pretrained(folder, max_shard_size="4GB")
         processor.save_pretrained(folder)
@@ -69,26 +63,33 @@ def write_random_checkpoint(
 def random_model(profile: str, settings: Settings, *, seed: int = 0) -> LoadedModel:
     """The same model in memory, ready to answer on the GPU or, without one, the CPU; nothing is written."""
     model_id = _model_of(profile)
-    config = known(ModelSettings(id=model_id)).config
-    processor = build_processor(config, shipped()[model_id]["video_processor"])
-    model = _draw(config, seed).eval()
-    tokenizer = processor.tokenizer
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model, processor = _made(model_id, {}, seed)
+    model.eval()
     attention = choose_attention(settings.model.attention, model.device, model.dtype)
     model.set_attn_implementation(attention.implementation)
     info = ModelInfo(
         id=f"{model_id} (random weights)",
         revision=None,
-        family=config.model_type,
+        family=model.config.model_type,
         dtype="bfloat16",
         device=str(model.device),
         attention=attention.name,
         attention_reason=attention.reason,
     )
     size = sum(parameter.nbytes for parameter in model.parameters())
-    return LoadedModel(model, processor, family_of(config.model_type, model_id), info, size)
+    return LoadedModel(model, processor, family_of(model.config.model_type, model_id), info, size)
+
+
+def _made(model_id: str, changes: Changes, seed: int) -> tuple[Any, Any]:
+    """The model and its processor."""
+    config = _changed(known(ModelSettings(id=model_id)).config, changes)
+    processor = build_processor(config, shipped()[model_id]["video_processor"])
+    model = _draw(config, seed)
+    tokenizer = processor.tokenizer
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model, processor
 
 
 def _model_of(profile: str) -> str:
