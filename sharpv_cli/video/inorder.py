@@ -125,6 +125,9 @@ def _decode(
     run = _Run(wanted, sink, promised)
     with open_video(path) as (container, stream):
         stream.codec_context.thread_type = threads
+        if threads == "AUTO":
+            # Threads hand out frames before they mark them: only an error at the damage is sure to be seen.
+            stream.codec_context.options |= {"err_detect": "explode"}
         for packet in packets(container, stream):
             frames, refused = decode(packet)
             run.damage += refused or packet.is_corrupt
