@@ -1,0 +1,57 @@
+"""What every dataset gives: questions about videos with the answers that count as right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Scoring = Literal["letter", "text", "shapes"]
+"""How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question about one video.
+
+    `id` is unique in its dataset and the same whenever it is loaded. `video` is where the file should be: it may be
+    missing, which is found when the question is asked. `prompt` is the whole text for the model, as the benchmark's
+    authors and lmms-eval word it; `answer` is the letter of the right option, or the right text; `options` are the
+    texts of the options in the order of their letters, none for an open question. `group` is the task or type that
+    tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about.
+    """
+
+    id: str
+    video: Path
+    prompt: str
+    answer: str
+    scoring: Scoring
+    group: str
+    options: tuple[str, ...] = ()
+    start_sec: float | None = None
+    end_sec: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What could not be loaded: `place` is a file, with the line or entry where it has one."""
+
+    place: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """`items` in a stable order, those about one video together; `problems` are told, and the rest is evaluated.
+
+    `name` is the benchmark's. `prepare` may be overridden by datasets that make their videos.
+    """
+
+    name: str
+    items: Sequence[Item]
+    problems: tuple[Problem, ...] = ()
+
+    def prepare(self, item: Item) -> Path:
+        """The item's video, ready to read."""
+        return item.video
