@@ -1,0 +1,31 @@
+"""Efficient Video Sampling: the tokens that changed most since the frame before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.pruning.methods.ranking import best_of_clip
+from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
+from sharpv_cli.pruning.visual import dissimilarity
+
+
+@dataclass(frozen=True, slots=True)
+class Evs(Method):
+    """Efficient Video Sampling as vLLM has it (`vllm/multimodal/video_prune/evs.py`, formerly `multimodal/evs.py`).
+
+    The first frame stays whole, and of the others those tokens of the whole clip that have the highest 1 - cosine to
+    the same place in the frame before. vLLM keeps max(f, int((1 - q) T f)); with a budget that is max(f, budget): it
+    keeps a whole frame at least.
+
+    Ranked is the distance of the unit vectors, sqrt(2 (1 - cosine)): the same order, but equal tokens are exactly 0
+    apart, where 1 - cosine would rank a still background by its rounding errors. Zero vectors are the one difference:
+    vLLM has their cosine as 0, here two of them are equal.
+    """
+
+    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
+        first = torch.full(features.shape[1:2], torch.inf, device=features.device)
+        change = torch.cat([first[None], dissimilarity(features[1:], features[:-1])])
+        return KeepPlan(best_of_clip(change, max(features.shape[1], budget.tokens)))
