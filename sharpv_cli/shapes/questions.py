@@ -3,13 +3,107 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from sharpv_cli.shapes.offtopic import UNKNOWN, offtopic_question
 from sharpv_cli.shapes.world import COLOURS, DIRECTIONS, SHAPES, Scene, Shape
 
+Wordings = Mapping[str, Sequence[str]]
+"""Phrasings by type of question; {object}, {shape} or {colour} stands for what is asked about."""
+
+WORDINGS: Wordings = {
+    "colour": (
+        "What color is the {shape}?",
+        "What colour is the {shape}?",
+        "Which color does the {shape} have?",
+        "What is the color of the {shape}?",
+        "Tell me the colour of the {shape}.",
+        "The {shape} is what color?",
+    ),
+    "shape": (
+        "What shape is the {colour} object?",
+        "Which shape is {colour}?",
+        "What is the {colour} thing?",
+        "What is the shape of the {colour} object?",
+        "What form does the {colour} object have?",
+        "The {colour} object is what shape?",
+    ),
+    "count": (
+        "How many objects are there in the video?",
+        "How many objects are there?",
+        "How many shapes can you see?",
+        "Count the objects.",
+        "What is the number of objects?",
+        "How many things are in this clip?",
+    ),
+    "direction": (
+        "Which direction does the {object} move?",
+        "In which direction does the {object} move?",
+        "Where does the {object} go?",
+        "Which way does the {object} move?",
+        "In what direction is the {object} moving?",
+        "Which way is the {object} going?",
+    ),
+    "moves": (
+        "Does the {object} move?",
+        "Is the {object} moving?",
+        "Does the {object} change its place?",
+        "Is the {object} in motion?",
+    ),
+    "exists": (
+        "Is there a {object}?",
+        "Do you see a {object}?",
+        "Can you see a {object}?",
+        "Does the video show a {object}?",
+        "Is a {object} in the video?",
+        "Is there any {object}?",
+    ),
+    "event": (
+        "What happens to the {object}?",
+        "What does the {object} do?",
+        "What is the {object} doing?",
+        "What becomes of the {object}?",
+        "Describe what the {object} does.",
+    ),
+    "place": (
+        "Where is the {object} at the end?",
+        "Where does the {object} end up?",
+        "In which corner is the {object} at the end?",
+        "Where is the {object} when the video ends?",
+        "In which part of the frame is the {object} at the end?",
+    ),
+    "order_first": (
+        "Which object appears first?",
+        "Which object shows up first?",
+        "What appears first?",
+        "Which shape appears first?",
+        "Which object comes into view first?",
+    ),
+    "order_last": (
+        "Which object appears last?",
+        "Which object shows up last?",
+        "What appears last?",
+        "Which shape appears last?",
+        "Which object comes into view last?",
+    ),
+    "which": (
+        "Which object moves?",
+        "What moves?",
+        "Which shape moves?",
+        "Which object is moving?",
+        "What is moving?",
+    ),
+    "describe": (
+        "Describe the video.",
+        "Describe this video.",
+        "What happens in the video?",
+        "What is shown in the video?",
+        "Describe the clip.",
+        "What do you see?",
+    ),
+}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _DEEDS = (
     *(f"it moves {d}" for d in DIRECTIONS),
@@ -44,15 +138,20 @@ def sample_question(scene: Scene, rng: random.Random, *, offtopic: float = 0.04)
     """Draw a question about `scene`; with probability `offtopic`, one that it cannot answer."""
     if rng.random() < offtopic:
         return Question("offtopic", _restyle(offtopic_question(rng), rng), UNKNOWN)
+    question, options = open_question(scene, rng, WORDINGS)
+    if options and rng.random() < 0.22:
+        return Question("choice", *_as_choice(question.text, question.answer, options, rng))
+    return replace(question, text=_restyle(question.text, rng))
+
+
+def open_question(scene: Scene, rng: random.Random, wordings: Wordings) -> tuple[Question, tuple[str, ...]]:
+    """Draw a question about `scene` in one of `wordings`, and the options it could be asked with (none: open only)."""
     while True:
         kind = rng.choices(list(_WRITERS), [w for w, _ in _WRITERS.values()])[0]
-        draft = _WRITERS[kind][1](scene, rng)
-        if draft is None:
-            continue
-        text, answer, options = draft
-        if options and rng.random() < 0.22:
-            return Question("choice", *_as_choice(text, answer, options, rng))
-        return Question(kind, _restyle(text, rng), answer)
+        draft = _WRITERS[kind][1](scene, rng, wordings)
+        if draft is not None:
+            text, answer, options = draft
+            return Question(kind, text, answer), options
 
 
 def _restyle(text: str, rng: random.Random) -> str:
@@ -76,94 +175,47 @@ def _as_choice(text: str, answer: str, options: tuple[str, ...], rng: random.Ran
     return f"{text} {listed} Answer with the letter.", "ABCD"[shown.index(answer)]
 
 
-def _colour_of(scene: Scene, rng: random.Random) -> _Draft | None:
+def _colour_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     shape = rng.choice(scene.objects)
     if shape.motion == "turn" or sum(o.kind == shape.kind for o in scene.objects) > 1:
         return None
-    text = rng.choice(
-        (
-            "What color is the {}?",
-            "What colour is the {}?",
-            "Which color does the {} have?",
-            "What is the color of the {}?",
-            "Tell me the colour of the {}.",
-            "The {} is what color?",
-        )
-    )
-    return text.format(shape.kind), shape.colour, tuple(COLOURS)
+    text = rng.choice(wordings["colour"])
+    return text.format(shape=shape.kind), shape.colour, tuple(COLOURS)
 
 
-def _shape_of(scene: Scene, rng: random.Random) -> _Draft:
+def _shape_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
     shape = rng.choice(scene.objects)
-    text = rng.choice(
-        (
-            "What shape is the {} object?",
-            "Which shape is {}?",
-            "What is the {} thing?",
-            "What is the shape of the {} object?",
-            "What form does the {} object have?",
-            "The {} object is what shape?",
-        )
-    )
-    return text.format(shape.colour), shape.kind, SHAPES
+    text = rng.choice(wordings["shape"])
+    return text.format(colour=shape.colour), shape.kind, SHAPES
 
 
-def _count(scene: Scene, rng: random.Random) -> _Draft:
-    text = rng.choice(
-        (
-            "How many objects are there in the video?",
-            "How many objects are there?",
-            "How many shapes can you see?",
-            "Count the objects.",
-            "What is the number of objects?",
-            "How many things are in this clip?",
-        )
-    )
+def _count(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+    text = rng.choice(wordings["count"])
     return text, _NUMBERS[len(scene.objects)], _NUMBERS[1:]
 
 
-def _direction(scene: Scene, rng: random.Random) -> _Draft | None:
+def _direction(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     movers = [o for o in scene.objects if o.motion == "move"]
     if not movers:
         return None
     shape = rng.choice(movers)
     assert shape.direction is not None
-    text = rng.choice(
-        (
-            "Which direction does the {} move?",
-            "In which direction does the {} move?",
-            "Where does the {} go?",
-            "Which way does the {} move?",
-            "In what direction is the {} moving?",
-            "Which way is the {} going?",
-        )
-    )
-    return text.format(shape.name), shape.direction, tuple(DIRECTIONS)
+    text = rng.choice(wordings["direction"])
+    return text.format(object=shape.name), shape.direction, tuple(DIRECTIONS)
 
 
-def _moves(scene: Scene, rng: random.Random) -> _Draft:
+def _moves(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
     shape = rng.choice(scene.objects)
-    text = rng.choice(
-        ("Does the {} move?", "Is the {} moving?", "Does the {} change its place?", "Is the {} in motion?")
-    )
-    return text.format(shape.name), "yes" if shape.motion == "move" else "no", ()
+    text = rng.choice(wordings["moves"])
+    return text.format(object=shape.name), "yes" if shape.motion == "move" else "no", ()
 
 
-def _exists(scene: Scene, rng: random.Random) -> _Draft:
-    text = rng.choice(
-        (
-            "Is there a {}?",
-            "Do you see a {}?",
-            "Can you see a {}?",
-            "Does the video show a {}?",
-            "Is a {} in the video?",
-            "Is there any {}?",
-        )
-    )
+def _exists(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+    text = rng.choice(wordings["exists"])
     if rng.random() < 0.5:
-        return text.format(rng.choice(scene.objects).name), "yes", ()
+        return text.format(object=rng.choice(scene.objects).name), "yes", ()
     absent = _absent(scene, rng)
-    return text.format(absent), "no", ()
+    return text.format(object=absent), "no", ()
 
 
 def _absent(scene: Scene, rng: random.Random) -> str:
@@ -178,71 +230,39 @@ def _absent(scene: Scene, rng: random.Random) -> str:
             return f"{colour} {kind}"
 
 
-def _event(scene: Scene, rng: random.Random) -> _Draft:
+def _event(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
     shape = rng.choice(scene.objects)
-    text = rng.choice(
-        (
-            "What happens to the {}?",
-            "What does the {} do?",
-            "What is the {} doing?",
-            "What becomes of the {}?",
-            "Describe what the {} does.",
-        )
-    )
+    text = rng.choice(wordings["event"])
     answer = f"it {shape.deed}"
-    return text.format(shape.name), answer, (*_DEEDS, answer)
+    return text.format(object=shape.name), answer, (*_DEEDS, answer)
 
 
-def _place_at_end(scene: Scene, rng: random.Random) -> _Draft | None:
+def _place_at_end(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     shape = rng.choice([*scene.objects])
     x, y = shape.x1 / scene.width, shape.y1 / scene.height
     if shape.motion == "vanish" or min(abs(x - 0.5), abs(y - 0.5)) < _MIDDLE:
         return None
-    text = rng.choice(
-        (
-            "Where is the {} at the end?",
-            "Where does the {} end up?",
-            "In which corner is the {} at the end?",
-            "Where is the {} when the video ends?",
-            "In which part of the frame is the {} at the end?",
-        )
-    )
+    text = rng.choice(wordings["place"])
     corner = ("top" if y < 0.5 else "bottom") + " " + ("left" if x < 0.5 else "right")
-    return text.format(shape.name), corner, _CORNERS
+    return text.format(object=shape.name), corner, _CORNERS
 
 
-def _order(scene: Scene, rng: random.Random) -> _Draft | None:
+def _order(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     comers = sorted((o for o in scene.objects if o.motion == "appear"), key=lambda o: o.appears_at)
     gaps = [b.appears_at - a.appears_at for a, b in pairwise(comers)]
     if not gaps or min(gaps) < _MIN_ORDER_GAP:
         return None
-    first = rng.random() < 0.5
-    text = rng.choice(
-        (
-            "Which object appears {}?",
-            "Which object shows up {}?",
-            "What appears {}?",
-            "Which shape appears {}?",
-            "Which object comes into view {}?",
-        )
-    )
-    chosen = comers[0 if first else -1]
-    return text.format("first" if first else "last"), f"the {chosen.name}", _names(scene)
+    end = "first" if rng.random() < 0.5 else "last"
+    text = rng.choice(wordings[f"order_{end}"])
+    chosen = comers[0 if end == "first" else -1]
+    return text, f"the {chosen.name}", _names(scene)
 
 
-def _which_moves(scene: Scene, rng: random.Random) -> _Draft | None:
+def _which_moves(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     movers = [o for o in scene.objects if o.motion == "move"]
     if len(movers) != 1:
         return None
-    text = rng.choice(
-        (
-            "Which object moves?",
-            "What moves?",
-            "Which shape moves?",
-            "Which object is moving?",
-            "What is moving?",
-        )
-    )
+    text = rng.choice(wordings["which"])
     return text, f"the {movers[0].name}", _names(scene)
 
 
@@ -251,20 +271,11 @@ def _names(scene: Scene) -> tuple[str, ...]:
     return tuple(f"the {o.name}" for o in scene.objects) if len(scene.objects) > 1 else ()
 
 
-def _description(scene: Scene, rng: random.Random) -> _Draft | None:
+def _description(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
     in_order = sorted(scene.objects, key=lambda o: o.x0)
     if any(b.x0 - a.x0 < 0.08 * scene.width for a, b in pairwise(in_order)):
         return None
-    text = rng.choice(
-        (
-            "Describe the video.",
-            "Describe this video.",
-            "What happens in the video?",
-            "What is shown in the video?",
-            "Describe the clip.",
-            "What do you see?",
-        )
-    )
+    text = rng.choice(wordings["describe"])
     return text, " ".join(_sentence(o) for o in in_order), ()
 
 
@@ -273,7 +284,7 @@ def _sentence(shape: Shape) -> str:
     return f"{article} {shape.name} {shape.deed}."
 
 
-_Writer = Callable[[Scene, random.Random], "_Draft | None"]
+_Writer = Callable[[Scene, random.Random, Wordings], "_Draft | None"]
 # The weight of a type is how often it is tried; what cannot be asked of a scene is drawn again.
 _WRITERS: dict[str, tuple[float, _Writer]] = {
     "colour": (1.6, _colour_of),
