@@ -87,6 +87,13 @@ class VisualPrompt:
         assert self.present is None, "tokens that were not kept are gone"
         return self.embeds[0, self.slots]
 
+    def with_features(self, features: Tensor) -> VisualPrompt:
+        """With other visual tokens, [T, f, D], in their places."""
+        assert self.present is None, "tokens that were not kept are gone"
+        embeds = self.embeds.clone()
+        embeds[0, self.slots] = features.to(embeds.dtype)
+        return replace(self, embeds=embeds)
+
     @property
     def text_tokens(self) -> int:
         """Every token that is no frame-grid token: text, newline, CLS."""

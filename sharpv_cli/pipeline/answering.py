@@ -171,7 +171,9 @@ class _Run:
     def _memory(self, reading: Reading, layers: tuple[LayerReport, ...]) -> MemoryStats:
         whole, read = reading.whole, reading.prefill
         _, kv_heads, _, head_dim = read.cache.layers[0].keys.shape
-        stored = len(read.prompt.visual) * (len(layers) - len(read.discarded))
+        # Every layer holds all of the text, and what is beyond is visual.
+        text = len(read.prompt) - len(read.prompt.visual)
+        stored = sum(layer.kv_entries for layer in layers) - text * len(layers)
         return MemoryStats(
             kv_dense_bytes=metrics.kv_bytes(
                 len(whole),

@@ -22,7 +22,8 @@ class Clip:
     """A decoded video, the model that answers about it, and the settings.
 
     With `new_tokens` an answer has exactly so many, whatever the settings. `frames` are those of a long clip, which
-    come in chunks and once; what its `sample` shows is complete when they have all come.
+    come in chunks and once; what its `sample` shows is complete when they have all come. `own_engine` runs in the
+    place of the one that the settings name, for methods that are compared with SharpV.
     """
 
     loaded: LoadedModel
@@ -31,6 +32,7 @@ class Clip:
     settings: Settings
     new_tokens: int | None = None
     frames: FramesAhead | None = None
+    own_engine: Engine | None = None
 
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""
@@ -39,7 +41,7 @@ class Clip:
     @property
     def engine(self) -> Engine:
         """What runs the language model. Raises ModelError where the fast engine is asked for and cannot."""
-        return engine_for(self.loaded, self.settings.engine)
+        return self.own_engine or engine_for(self.loaded, self.settings.engine)
 
     @property
     def on_device(self) -> bool:

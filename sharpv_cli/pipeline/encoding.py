@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sharpv_cli.engine.device import synchronize
 from sharpv_cli.metrics import StageClock
@@ -31,13 +32,15 @@ from sharpv_cli.video.sinks import Take
 class Encoded:
     """The `whole` prompt of a question about `clip`, which is as its frames turned out to be.
 
-    Of a clip that came in chunks there are `scores`, unless nothing is pruned, and `words`.
+    Of a clip that came in chunks there are `scores`, unless nothing is pruned, and `words`. `keep` bool [T, f] is what
+    another method than SharpV keeps; None leaves it to the settings.
     """
 
     clip: Clip
     whole: VisualPrompt
     scores: Scores | None = None
     words: Wording | None = None
+    keep: Tensor | None = None
 
 
 Encoding = Generator[StageStarted, None, Encoded]

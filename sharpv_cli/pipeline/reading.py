@@ -39,7 +39,9 @@ def prune(encoded: Encoded, clock: StageClock) -> tuple[Selection, Prompt]:
     """What Visual SharpV keeps of a prompt. Raises UsageError where that does not fit the context, or a window."""
     clip, whole = encoded.clip, encoded.whole
     with clock.stage("prune"), torch.no_grad():
-        scores = encoded.scores or scores_of(whole, clip.settings.visual)
+        scores = encoded.scores
+        if scores is None and encoded.keep is None:
+            scores = scores_of(whole, clip.settings.visual)
         selection = select(
             whole,
             clip.settings.visual,
@@ -47,6 +49,7 @@ def prune(encoded: Encoded, clock: StageClock) -> tuple[Selection, Prompt]:
             context=clip.loaded.context,
             max_new_tokens=clip.limit,
             scores=scores,
+            keep=encoded.keep,
         )
     prompt = whole.prune(selection.keep, contiguous=selection.contiguous)
     require_window(clip.loaded.window, len(prompt), clip.limit)

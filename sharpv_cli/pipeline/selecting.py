@@ -33,8 +33,9 @@ def select(
     context: int | None,
     max_new_tokens: int,
     scores: Scores | None = None,
+    keep: Tensor | None = None,
 ) -> Selection:
-    """Visual SharpV by the settings, then what the context asks for.
+    """Visual SharpV by the settings, or what another method wants to `keep`, then what the context asks for.
 
     `scores` are those of the prompt's visual tokens where they are known already. When the largest position would
     not fit, 1-D positions become contiguous, and M-RoPE ones stay; when even the kept tokens would not, `scale` is
@@ -46,9 +47,12 @@ def select(
             "--positions contiguous: this model's positions are time, row and column (M-RoPE)",
             hint="use --positions original",
         )
-    keep, warnings = _select_to_fit(
-        prompt, scores or scores_of(prompt, visual), visual, context, max_new_tokens
-    )
+    warnings: tuple[str, ...] = ()
+    if keep is None:
+        scores = scores or scores_of(prompt, visual)
+        keep, warnings = _select_to_fit(prompt, scores, visual, context, max_new_tokens)
+    else:
+        require_room(int(keep.sum()), prompt.text_tokens, context, max_new_tokens)
     contiguous = positions == "contiguous"
     end = _end(prompt, max_new_tokens)
     if context is not None and end > context and not contiguous:

@@ -12,6 +12,7 @@ from sharpv_cli.types.answer import (
     ModelInfo,
     Timings,
 )
+from sharpv_cli.types.evaluation import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
 from sharpv_cli.types.events import (
     Event,
     Finished,
@@ -50,12 +51,16 @@ __all__ = [
     "EngineName",
     "EngineProfile",
     "EngineRun",
+    "EvalFailure",
+    "Evaluation",
     "Event",
     "Failure",
     "FinishReason",
     "Finished",
     "FrameRetention",
     "FrameSample",
+    "GroupScore",
+    "Interval",
     "LayerReport",
     "Loaded",
     "MemoryEstimate",
@@ -63,6 +68,7 @@ __all__ = [
     "MemoryStats",
     "MethodName",
     "MethodProfile",
+    "MethodScore",
     "ModelInfo",
     "ModelOutlook",
     "Outlook",

@@ -1,0 +1,176 @@
+"""The results file of `sharpv eval`: a line an answer, appended as it comes, so that nothing is lost and a rerun goes on.
+
+JSON lines. A `sharpv.eval.methods/1` line names each method with a digest of all that decides its answers; after it
+come `sharpv.eval.answer/1` and `sharpv.eval.failure/1` lines. A line that was cut off by a crash is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any, Self
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.evaluation.datasets.dataset import Item
+from sharpv_cli.text import shown
+
+METHODS_SCHEMA = "sharpv.eval.methods/1"
+ANSWER_SCHEMA = "sharpv.eval.answer/1"
+FAILURE_SCHEMA = "sharpv.eval.failure/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One question answered with one method. `key` is the question's digest, so that a changed one is asked again.
+
+    `similarities` is s_l by decoder layer, None where it was not measured; seconds are those of the language model's
+    side: selection, prefill, and the mean time of a token after the first.
+    """
+
+    item: str
+    method: str
+    key: str
+    answer: str
+    right: bool
+    visual_retention: float
+    kv_retention: float
+    layers_discarded: int
+    generated: int
+    prune_sec: float
+    prefill_sec: float
+    tpot_sec: float | None
+    similarities: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """One question that a method has no answer to, and why."""
+
+    item: str
+    method: str
+    key: str
+    error: str
+    exit_code: int
+
+
+Done = dict[tuple[str, str], Outcome]
+"""Outcomes by item and method."""
+
+
+def item_key(item: Item) -> str:
+    """A short digest of what is asked and what counts as right."""
+    told = (item.prompt, item.answer, item.scoring, item.options, item.start_sec, item.end_sec)
+    return _digest(told)[:12]
+
+
+def method_digest(*parts: object) -> str:
+    """A digest of everything that decides a method's answers, apart from the question."""
+    return _digest(parts)[:16]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class ResultsFile:
+    """Opened for one run: `done` is what earlier runs have answered; `add` appends. A context manager.
+
+    `digests` are those of this run's methods. Raises UsageError where the file cannot be written, is none of ours, or
+    holds answers that a method of the same name gave with other settings.
+    """
+
+    def __init__(self, path: Path, digests: Mapping[str, str], keys: Mapping[str, str]) -> None:
+        self.path = path
+        self._digests = digests
+        try:
+            self._file: IO[bytes] = path.open("a+b")
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {shown(path)}: {error.strerror}", hint="choose another place with --out"
+            ) from error
+        try:
+            self._lock()
+            self.done = self._read(keys)
+        except BaseException:
+            self._file.close()
+            raise
+        if new := {label: digest for label, digest in digests.items() if label not in self._known}:
+            self._append({"schema": METHODS_SCHEMA, "methods": new})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, outcome: Outcome | Missed) -> None:
+        """Append one line; it is with the operating system when this returns."""
+        schema = ANSWER_SCHEMA if isinstance(outcome, Outcome) else FAILURE_SCHEMA
+        self._append({"schema": schema, **asdict(outcome)})
+        if isinstance(outcome, Outcome):
+            self.done[outcome.item, outcome.method] = outcome
+
+    def _lock(self) -> None:
+        """Two runs that append to one file would both ask what the other has answered."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another run writes to {shown(self.path)}", hint="wait for it, or choose another file with --out"
+            ) from None
+
+    def _append(self, document: Mapping[str, object]) -> None:
+        try:
+            self._file.write(json.dumps(document, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {shown(self.path)}: {error.strerror}", hint="what is in it is kept; run it again"
+            ) from error
+
+    def _read(self, keys: Mapping[str, str]) -> Done:
+        """What is there and still counts; a torn last line is cut off, for the next one to begin where it began."""
+        self._known: dict[str, str] = {}
+        done: Done = {}
+        for document in self._documents():
+            if document.get("schema") == METHODS_SCHEMA:
+                self._know(document["methods"])
+            elif document.get("schema") == ANSWER_SCHEMA:
+                outcome = Outcome(**{field.name: document[field.name] for field in fields(Outcome)})
+                if keys.get(outcome.item) == outcome.key:
+                    done[outcome.item, outcome.method] = outcome
+        return done
+
+    def _documents(self) -> Iterator[dict[str, Any]]:
+        self._file.seek(0)
+        good = 0
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                self._file.truncate(good)
+                return
+            good += len(line)
+            yield self._document(line, number)
+
+    def _document(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or not str(document.get("schema")).startswith("sharpv.eval."):
+            raise UsageError(
+                f"{shown(self.path)}:{number} is no line of `sharpv eval`", hint="choose another file with --out"
+            )
+        return document
+
+    def _know(self, methods: Mapping[str, str]) -> None:
+        for label, digest in methods.items():
+            if self._digests.get(label, digest) != digest:
+                raise UsageError(
+                    f"{shown(self.path)} holds answers of {label} with other settings, another model or dataset",
+                    hint="choose another file with --out, or --restart to begin anew",
+                )
+            self._known[label] = digest

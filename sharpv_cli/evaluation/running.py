@@ -1,0 +1,157 @@
+"""The evaluation itself: clip by clip, question by question, method by method; it yields and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sharpv_cli.errors import SharpvError
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.methods import EvalMethod
+from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
+from sharpv_cli.evaluation.scoring import is_right
+from sharpv_cli.video.isolated import IsolatedReader
+
+if TYPE_CHECKING:
+    from sharpv_cli.evaluation.rivals import Contest
+    from sharpv_cli.models.loading import LoadedModel
+    from sharpv_cli.pipeline.comparing import ComparedClip
+    from sharpv_cli.settings import Settings
+    from sharpv_cli.types import Answer, FrameSample, VideoInfo
+    from sharpv_cli.video.local import Limits
+
+_AHEAD = 2  # clips made and decoded while the model answers
+
+
+@dataclass
+class Run:
+    """One evaluation. `missed` are the questions without an answer, by method, of this run.
+
+    `settings` are those of the run, which SharpV's own budget follows; `limits` those of reading a video.
+    """
+
+    dataset: Dataset
+    methods: Sequence[EvalMethod]
+    settings: Settings
+    contest: Contest
+    loaded: LoadedModel
+    limits: Limits
+    missed: list[Missed] = field(default_factory=list)
+
+    def outcomes(self, file: ResultsFile) -> Generator[Outcome | Missed, None, None]:
+        """What is not done yet, written to `file` and yielded as it comes. Close it."""
+        work = list(self._todo(file))
+        with _Ahead(self.dataset, self.limits, self.settings) as ahead:
+            for (items, todo), clip in zip(work, ahead.clips([items[0] for items, _ in work]), strict=True):
+                for outcome in self._clip(items, todo, clip, file):
+                    file.add(outcome)
+                    if isinstance(outcome, Missed):
+                        self.missed.append(outcome)
+                    yield outcome
+
+    def _todo(self, file: ResultsFile) -> Iterator[tuple[list[Item], set[tuple[str, str]]]]:
+        """Clips with a question that a method has not answered, and which these are."""
+        for _, group in groupby(self.dataset.items, lambda item: (item.video, item.start_sec, item.end_sec)):
+            items = list(group)
+            wanted = {(item.id, method.label) for item in items for method in self.methods}
+            if todo := {pair for pair in wanted if pair not in file.done}:
+                yield items, todo
+
+    def _clip(
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Decoded], file: ResultsFile
+    ) -> Iterator[Outcome | Missed]:
+        try:
+            clip = self._compared(*coming.result())
+        except SharpvError as error:
+            for item in items:
+                yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
+            return
+        for item in items:
+            for method in _sharpv_first(self.methods):
+                if (item.id, method.label) in todo:
+                    yield self._ask(item, method, clip, file)
+
+    def _compared(self, info: VideoInfo, sample: FrameSample) -> ComparedClip:
+        from sharpv_cli.pipeline.clip import Clip
+        from sharpv_cli.pipeline.comparing import ComparedClip
+
+        return ComparedClip(Clip(self.loaded, info, sample, self.settings))
+
+    def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
+        sharpv = file.done.get((item.id, "sharpv"))
+        budget = None if sharpv is None else sharpv.kv_retention
+        try:
+            answer = self.contest.answer(method, clip, item, budget)
+        except SharpvError as error:
+            return _missed(item, method, error)
+        return _outcome(item, method, answer)
+
+
+def _sharpv_first(methods: Sequence[EvalMethod]) -> list[EvalMethod]:
+    """Others may need to know what SharpV kept."""
+    return sorted(methods, key=lambda method: method.label != "sharpv")
+
+
+def _missed(item: Item, method: EvalMethod, error: SharpvError) -> Missed:
+    return Missed(item.id, method.label, item_key(item), str(error), error.exit_code)
+
+
+def _outcome(item: Item, method: EvalMethod, answer: Answer) -> Outcome:
+    return Outcome(
+        item=item.id,
+        method=method.label,
+        key=item_key(item),
+        answer=answer.text,
+        right=is_right(answer.text, item),
+        visual_retention=answer.visual_retention,
+        kv_retention=answer.memory.kv_retention,
+        layers_discarded=sum(not layer.visual_kv_kept for layer in answer.layers),
+        generated=answer.generated_tokens,
+        prune_sec=answer.timing.prune_sec,
+        prefill_sec=answer.timing.prefill_sec,
+        tpot_sec=answer.timing.tpot_sec,
+        similarities=[layer.similarity for layer in answer.layers],
+    )
+
+
+_Decoded = tuple["VideoInfo", "FrameSample"]
+
+
+class _Ahead:
+    """Videos made and decoded beside the model, in a child process: one that crashes costs its own questions only."""
+
+    def __init__(self, dataset: Dataset, limits: Limits, settings: Settings) -> None:
+        self._dataset, self._limits, self._settings = dataset, limits, settings
+        self._pool = ThreadPoolExecutor(1, "decode")
+        self._reader = IsolatedReader()
+
+    def __enter__(self) -> _Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._reader.__exit__()
+
+    def clips(self, items: Sequence[Item]) -> Iterator[Future[_Decoded]]:
+        """One for each item, in order, `_AHEAD` of them begun before they are asked for."""
+        waiting = [self._pool.submit(self._decoded, item) for item in items[:_AHEAD]]
+        for place in range(len(items)):
+            if (following := place + _AHEAD) < len(items):
+                waiting.append(self._pool.submit(self._decoded, items[following]))
+            yield waiting.pop(0)
+
+    def _decoded(self, item: Item) -> _Decoded:
+        from sharpv_cli.pipeline.asking import sampling_arguments
+        from sharpv_cli.video.decoding import sample_frames
+        from sharpv_cli.video.local import LocalVideo
+
+        path = self._dataset.prepare(item)
+        sampling = self._settings.sampling
+        if item.start_sec is not None or item.end_sec is not None:
+            sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
+        video = LocalVideo(str(path), str(path), self._limits)
+        return self._reader.read(video, partial(sample_frames, **sampling_arguments(sampling)))

@@ -1,0 +1,132 @@
+"""From outcomes to a comparison: shares, intervals, budgets, times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.results import Done, Missed, Outcome
+from sharpv_cli.evaluation.statistics import paired_bootstrap, wilson
+from sharpv_cli.types import EvalFailure, Evaluation, GroupScore, MethodScore
+
+# Only answers of more than one token can show what Memory SharpV costs, and long ones show it best.
+_LENGTHS: tuple[tuple[str, int, float], ...] = (
+    ("1-2 tokens", 0, 2),
+    ("3-5 tokens", 3, 5),
+    ("6-15 tokens", 6, 15),
+    ("over 15 tokens", 16, float("inf")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a comparison was made with, for the report."""
+
+    model: str
+    device: str
+    match: str
+    baseline: str
+
+
+def summarize(
+    dataset: Dataset,
+    labels: Sequence[str],
+    done: Done,
+    missed: Sequence[Missed],
+    about: About,
+    *,
+    interrupted: bool = False,
+) -> Evaluation:
+    """The comparison so far, over the questions that all methods `labels` answered: so it is fair."""
+    common = [item for item in dataset.items if all((item.id, label) in done for label in labels)]
+    mine = {label: [done[item.id, label] for item in common] for label in labels}
+    return Evaluation(
+        dataset=dataset.name,
+        model=about.model,
+        device=about.device,
+        questions=len(common),
+        asked=len(dataset.items),
+        videos=len({item.video for item in common}),
+        match=about.match,
+        baseline=about.baseline,
+        scores=tuple(_score(label, mine, common, about.baseline) for label in labels) if common else (),
+        failures=(*_loading_failures(dataset), *_failures(missed)),
+        interrupted=interrupted,
+    )
+
+
+def _score(
+    label: str, outcomes: Mapping[str, Sequence[Outcome]], items: Sequence[Item], baseline: str
+) -> MethodScore:
+    mine, theirs = outcomes[label], outcomes[baseline]
+    right = [outcome.right for outcome in mine]
+    other = [outcome.right for outcome in theirs]
+    clusters = [item.video for item in items]
+    tpots = [outcome.tpot_sec for outcome in mine if outcome.tpot_sec is not None]
+    return MethodScore(
+        method=label,
+        accuracy=fmean(right),
+        interval=wilson(sum(right), len(right)),
+        difference=None if label == baseline else fmean(right) - fmean(other),
+        difference_interval=None if label == baseline else paired_bootstrap(right, other, clusters),
+        visual_retention=fmean(outcome.visual_retention for outcome in mine),
+        kv_retention=fmean(outcome.kv_retention for outcome in mine),
+        layers_discarded=fmean(outcome.layers_discarded for outcome in mine),
+        prune_sec=median(outcome.prune_sec for outcome in mine),
+        prefill_sec=median(outcome.prefill_sec for outcome in mine),
+        tpot_sec=median(tpots) if tpots else None,
+        groups=_by(items, right, lambda item, _: item.group),
+        lengths=_by_length(theirs, right),
+        similarities=_similarities(mine),
+    )
+
+
+def _by(
+    items: Sequence[Item], right: Sequence[bool], name: Callable[[Item, int], str]
+) -> tuple[GroupScore, ...]:
+    """By group in the order of first appearance."""
+    names = [name(item, place) for place, item in enumerate(items)]
+    return _scores(names, right, dict.fromkeys(names))
+
+
+def _by_length(baseline: Sequence[Outcome], right: Sequence[bool]) -> tuple[GroupScore, ...]:
+    """By how long the baseline's answer is, so that all methods are counted over the same questions."""
+    names = [_length_name(outcome.generated) for outcome in baseline]
+    return _scores(names, right, [name for name, *_ in _LENGTHS])
+
+
+def _length_name(tokens: int) -> str:
+    return next(name for name, low, high in _LENGTHS if low <= tokens <= high)
+
+
+def _scores(names: Sequence[str], right: Sequence[bool], order: Iterable[str]) -> tuple[GroupScore, ...]:
+    scores = []
+    for name in order:
+        mine = [value for group, value in zip(names, right, strict=True) if group == name]
+        if mine:
+            scores.append(GroupScore(name, len(mine), fmean(mine)))
+    return tuple(scores)
+
+
+def _similarities(outcomes: Sequence[Outcome]) -> tuple[float | None, ...]:
+    columns = zip(*(outcome.similarities for outcome in outcomes), strict=True)
+    means = []
+    for column in columns:
+        known = [value for value in column if value is not None]
+        means.append(fmean(known) if known else None)
+    return tuple(means)
+
+
+def _loading_failures(dataset: Dataset) -> Iterable[EvalFailure]:
+    return (EvalFailure(problem.place, None, problem.error, 2) for problem in dataset.problems)
+
+
+def _failures(missed: Sequence[Missed]) -> Iterable[EvalFailure]:
+    """One a question where all methods failed alike, as with a video that cannot be read."""
+    seen: dict[tuple[str, str, int], list[str]] = {}
+    for one in missed:
+        seen.setdefault((one.item, one.error, one.exit_code), []).append(one.method)
+    for (item, error, code), methods in seen.items():
+        yield EvalFailure(item, methods[0] if len(methods) == 1 else None, error, code)

@@ -1,0 +1,98 @@
+"""One clip under several pruning methods: encoded once, and each question is read with each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sharpv_cli.engine.engine import Engine
+from sharpv_cli.metrics import StageClock
+from sharpv_cli.models.stem import Stem, stem_of
+from sharpv_cli.pipeline.answering import answer_by
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.encoding import Encoded, encode
+from sharpv_cli.pipeline.reading import Steps, read_encoded
+from sharpv_cli.pipeline.selecting import kept_by, scores_of
+from sharpv_cli.pruning.plan import KeepPlan
+from sharpv_cli.types import Answer, Finished
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Settings
+
+Plan = Callable[[Tensor], KeepPlan]
+"""What to keep of the visual tokens [T, f, D] of a clip."""
+
+
+@dataclass
+class ComparedClip:
+    """Answers about one clip. Every answer is the one that `answering.answer` gives, without its vision again.
+
+    Settings of an answer may differ from the clip's in what comes after the vision: pruning, memory, positions.
+    """
+
+    clip: Clip
+    _stem: Stem | None = field(default=None, init=False)
+    _question: str = field(default="", init=False)
+    _whole: Encoded | None = field(default=None, init=False)
+
+    def keep_counts(self, question: str) -> Tensor:
+        """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU."""
+        whole, visual = self._encoded(question).whole, self.clip.settings.visual
+        with torch.no_grad():
+            return kept_by(scores_of(whole, visual), visual, whole.slots).sum(dim=1).cpu()
+
+    def tokens(self, question: str) -> tuple[int, int]:
+        """T and f: the frames and the visual tokens of each."""
+        frames, tokens = self._encoded(question).whole.slots.shape
+        return frames, tokens
+
+    def answer(
+        self, question: str, settings: Settings, *, plan: Plan | None = None, engine: Engine | None = None
+    ) -> Answer:
+        """The answer with other settings; `plan` prunes in the place of SharpV, `engine` reads and decodes.
+
+        Raises UsageError, ResourceError, ModelError as `answering.answer` does.
+        """
+        encoded = self._encoded(question)
+        clip = replace(self.clip, settings=settings, own_engine=engine)
+
+        def read(_question: str, clock: StageClock) -> Steps:
+            with clock.stage("prune"), torch.no_grad():
+                own = _planned(encoded, plan) if plan is not None else encoded
+            return (yield from read_encoded(replace(own, clip=clip), clock))
+
+        events = answer_by(read, clip, question)
+        return next(event.answer for event in events if isinstance(event, Finished))
+
+    def _encoded(self, question: str) -> Encoded:
+        """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
+        if self._whole is not None and question == self._question:
+            return self._whole
+        if self._whole is not None and self._stem is not None:
+            whole, _ = self._stem.ask(self.clip.loaded, question, self.clip.settings.prompt)
+            encoded = replace(self._whole, whole=whole)
+        else:
+            encoded = _encode(self.clip, question)
+            self._stem = stem_of(self.clip.loaded, encoded.whole, question, self.clip.settings.prompt)
+        self._question, self._whole = question, encoded
+        return encoded
+
+
+def _encode(clip: Clip, question: str) -> Encoded:
+    stages = encode(clip, question, StageClock())
+    while True:
+        try:
+            next(stages)
+        except StopIteration as end:
+            encoded: Encoded = end.value
+            return encoded
+
+
+def _planned(encoded: Encoded, plan: Plan) -> Encoded:
+    made = plan(encoded.whole.features)
+    whole = encoded.whole if made.features is None else encoded.whole.with_features(made.features)
+    return replace(encoded, whole=whole, keep=made.keep)

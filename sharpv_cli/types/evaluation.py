@@ -1,0 +1,81 @@
+"""What `sharpv eval` found: how often each method was right, at what budget, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval of a share, or of a difference of shares, in [-1, 1]."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        assert -1 <= self.low <= self.high <= 1, (self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """The questions of one type, or with answers of one length, and the share that was right."""
+
+    name: str
+    questions: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class MethodScore:
+    """One method over the questions that every method answered.
+
+    `accuracy` and both retentions are shares; the retentions are means over questions. `difference` is the accuracy
+    less the baseline's (None for the baseline itself), paired by question. `prune_sec`, `prefill_sec` and `tpot_sec`
+    are medians in seconds; `tpot_sec` is None where no answer has two tokens. `similarities` is the mean s_l of every
+    decoder layer, None where it was not measured.
+    """
+
+    method: str
+    accuracy: float
+    interval: Interval
+    difference: float | None
+    difference_interval: Interval | None
+    visual_retention: float
+    kv_retention: float
+    layers_discarded: float
+    prune_sec: float
+    prefill_sec: float
+    tpot_sec: float | None
+    groups: tuple[GroupScore, ...]
+    lengths: tuple[GroupScore, ...]
+    similarities: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalFailure:
+    """What was not evaluated. `place` is a question's id or a file and line, `method` None where it is all methods."""
+
+    place: str
+    method: str | None
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A comparison, complete or so far. `questions` of `asked` were answered by every method; `videos` they are about.
+
+    `match` says how much the methods other than SharpV may keep, `baseline` names the method that differences are to.
+    """
+
+    dataset: str
+    model: str
+    device: str
+    questions: int
+    asked: int
+    videos: int
+    match: str
+    baseline: str
+    scores: tuple[MethodScore, ...]
+    failures: tuple[EvalFailure, ...]
+    interrupted: bool = False
