@@ -1,0 +1,50 @@
+"""Held-out ways to ask: wordings of in-world questions, and questions from outside, that training never draws.
+
+Both were written by hand before looking at the training templates; what came out the same by chance was replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+
+from sharpv_cli.shapes.questions import Question, Wordings, open_question
+from sharpv_cli.shapes.world import Scene
+
+OFFTOPIC: tuple[str, ...]
+"""200 questions that no clip answers; the right answer is `UNKNOWN`. Read from the asset when first used."""
+
+# The slot of "a {object}" may take "orange circle", the only name of the world that begins with a vowel.
+_A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])", re.IGNORECASE)
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    if name == "OFFTOPIC":
+        return _offtopic()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def sample_reworded(scene: Scene, rng: random.Random) -> Question:
+    """Draw an open question about `scene` in a held-out wording: of any type but `choice` and `offtopic`."""
+    question, _ = open_question(scene, rng, reworded())
+    return replace(question, text=_A_BEFORE_VOWEL.sub("an ", question.text))
+
+
+@cache
+def reworded() -> Wordings:
+    """The held-out wordings, under the keys and with the slots of `questions.WORDINGS`."""
+    wordings: Wordings = json.loads(_asset("reworded.json"))
+    return wordings
+
+
+@cache
+def _offtopic() -> tuple[str, ...]:
+    return tuple(json.loads(_asset("offtopic.json")))
+
+
+def _asset(name: str) -> str:
+    return (files("sharpv_cli") / "assets" / "shapesqa" / name).read_text(encoding="utf-8")
