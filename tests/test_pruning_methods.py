@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import re
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from sharpv_cli.errors import UsageError
 from sharpv_cli.pruning.methods import METHODS
-from sharpv_cli.pruning.plan import Budget, KeepPlan
+from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
 
 Array = NDArray[np.float64]
 every = pytest.mark.parametrize("name", METHODS)
@@ -115,6 +120,22 @@ def test_a_still_scene_keeps_the_lower_indices(name: str) -> None:
     assert kept[0].all()
     want = {"evs": [[*range(6)], [], []], "dycoke": [[0, 1]] * 3}[name]
     assert [frame.nonzero().flatten().tolist() for frame in kept[1:]] == want
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_cuda_device_keeps_what_the_cpu_keeps(name: str, dtype: torch.dtype) -> None:
+    features, budget = clip(16, 49, 64).to(dtype), even(16, 49, 0.3)
+
+    got = plan(name, features.cuda(), budget)
+
+    want = plan(name, features, budget).keep
+    assert got.keep.is_cuda
+    assert got.keep.sum() == want.sum()
+    # Sums round otherwise there, so tokens at the edge of the budget may change places: 1 % of them at most.
+    assert (got.keep.cpu() != want).sum() <= 0.01 * want.numel()
 
 
 def test_random_dagger_keeps_sharpvs_counts_and_every_token_equally_often() -> None:
@@ -249,6 +270,14 @@ def test_vidcom2_gives_a_frame_that_differs_from_the_video_more_tokens() -> None
     assert kept[5] >= 9
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"channels": 0.0}, {"channels": 1.5}, {"temperature": 0.0}, {"temperature": math.nan}]
+)
+def test_vidcom2_refuses_parameters_without_a_meaning(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        METHODS["vidcom2"](**wrong)
+
+
 def dycoke(X: Array, tokens: int) -> set[tuple[int, int]]:
     """Windows of four frames: 1 against 0, 2 against 0, 3 against 2; the most similar of each are dropped."""
     T, f, _ = X.shape
@@ -279,3 +308,17 @@ def test_dycokes_budget_of_the_papers_ratio_keeps_the_papers_share_of_every_fram
     kept = plan("dycoke", clip(8, 20), Budget(torch.tensor([76, 0, 0, 0, 0, 0, 0, 0]))).keep
 
     assert kept.sum(-1).tolist() == [20, 6, 6, 6] * 2
+
+
+def test_the_example_of_the_recipe_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Path(__file__).resolve().parent.parent / "docs" / "adding-a-method.md"
+    example = re.search(r" *```python\n(.*?)```", recipe.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert example is not None
+    (tmp_path / "loudest.py").write_text(textwrap.dedent(example.group(1)), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    features = torch.arange(1.0, 25.0).view(2, 3, 4).flip(0)
+
+    loudest: Method = importlib.import_module("loudest").Loudest()
+    got = loudest.plan(features, Budget(torch.tensor([1, 1])), torch.Generator())
+
+    assert got.keep.tolist() == [[False, True, True], [False, False, False]]

@@ -27,8 +27,8 @@ class FastVEngine(ReferenceEngine):
     The attention of the K-th layer decides: those visual tokens go on that get most of it from the last prompt token,
     in the mean over heads, ties to the lower index. The layers behind it see and store nothing of the others. So does
     the authors' code (repository pkunlp-icler/FastV); the paper ranks by the attention that a token gets from all
-    others. They are really left out, as in the code's variant with a KV cache, and the rest keep their positions; its
-    other variant only masks them, which gives the same answers.
+    others. They are really left out and the rest keep their positions, as in the code's variant with a KV cache
+    (`fastv_kvcache.py`); its other variant hides them with a mask. The choice is made once, in the prefill.
 
     A prompt is read whole: what is kept depends on its question. UsageError for what FastV cannot do: a K that is no
     layer with another behind it, a model with DeepStack, Memory SharpV, a video shared by several questions.

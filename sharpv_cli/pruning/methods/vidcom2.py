@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sharpv_cli.errors import UsageError
 from sharpv_cli.pruning.methods.ranking import best, best_of_clip, places
 from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
 
@@ -35,6 +36,14 @@ class VidCom2(Method):
 
     channels: float = 0.5
     temperature: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 < self.channels <= 1:
+            raise UsageError(
+                f"channels={self.channels} is no share of the channels", hint="give 0 < channels <= 1"
+            )
+        if not self.temperature > 0:
+            raise UsageError(f"temperature={self.temperature} is not positive", hint="VidCom2's own is 0.01")
 
     def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
         frames, tokens, _ = features.shape
