@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, signals, terminal
-from sharpv_cli.commands import ask, demo, doctor, models, probe, profile
+from sharpv_cli.commands import ask, demo, doctor, eval, models, probe, profile
 from sharpv_cli.errors import ResourceError, SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command("ask", short_help="Answer questions about a video.")(ask.ask)
 app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile.profile)
+app.command("eval", short_help="Compare pruning methods on a benchmark.")(eval.evaluate)
 app.command("probe", short_help="Show what a video holds and would cost.")(probe.probe)
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
 app.command("demo", short_help="Write small clips with known answers.")(demo.demo)

@@ -66,6 +66,14 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> None:
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
     _check_video(video, resolved)
+    check_model(resolved)
+
+
+def check_model(resolved: Resolved) -> None:
+    """Refuse a checkpoint that cannot be used, then download what is missing of it.
+
+    Raises ModelError, ResourceError, UsageError.
+    """
     from sharpv_cli.models import checkpoint
 
     model, offline = resolved.settings.model, resolved.settings.offline

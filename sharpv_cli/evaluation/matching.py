@@ -8,7 +8,9 @@ from typing import Literal
 from sharpv_cli.errors import UsageError
 
 BudgetKind = Literal["visual", "kv", "ratio"]
-_HINT = "for example sharpv (the same visual tokens), sharpv:kv (the same KV entries), or a ratio such as 0.25"
+_HINT = (
+    "for example sharpv (the same visual tokens), sharpv:kv (the same KV entries), or a ratio such as 0.25"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,9 @@ class Match:
     ratio: float | None = None
 
     def __str__(self) -> str:
-        return {"visual": "sharpv", "kv": "sharpv:kv", "ratio": f"{self.ratio:g}"}[self.kind]
+        if self.ratio is not None:
+            return f"{self.ratio:g}"
+        return "sharpv" if self.kind == "visual" else "sharpv:kv"
 
 
 def read_match(given: str) -> Match:

@@ -37,7 +37,7 @@ PARAMETERS: Mapping[str, Mapping[str, type]] = MappingProxyType(
         "random-star": {},
         "stride": {},
         "evs": {},
-        "vidcom2": {},
+        "vidcom2": {"channels": float, "temperature": float},
         "dycoke": {},
         "fastv": {"layer": int},
     }
@@ -96,11 +96,17 @@ def _read(label: str, settings_for: SettingsFor) -> EvalMethod:
     try:
         if name in PARAMETERS:
             return _rival(label, name, given, memory, settings_for)
-        if memory:
-            raise UsageError("+memory is for methods other than SharpV", hint="leave it out")
-        return EvalMethod(label, name, settings_for({**_SHARPV[name], **given}), {})
+        return _part_of_sharpv(label, name, given, memory, settings_for)
     except UsageError as error:
         raise UsageError(f"method {label}: {error}", hint=error.hint) from error
+
+
+def _part_of_sharpv(
+    label: str, name: str, given: Mapping[str, str], memory: bool, settings_for: SettingsFor
+) -> EvalMethod:
+    if memory:
+        raise UsageError("+memory is for methods other than SharpV", hint="leave it out")
+    return EvalMethod(label, name, settings_for({**_SHARPV[name], **given}), {})
 
 
 def _rival(

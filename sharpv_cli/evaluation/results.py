@@ -1,4 +1,4 @@
-"""The results file of `sharpv eval`: a line an answer, appended as it comes, so that nothing is lost and a rerun goes on.
+"""The results file of `sharpv eval`: a line an answer, appended as it comes; a rerun goes on where it ends.
 
 JSON lines. A `sharpv.eval.methods/1` line names each method with a digest of all that decides its answers; after it
 come `sharpv.eval.answer/1` and `sharpv.eval.failure/1` lines. A line that was cut off by a crash is dropped.
@@ -27,7 +27,7 @@ FAILURE_SCHEMA = "sharpv.eval.failure/1"
 class Outcome:
     """One question answered with one method. `key` is the question's digest, so that a changed one is asked again.
 
-    `similarities` is s_l by decoder layer, None where it was not measured; seconds are those of the language model's
+    `similarities` is s_l by decoder layer, None where no layer was measured; seconds are those of the language model's
     side: selection, prefill, and the mean time of a token after the first.
     """
 
@@ -43,7 +43,7 @@ class Outcome:
     prune_sec: float
     prefill_sec: float
     tpot_sec: float | None
-    similarities: list[float | None]
+    similarities: list[float | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class ResultsFile:
     def __init__(self, path: Path, digests: Mapping[str, str], keys: Mapping[str, str]) -> None:
         self.path = path
         self._digests = digests
+        self._known: dict[str, str] = {}
+        self._device = ""
         try:
             self._file: IO[bytes] = path.open("a+b")
         except OSError as error:
@@ -98,14 +100,24 @@ class ResultsFile:
         except BaseException:
             self._file.close()
             raise
-        if new := {label: digest for label, digest in digests.items() if label not in self._known}:
-            self._append({"schema": METHODS_SCHEMA, "methods": new})
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    @property
+    def device(self) -> str:
+        """The device that gave the last answers; "" where there are none."""
+        return self._device
+
+    def begin(self, device: str) -> None:
+        """Say which methods answer from here on, and on which device."""
+        new = {label: digest for label, digest in self._digests.items() if label not in self._known}
+        if new or device != self._device:
+            self._append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
+        self._device = device
 
     def add(self, outcome: Outcome | Missed) -> None:
         """Append one line; it is with the operating system when this returns."""
@@ -120,7 +132,8 @@ class ResultsFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run writes to {shown(self.path)}", hint="wait for it, or choose another file with --out"
+                f"another run writes to {shown(self.path)}",
+                hint="wait for it, or choose another file with --out",
             ) from None
 
     def _append(self, document: Mapping[str, object]) -> None:
@@ -129,16 +142,17 @@ class ResultsFile:
             self._file.flush()
         except OSError as error:
             raise UsageError(
-                f"cannot write {shown(self.path)}: {error.strerror}", hint="what is in it is kept; run it again"
+                f"cannot write {shown(self.path)}: {error.strerror}",
+                hint="what is in it is kept; run it again",
             ) from error
 
     def _read(self, keys: Mapping[str, str]) -> Done:
         """What is there and still counts; a torn last line is cut off, for the next one to begin where it began."""
-        self._known: dict[str, str] = {}
         done: Done = {}
         for document in self._documents():
             if document.get("schema") == METHODS_SCHEMA:
                 self._know(document["methods"])
+                self._device = document["device"]
             elif document.get("schema") == ANSWER_SCHEMA:
                 outcome = Outcome(**{field.name: document[field.name] for field in fields(Outcome)})
                 if keys.get(outcome.item) == outcome.key:
@@ -162,7 +176,8 @@ class ResultsFile:
             document = None
         if not isinstance(document, dict) or not str(document.get("schema")).startswith("sharpv.eval."):
             raise UsageError(
-                f"{shown(self.path)}:{number} is no line of `sharpv eval`", hint="choose another file with --out"
+                f"{shown(self.path)}:{number} is no line of `sharpv eval`",
+                hint="choose another file with --out",
             )
         return document
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from sharpv_cli.types import Answer
 
 
+def check(methods: Sequence[EvalMethod]) -> None:
+    """Raise UsageError for a parameter that its method refuses, before the first question."""
+    for method in methods:
+        if method.name in METHODS:
+            METHODS[method.name](**method.parameters)
+
+
+FASTV_LAYER = 2  # the paper's K
+
+
 @dataclass(frozen=True, slots=True)
 class Contest:
     """How rivals are run: `match` sets their budgets, `seed` what they leave to chance."""
@@ -28,7 +39,9 @@ class Contest:
     match: Match
     seed: int
 
-    def answer(self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None) -> Answer:
+    def answer(
+        self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None
+    ) -> Answer:
         """One method's answer; `kv_retention` is SharpV's for this question, where budgets are matched by it.
 
         Raises UsageError, ResourceError, ModelError.
@@ -51,15 +64,14 @@ class Contest:
     ) -> Answer:
         from sharpv_cli.engine.fastv import FastVEngine
 
-        model = clip.clip.loaded.model
         keep = self._budget(clip, prompt, kv_retention).tokens
-        engine = FastVEngine(model, keep=keep, **method.parameters)
+        layer = int(method.parameters.get("layer", FASTV_LAYER))
+        engine = FastVEngine(clip.clip.loaded.model, keep=keep, layer=layer)
         if self.match.kind == "kv":
             # The first layers hold all tokens, so that the others may hold fewer for the same cache.
             frames, tokens = clip.tokens(prompt)
-            whole, layer, layers = frames * tokens, engine.layer, engine.layers
-            keep = max(0, (keep * layers - whole * layer) // max(1, layers - layer))
-            engine = FastVEngine(model, keep=keep, **method.parameters)
+            beyond = keep * engine.layers - frames * tokens * layer
+            engine.keep = max(0, beyond // (engine.layers - layer))
         return clip.answer(prompt, method.settings, engine=engine)
 
     def _budget(self, clip: ComparedClip, prompt: str, kv_retention: float | None) -> Budget:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
@@ -107,15 +108,22 @@ def _outcome(item: Item, method: EvalMethod, answer: Answer) -> Outcome:
         key=item_key(item),
         answer=answer.text,
         right=is_right(answer.text, item),
-        visual_retention=answer.visual_retention,
-        kv_retention=answer.memory.kv_retention,
+        visual_retention=round(answer.visual_retention, 6),
+        kv_retention=round(answer.memory.kv_retention, 6),
         layers_discarded=sum(not layer.visual_kv_kept for layer in answer.layers),
         generated=answer.generated_tokens,
-        prune_sec=answer.timing.prune_sec,
-        prefill_sec=answer.timing.prefill_sec,
-        tpot_sec=answer.timing.tpot_sec,
-        similarities=[layer.similarity for layer in answer.layers],
+        prune_sec=round(answer.timing.prune_sec, 6),
+        prefill_sec=round(answer.timing.prefill_sec, 6),
+        tpot_sec=None if answer.timing.tpot_sec is None else round(answer.timing.tpot_sec, 6),
+        similarities=_similarities(answer),
     )
+
+
+def _similarities(answer: Answer) -> list[float | None] | None:
+    """None where nothing was measured; a layer whose cosine is not finite counts as not measured."""
+    values = [layer.similarity for layer in answer.layers]
+    known = [None if value is None or not isfinite(value) else round(value, 4) for value in values]
+    return known if any(value is not None for value in known) else None
 
 
 _Decoded = tuple["VideoInfo", "FrameSample"]

@@ -48,7 +48,7 @@ def _by_cluster(
     """The sum of the values and the number of questions of each cluster."""
     names = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     places = np.array([names[name] for name in clusters])
-    return (
-        np.bincount(places, weights=values, minlength=len(names)),
-        np.bincount(places, minlength=len(names)).astype(float),
-    )
+    sums, sizes = np.zeros(len(names)), np.zeros(len(names))
+    np.add.at(sums, places, values)
+    np.add.at(sizes, places, 1.0)
+    return sums, sizes

@@ -111,9 +111,10 @@ def _scores(names: Sequence[str], right: Sequence[bool], order: Iterable[str]) -
 
 
 def _similarities(outcomes: Sequence[Outcome]) -> tuple[float | None, ...]:
-    columns = zip(*(outcome.similarities for outcome in outcomes), strict=True)
+    """The mean of every layer over the answers that measured it; nothing where none did."""
+    measured = [outcome.similarities for outcome in outcomes if outcome.similarities is not None]
     means = []
-    for column in columns:
+    for column in zip(*measured, strict=True):
         known = [value for value in column if value is not None]
         means.append(fmean(known) if known else None)
     return tuple(means)

@@ -22,13 +22,14 @@ from sharpv_cli.terminal.output import (
     write_answer,
     write_report,
 )
-from sharpv_cli.terminal.progress import Progress, Transfer
+from sharpv_cli.terminal.progress import Counting, Progress, Transfer
 
 # KeyboardInterrupt must not be raised while torch is imported.
 heavy_imports = signals.uninterruptible
 
 __all__ = [
     "INTERRUPTED",
+    "Counting",
     "Progress",
     "ReaderClosed",
     "Transfer",

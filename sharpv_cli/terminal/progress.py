@@ -135,3 +135,37 @@ class Transfer:
         """Take the bar off the screen."""
         if self._bars.live.is_started:
             self._bars.stop()
+
+
+class Counting:
+    """Pieces of work that are done of those there are, on stderr, when that is a terminal: a bar, rate, time left.
+
+    `show` may come as often as it likes. A context manager; the line is gone at its end.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        from rich import progress
+
+        self._bars = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(compact=True),
+            progress.TextColumn("{task.description}", markup=False),
+            console=stderr(),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bars.add_task("", total=total, completed=done)
+
+    def __enter__(self) -> Self:
+        if draws():
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, text: str) -> None:
+        """One more piece is done; `text` stands beside the bar."""
+        self._bars.update(self._task, advance=1, description=text)

@@ -32,7 +32,7 @@ class MethodScore:
     `accuracy` and both retentions are shares; the retentions are means over questions. `difference` is the accuracy
     less the baseline's (None for the baseline itself), paired by question. `prune_sec`, `prefill_sec` and `tpot_sec`
     are medians in seconds; `tpot_sec` is None where no answer has two tokens. `similarities` is the mean s_l of every
-    decoder layer, None where it was not measured.
+    decoder layer, None where it was not measured; empty where no layer was.
     """
 
     method: str

@@ -1,5 +1,6 @@
-"""Benchmarks as their authors distribute them, each read by one small file; named here, so that names need no imports."""
+"""Benchmarks as their authors distribute them, each read by one small file."""
 
 SHAPES = "shapes"
+# Named here, so that names need no imports.
 # `shapes:NAME`: questions in other words, questions outside the world, and clips that SharpV may fail on.
 SHAPES_VARIANTS = ("reworded", "offtopic", "noise", "camera", "cuts", "static", "tiny", "flashing")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 Scoring = Literal["letter", "text", "shapes"]
 """How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
@@ -55,3 +55,10 @@ class Dataset:
     def prepare(self, item: Item) -> Path:
         """The item's video, ready to read."""
         return item.video
+
+    def limited(self, limit: int | None) -> Self:
+        """`limit` of the items, evenly spread over all, so that no task or video is left out for its place."""
+        if limit is None or limit >= len(self.items):
+            return self
+        count = len(self.items)
+        return replace(self, items=tuple(self.items[place * count // limit] for place in range(limit)))

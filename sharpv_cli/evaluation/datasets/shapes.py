@@ -7,33 +7,59 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets import SHAPES, SHAPES_VARIANTS
+from sharpv_cli.evaluation.datasets import SHAPES
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
+from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.shapes.questions import Question, sample_question
+from sharpv_cli.shapes.stress import STRESS, stressed
+from sharpv_cli.shapes.wordings import OFFTOPIC, sample_reworded
 from sharpv_cli.text import shown
 
 QUESTIONS_PER_CLIP = 2
 DEFAULT_QUESTIONS = 500
 
 
+class Film(Protocol):
+    """What can be encoded: a clip as it is, or under stress."""
+
+    @property
+    def clip(self) -> Clip: ...
+
+    def write(self, path: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A clip as it is."""
+
+    clip: Clip
+
+    def write(self, path: Path) -> None:
+        write(self.clip, path)
+
+
 @dataclass(frozen=True, slots=True)
 class ShapesQA(Dataset):
-    """`clips` draws each video that is not in the folder yet."""
+    """`films` draw each video that is not in the folder yet."""
 
-    clips: Mapping[Path, Clip] = field(default_factory=dict)
+    films: Mapping[Path, Film] = field(default_factory=dict)
 
     def prepare(self, item: Item) -> Path:
         if not item.video.exists():
-            write(self.clips[item.video], item.video)
+            self.films[item.video].write(item.video)
         return item.video
 
 
-def load(variant: str | None, questions: int, folder: Path) -> ShapesQA:
-    """The first `questions` held-out questions, two a clip; `folder` holds the clips. Raises UsageError."""
-    assert variant is None or variant in SHAPES_VARIANTS, variant
+def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
+    """The first `limit` held-out questions, two a clip; `folder` holds the clips. Raises UsageError.
+
+    Variants: `reworded` asks in words that no phrasing of the benchmark has, `offtopic` the 200 questions that no clip
+    answers; the others film the same clips so that SharpV may fail on them (`sharpv_cli.shapes.stress`).
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,13 +67,13 @@ def load(variant: str | None, questions: int, folder: Path) -> ShapesQA:
             f"cannot write {shown(folder)}: {error.strerror}", hint="choose another folder with --clips"
         ) from error
     items: list[Item] = []
-    clips: dict[Path, Clip] = {}
-    for index, (clip, asked) in enumerate(_drawn(variant, questions)):
-        path = folder / f"{index:05d}{clip.suffix}"
-        clips[path] = clip
-        items += [_item(index, place, path, question) for place, question in enumerate(asked)]
-    name = SHAPES if variant is None else f"{SHAPES}:{variant}"
-    return ShapesQA(name, tuple(items[:questions]), clips=clips)
+    films: dict[Path, Film] = {}
+    count = DEFAULT_QUESTIONS if limit is None else limit
+    for film, stem, asked in _drawn(variant, count):
+        path = folder / f"{stem}{film.clip.suffix}"
+        films[path] = film
+        items += [_item(variant, path, place, question) for place, question in enumerate(asked)]
+    return ShapesQA(_name(variant), tuple(items[:count]), films=films)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -63,14 +89,39 @@ def held_out(index: int) -> tuple[Clip, list[Question]]:
     return clip, [sample_question(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
 
 
-def _drawn(variant: str | None, questions: int) -> Iterator[tuple[Clip, list[Question]]]:
-    for index in range(-(-questions // QUESTIONS_PER_CLIP)):
-        yield held_out(index)
+def _drawn(variant: str | None, count: int) -> Iterator[tuple[Film, str, list[Question]]]:
+    """Films with the stem of their file's name and their questions, as many as hold `count` questions."""
+    if variant == "offtopic":
+        count = min(count, len(OFFTOPIC))
+    for index in range(-(-count // QUESTIONS_PER_CLIP)):
+        clip, asked = held_out(index)
+        if variant in STRESS:
+            film = stressed(clip, variant)
+            yield film, f"{variant}-{index:05d}", _asked_of(film.clip, variant, index)
+            continue
+        if variant == "reworded":
+            rng = random.Random(f"test:reworded:{index}")
+            asked = [sample_reworded(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
+        elif variant == "offtopic":
+            texts = OFFTOPIC[QUESTIONS_PER_CLIP * index : QUESTIONS_PER_CLIP * (index + 1)]
+            asked = [Question("offtopic", text, UNKNOWN) for text in texts]
+        yield Plain(clip), f"{index:05d}", asked
 
 
-def _item(index: int, place: int, path: Path, question: Question) -> Item:
+def _asked_of(clip: Clip, variant: str, index: int) -> list[Question]:
+    """Questions about what a stressed clip shows, which may be another scene."""
+    rng = random.Random(f"test:{variant}:{index}")
+    return [sample_question(clip.scene, rng, offtopic=0.0) for _ in range(QUESTIONS_PER_CLIP)]
+
+
+def _name(variant: str | None) -> str:
+    return SHAPES if variant is None else f"{SHAPES}:{variant}"
+
+
+def _item(variant: str | None, path: Path, place: int, question: Question) -> Item:
+    stem = path.stem if variant not in ("reworded", "offtopic") else f"{variant}-{path.stem}"
     return Item(
-        id=f"{path.stem}-{place}",
+        id=f"{stem}-{place}",
         video=path,
         prompt=question.text,
         answer=question.answer,

@@ -1,0 +1,271 @@
+"""What `sharpv eval` does between its options and its report."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.options import Flags
+from sharpv_cli.errors import UsageError
+from sharpv_cli.text import shown
+
+if TYPE_CHECKING:
+    from sharpv_cli.evaluation.datasets.dataset import Dataset
+    from sharpv_cli.evaluation.matching import Match
+    from sharpv_cli.evaluation.methods import EvalMethod
+    from sharpv_cli.evaluation.results import Missed, ResultsFile
+    from sharpv_cli.evaluation.running import Run
+    from sharpv_cli.report.eval_export import EvalExports
+    from sharpv_cli.settings import Resolved, Settings
+    from sharpv_cli.types import Evaluation
+
+_MOST_FAILURES = 20  # lines on stderr; all are in the results file and in --json
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared, and how fairly."""
+
+    methods: tuple[EvalMethod, ...]
+    match: Match
+    baseline: str
+
+    @property
+    def labels(self) -> list[str]:
+        return [method.label for method in self.methods]
+
+
+def read_plan(
+    flags: Flags,
+    profile: str | None,
+    methods: str | None,
+    sweeps: Sequence[str],
+    match: str,
+    baseline: str | None,
+) -> Plan:
+    """Raises UsageError for whatever is not known, is given twice, or does not go together."""
+    from sharpv_cli.evaluation.matching import read_match
+    from sharpv_cli.evaluation.methods import DEFAULT_METHODS, read_methods, swept
+    from sharpv_cli.settings import resolve
+
+    def settings_for(changed: Mapping[str, object]) -> Settings:
+        return resolve({**flags, **changed}, os.environ, profile=profile).settings
+
+    listed = [*read_methods(methods or DEFAULT_METHODS, settings_for)]
+    for sweep in sweeps:
+        listed += swept(sweep, settings_for)
+    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label)
+    _check(plan)
+    return plan
+
+
+def _check(plan: Plan) -> None:
+    labels = plan.labels
+    if repeated := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"the method {repeated!r} comes twice", hint="leave one out")
+    if plan.baseline not in labels:
+        raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose of {', '.join(labels)}")
+    needs_sharpv = plan.match.kind == "kv" and any(method.is_rival for method in plan.methods)
+    if needs_sharpv and "sharpv" not in labels:
+        raise UsageError("--match sharpv:kv needs SharpV's own answers", hint="add sharpv to --methods")
+
+
+def default_target(dataset: str) -> Path:
+    """The results file where none is named."""
+    name = re.sub(r"[^\w.-]+", "-", Path(dataset).name or dataset).strip("-.") or "dataset"
+    return Path(f"sharpv-eval-{name}.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the questions come from, as the user gave it."""
+
+    given: str
+    layout: str | None
+    clips: Path | None
+    limit: int | None
+
+    @property
+    def _shapes(self) -> tuple[bool, str | None]:
+        """Whether it is ShapesQA, and which variant of it; a file or folder of that name is meant by `./shapes`."""
+        from sharpv_cli.evaluation.datasets import SHAPES
+
+        name, colon, variant = self.given.partition(":")
+        return name == SHAPES, variant if colon else None
+
+    def check(self) -> None:
+        """What can be refused without torch. Raises UsageError."""
+        from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS
+
+        is_shapes, variant = self._shapes
+        if is_shapes and variant is not None and variant not in SHAPES_VARIANTS:
+            raise UsageError(f"no such variant: {self.given}", hint=f"choose of {', '.join(SHAPES_VARIANTS)}")
+        if is_shapes and self.layout is not None:
+            raise UsageError("--layout is for files, not for shapes", hint="leave it out")
+        if not is_shapes and self.clips is not None:
+            raise UsageError("--clips is for shapes", hint="leave it out")
+        if not is_shapes:
+            self.read()
+
+    def read(self) -> Dataset:
+        """The questions, the first or evenly spread `limit` of them. Raises UsageError."""
+        is_shapes, variant = self._shapes
+        if is_shapes:
+            from sharpv_cli.evaluation.datasets import shapes
+
+            folder = self.clips or shapes.default_folder(os.environ)
+            return shapes.load(variant, self.limit, folder)
+        from sharpv_cli.evaluation.datasets.loading import load
+
+        return load(Path(self.given), self.layout).limited(self.limit)
+
+
+def open_exports(markdown: str | None, chart: str | None, results: Path) -> EvalExports:
+    from sharpv_cli.report.eval_export import EvalExports
+
+    return EvalExports(markdown=markdown, chart=chart, results=results)
+
+
+def run_evaluation(
+    source: Source, resolved: Resolved, plan: Plan, target: Path, exports: EvalExports, *, restart: bool
+) -> Evaluation:
+    """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
+    from sharpv_cli.evaluation.results import ResultsFile, item_key
+
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("reading the dataset")
+        dataset = source.read()
+    if restart:
+        _forget(target)
+    keys = {item.id: item_key(item) for item in dataset.items}
+    with ResultsFile(target, _digests(dataset, resolved, plan), keys) as file:
+        missed, interrupted = _answered(dataset, resolved, plan, file)
+        result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
+    exports.write(result)
+    return result
+
+
+def _answered(
+    dataset: Dataset, resolved: Resolved, plan: Plan, file: ResultsFile
+) -> tuple[Sequence[Missed], bool]:
+    """Ask what is not done; what was missed, and whether it was interrupted. Where all is done no model is loaded."""
+    total = len(dataset.items) * len(plan.methods)
+    there = sum((item.id, label) in file.done for item in dataset.items for label in plan.labels)
+    already = f"; {there} of {total} are there already" if there else ""
+    terminal.say("note", f"answers go to {shown(file.path)}{already}")
+    if there == total:
+        return (), False
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("loading the model")
+        run = _run(dataset, resolved, plan)
+    file.begin(run.loaded.info.device)
+    tally = _Tally(plan.labels)
+    try:
+        with terminal.Counting(total, there) as counting, closing(run.outcomes(file)) as outcomes:
+            for outcome in outcomes:
+                counting.show(tally.told(outcome))
+    except KeyboardInterrupt:
+        return run.missed, True
+    return run.missed, False
+
+
+def _summarized(
+    dataset: Dataset,
+    resolved: Resolved,
+    plan: Plan,
+    file: ResultsFile,
+    missed: Sequence[Missed],
+    *,
+    interrupted: bool,
+) -> Evaluation:
+    from sharpv_cli.evaluation.summary import About, summarize
+
+    about = About(resolved.settings.model.id, file.device, str(plan.match), plan.baseline)
+    return summarize(dataset, plan.labels, file.done, missed, about, interrupted=interrupted)
+
+
+def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
+    from sharpv_cli.evaluation.rivals import Contest, check
+    from sharpv_cli.evaluation.running import Run
+    from sharpv_cli.pipeline import load_model
+    from sharpv_cli.video.local import Limits
+
+    check(plan.methods)
+    settings = resolved.settings
+    contest = Contest(plan.match, settings.generation.seed or 0)
+    limits = Limits(**settings.video.model_dump())
+    return Run(dataset, plan.methods, settings, contest, load_model(settings), limits)
+
+
+def _forget(target: Path) -> None:
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot remove {shown(target)}: {error.strerror}", hint="choose another --out"
+        ) from error
+
+
+def _digests(dataset: Dataset, resolved: Resolved, plan: Plan) -> dict[str, str]:
+    """By method: what decides its answers. Device, engine and limits are not in it: an evaluation may move."""
+    from sharpv_cli.evaluation.results import method_digest
+
+    digests = {}
+    for method in plan.methods:
+        own = method.settings.model_dump(exclude={"device", "engine", "offline", "memory_check", "video"})
+        budget = (str(plan.match), resolved.settings.visual.model_dump()) if method.is_rival else ()
+        digests[method.label] = method_digest(dataset.name, own, method.name, dict(method.parameters), budget)
+    return digests
+
+
+class _Tally:
+    """How often each method was right so far, in a line."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._counts = {label: [0, 0] for label in labels}
+
+    def told(self, outcome: object) -> str:
+        from sharpv_cli.evaluation.results import Outcome
+
+        if isinstance(outcome, Outcome):
+            count = self._counts[outcome.method]
+            count[0] += outcome.right
+            count[1] += 1
+        shares = {label: 100 * right / asked for label, (right, asked) in self._counts.items() if asked}
+        return "  ".join(f"{label} {share:.1f} %" for label, share in shares.items())
+
+
+def write_report(result: Evaluation, resolved: Resolved, exports: EvalExports, *, as_json: bool) -> None:
+    """The one thing that goes to stdout. JSON is indented for people, one line for pipes."""
+    if as_json:
+        from sharpv_cli.report.document import dump
+        from sharpv_cli.report.eval_document import eval_document
+
+        document = eval_document(result, settings=resolved.settings.model_dump())
+        terminal.write_answer(f"{dump(document, indent=2 if sys.stdout.isatty() else None)}\n")
+    elif (text := exports.stdout(result)) is not None:
+        terminal.write_answer(text)
+    else:
+        from sharpv_cli.report.eval_chart import EvalChart
+
+        terminal.write_report(EvalChart(result))
+    for what, path in exports.written:
+        terminal.say("note", f"{what} written to {shown(path)}")
+
+
+def report_failures(result: Evaluation) -> None:
+    """What could not be asked, by name, at the end where it is seen."""
+    for failure in result.failures[:_MOST_FAILURES]:
+        method = f" ({failure.method})" if failure.method else ""
+        terminal.say("warning", f"{failure.place}{method}: {failure.error}")
+    if (more := len(result.failures) - _MOST_FAILURES) > 0:
+        terminal.say("warning", f"and {more} more; --json lists all")
+    if result.interrupted:
+        terminal.say("note", "interrupted; the same command goes on from here")
