@@ -31,7 +31,7 @@ _OWN = [f"{folder}{split}_q.json" for split in _SPLITS for folder in ("dataset/"
 _SHARED = [
     f"{folder}{split}-*.parquet" for split in _SPLITS for folder in ("data/", "Generation/", "default/", "")
 ]
-_VIDEOS = ("all_test", "videos", "video", "test", "data", ".")
+_VIDEOS = ("all_test", "videos", "video", "test", "data")
 _TYPES = (
     "Motion",
     "Spatial Relationship",
@@ -51,7 +51,8 @@ def _find(path: Path) -> list[Path]:
 
 def _read(path: Path, files: list[Path]) -> Dataset:
     root = folder_of(path)
-    folders = video_folders(root, _VIDEOS)
+    # Last the folder itself: some unpack all videos beside the annotations.
+    folders = [*video_folders(root, _VIDEOS), root, root.absolute().parent]
     entries, problems = read_tables(files, root)
     if not files[0].name.endswith("_q.json"):
         return collect("activitynetqa", entries, lambda entry: _item(folders, entry, entry), problems)
