@@ -392,6 +392,20 @@ def test_nextqa_a_broken_map_is_told(tmp_path: Path) -> None:
     assert len(dataset.items) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "words"), [(7, "a number, not a text"), ("\ud800", "no text"), ("", "empty")]
+)
+def test_nextqa_a_map_with_a_wrong_path(tmp_path: Path, path: object, words: str) -> None:
+    rows = [NEXT_ROW.format(answer=2, qid=qid, type="CH") for qid in (6, 7)]
+    rows[1] = rows[1].replace("4010069381", "1")
+    write(tmp_path / "nextqa/test.csv", "\n".join([NEXT_HEADER, *rows]))
+    write(tmp_path / "nextqa/map_vid_vidorID.json", {"4010069381": path, "1": "2/1"})
+    dataset = load(tmp_path)
+    assert [item.video for item in dataset.items] == [tmp_path / "NExTVideo/2/1.mp4"]
+    assert [problem.place for problem in dataset.problems] == ["nextqa/test.csv:2"]
+    assert words in dataset.problems[0].error
+
+
 def test_nextqa_open_ended_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "dataset/nextqa/test.csv", "video,question,answer,qid,type\n1,why,dog,1,CW\n")
     with pytest.raises(UsageError, match="open-ended"):

@@ -25,7 +25,7 @@ from sharpv_cli.evaluation.datasets.collecting import (
     video_folders,
 )
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
+from sharpv_cli.evaluation.datasets.entries import Entry, EntryError, checked_text
 from sharpv_cli.evaluation.datasets.tables import parse_json, read_tables
 from sharpv_cli.text import shown
 
@@ -45,10 +45,12 @@ class _Videos:
     """The folders of the videos, and VidOR's path (`1164/3238737531`) of each id where the map is there."""
 
     folders: list[Path]
-    paths: Mapping[str, str]
+    paths: Mapping[str, object]
 
     def find(self, video: str) -> Path:
-        names = [name for name in (self.paths.get(video), video) if name is not None]
+        """EntryError where the map holds something else than a path."""
+        names = [checked_text(self.paths[video], f"{_MAP}'s path")] if video in self.paths else []
+        names.append(video)
         return find_video(self.folders, [name + suffix for name in names for suffix in SUFFIXES])
 
 
@@ -69,7 +71,7 @@ def _read(path: Path, files: list[Path]) -> Dataset:
     return collect("nextqa", entries, lambda entry: _item(videos, entry), [*problems, *wrong])
 
 
-def _vidor_paths(folders: list[Path]) -> tuple[dict[str, str], list[Problem]]:
+def _vidor_paths(folders: list[Path]) -> tuple[dict[str, object], list[Problem]]:
     """The map beside the annotations; without it videos are looked for by their ids."""
     file = next((folder / _MAP for folder in folders if is_file(folder / _MAP)), None)
     if file is None:
@@ -78,7 +80,7 @@ def _vidor_paths(folders: list[Path]) -> tuple[dict[str, str], list[Problem]]:
         pairs = parse_json(file.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         return {}, [Problem(_MAP, f"is not JSON: {error}")]
-    if not isinstance(pairs, dict) or not all(isinstance(path, str) for path in pairs.values()):
+    if not isinstance(pairs, dict):
         return {}, [Problem(_MAP, "is not an object of ids and paths")]
     return pairs, []
 
