@@ -575,6 +575,7 @@ def test_jsonl_answers_by_text_letter_and_index(
         ({"options": ["1", "0"], "answer": 0}, "one option's text and another one's letter"),
         ({"options": [f"option {n}" for n in range(27)], "answer": 0}, "has 27 options"),
         ({"start": "1"}, "'start' is a text, not a number"),
+        ({"start": True}, "'start' is true or false"),
         ({"start": -1}, "'start' is -1, not a time"),
         (b'{"video": "a", "question": "b", "answer": "c", "end": NaN}', "'end' is nan"),
         (b'{"video": "a", "question": "b", "answer": "c", "start": 1e999}', "'start' is inf"),

@@ -28,7 +28,7 @@ def item(answer: str, scoring: Scoring, options: tuple[str, ...] = ()) -> Item:
         ("C.", "C"),
         ("D)", "D"),
         ("[D]", "D"),
-        ("**B**", "B"),
+        ("**b**", "B"),
         ("'B'", "B"),
         ("（B）", "B"),
         ("B. the dog", "B"),
@@ -36,6 +36,7 @@ def item(answer: str, scoring: Scoring, options: tuple[str, ...] = ()) -> Item:
         ("B: the dog", "B"),
         ("(c) a horse", "C"),
         ("A, because it barks", "A"),
+        ("A - it barks", "A"),
         ("A\nBecause it barks", "A"),
         ("D because they fly", "D"),
         ("The answer is D", "D"),
@@ -61,7 +62,6 @@ def item(answer: str, scoring: Scoring, options: tuple[str, ...] = ()) -> Item:
         ("A cat sits there", "B"),
         ("a cat", "B"),
         ("The answer is a horse", "C"),
-        ("e.g. the cat", "B"),
         # Nothing chosen.
         ("", None),
         ("A rabbit runs", None),
@@ -86,6 +86,8 @@ def test_the_letter_of_an_answer(answer: str, letter: str | None) -> None:
         ("same", ("same", "same", "other"), None),
         ("E. five", ("one", "two", "three", "four", "five"), "E"),
         ("five", ("one", "two", "three", "four", "five"), "E"),
+        ("e.g. two", ("one", "two", "three", "four", "five"), "B"),
+        ("Gate C", ("Gate C", "Gate B", "Gate A"), "A"),
         ("5", ("one", "two", "three", "four", "five"), "E"),
     ],
 )
