@@ -11,12 +11,14 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sharpv_cli.shapes.checkpoint import IM_END, IM_START
-from sharpv_cli.shapes.questions import Question, sample_question
+from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
+from sharpv_cli.shapes.wordings import training
 from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
 
 Tensor = torch.Tensor
 COLOUR_NAMES = tuple(COLOURS)
+_OFFTOPIC = 0.1  # of the questions, where other words are trained
 PROMPT_HEAD = f"{IM_START}user "
 
 
@@ -50,11 +52,23 @@ class Batch:
 
 
 class Batches(IterableDataset[Batch]):
-    """Batches of `clips` scenes sampled at `frames` times; no two workers and no two seeds share a scene."""
+    """Batches of `clips` scenes sampled at `frames` times; no two workers and no two seeds share a scene.
 
-    def __init__(self, tokenizer_json: str, *, clips: int, frames: int, text: int, seed: str) -> None:
+    `other_words` is the share of the questions in wordings beside the benchmark's own.
+    """
+
+    def __init__(
+        self,
+        tokenizer_json: str,
+        *,
+        clips: int,
+        frames: int,
+        text: int,
+        seed: str,
+        other_words: float = 0.0,
+    ) -> None:
         self.tokenizer_json, self.clips, self.frames = tokenizer_json, clips, frames
-        self.text, self.seed = text, seed
+        self.text, self.seed, self.other_words = text, seed, other_words
 
     def __iter__(self) -> Iterator[Batch]:
         from tokenizers import Tokenizer
@@ -77,7 +91,7 @@ class Batches(IterableDataset[Batch]):
             spans.append([])
             start = number = 0
             while True:
-                question = sample_question(scene, rng)
+                question = self._question(scene, rng)
                 prompt, answer = encode(tokenizer, question)
                 end = start + len(prompt) + len(answer)
                 if end > self.text:
@@ -92,6 +106,13 @@ class Batches(IterableDataset[Batch]):
                 spans[-1].append((question.type, begin, end))
                 start, number = end, number + 1
         return Batch(as_batch(scenes, COLOUR_NAMES), times, ids, offsets, owner, labels, weights, spans)
+
+    def _question(self, scene: Scene, rng: random.Random) -> Question:
+        if not self.other_words:
+            return sample_question(scene, rng)
+        # More words are right, so more have to be wrong: else everything sounds like a question of this world.
+        other = rng.random() < self.other_words
+        return sample_question(scene, rng, offtopic=_OFFTOPIC, wordings=training() if other else WORDINGS)
 
 
 def encode(tokenizer: Any, question: Question) -> tuple[list[int], list[int]]:

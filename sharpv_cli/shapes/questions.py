@@ -134,11 +134,13 @@ _Draft = tuple[
 ]  # question, answer, wrong and right options (empty: open question only)
 
 
-def sample_question(scene: Scene, rng: random.Random, *, offtopic: float = 0.04) -> Question:
-    """Draw a question about `scene`; with probability `offtopic`, one that it cannot answer."""
+def sample_question(
+    scene: Scene, rng: random.Random, *, offtopic: float = 0.04, wordings: Wordings = WORDINGS
+) -> Question:
+    """Draw a question about `scene` in one of `wordings`; with probability `offtopic`, one that it cannot answer."""
     if rng.random() < offtopic:
         return Question("offtopic", _restyle(offtopic_question(rng), rng), UNKNOWN)
-    question, options = open_question(scene, rng, WORDINGS)
+    question, options = open_question(scene, rng, wordings)
     if options and rng.random() < 0.22:
         return Question("choice", *_as_choice(question.text, question.answer, options, rng))
     return replace(question, text=_restyle(question.text, rng))

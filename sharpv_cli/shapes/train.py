@@ -72,14 +72,29 @@ FIRST_DISCARDED = 3
 class Trainer:
     """Draws, steps and keeps the log."""
 
-    def __init__(self, model: Any, tokenizer: Any, device: str, clip_frames: int, seed: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        device: str,
+        clip_frames: int,
+        seed: str,
+        *,
+        other_words: float = 0.0,
+        language_only: bool = False,
+    ) -> None:
         self.device, self.seed, self.rng = device, seed, random.Random(f"discards:{seed}")
         self.trainee = Trainee(model, tokenizer).to(device)
+        self.language_only = language_only
+        if language_only:
+            self.trainee.requires_grad_(False)
+            model.model.language_model.requires_grad_(True)
         self.depth = len(model.model.language_model.layers)
         self.generator = torch.Generator(device).manual_seed(random.Random(seed).getrandbits(32))
-        layers = [p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n]
+        trained = [(name, p) for name, p in self.trainee.named_parameters() if p.requires_grad]
+        layers = [p for name, p in trained if p.ndim == 2 and ".layers." in name]
         chosen = {id(p) for p in layers}
-        rest = [p for p in self.trainee.parameters() if id(p) not in chosen]
+        rest = [p for _, p in trained if id(p) not in chosen]
         self.muon = StackedMuon(layers, lr=1.5e-3)
         self.adamw = torch.optim.AdamW(
             rest, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0, fused=device == "cuda"
@@ -90,7 +105,12 @@ class Trainer:
         self.streams: dict[int, Iterator[Batch]] = {}
         for frames in sorted({r.frames for r in REGIMES}):
             data = Batches(
-                tokenizer.to_str(), clips=clip_frames // frames, frames=frames, text=text, seed=seed
+                tokenizer.to_str(),
+                clips=clip_frames // frames,
+                frames=frames,
+                text=text,
+                seed=seed,
+                other_words=other_words,
             )
             loader = DataLoader(
                 data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
@@ -146,9 +166,10 @@ class Trainer:
     ) -> tuple[Tensor, Tensor]:
         trainee = self.trainee
         if keep is None:
-            patches = trainee.patches(frames)
-            features, kept = trainee.features(patches).flatten(1, 2), None
-            extra = auxiliary * trainee.auxiliary_loss(patches, targets)
+            with torch.set_grad_enabled(not self.language_only):
+                patches = trainee.patches(frames)
+                features, kept = trainee.features(patches).flatten(1, 2), None
+                extra = auxiliary * trainee.auxiliary_loss(patches, targets)
         else:
             with torch.no_grad():
                 every = trainee.features(trainee.patches(frames))
@@ -190,18 +211,20 @@ class Log:
 
 
 def learning_rate(progress: float, step: int, cooldown: float) -> float:
-    """Warm up over 150 steps, hold, and cool down to 2 % over the last `cooldown` of the time."""
+    """Of the peak: warm up over 150 steps, hold, and cool down to 2 % over the last `cooldown` of the time."""
     warm = min(1.0, (step + 1) / 150)
     return warm if progress < 1 - cooldown else warm * max(0.02, (1 - progress) / cooldown)
 
 
-def train(trainer: Trainer, minutes: float, cooldown: float, log_every: float = 30.0) -> dict[str, Any]:
-    """Step until the time is over; returns figures for the model card."""
+def train(
+    trainer: Trainer, minutes: float, cooldown: float, peak: float = 1.0, log_every: float = 30.0
+) -> dict[str, Any]:
+    """Step until the time is over, at most `peak` times the full learning rates; figures for the model card."""
     rng = random.Random(trainer.seed)
     start, logged, log, step, clips = time.monotonic(), time.monotonic(), Log(), 0, 0
     while (progress := (time.monotonic() - start) / (60 * minutes)) < 1:
         regime = rng.choices(REGIMES, [r.share for r in REGIMES])[0]
-        rate = learning_rate(progress, step, cooldown)
+        rate = peak * learning_rate(progress, step, cooldown)
         loss, right, batch = trainer.step(regime, rate, auxiliary=0.5)
         step, clips = step + 1, clips + len(batch.ids)
         if step % 10 == 0:
@@ -234,6 +257,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--cooldown", type=float, default=0.0, help="share of the time in which the rate falls"
     )
+    parser.add_argument("--peak", type=float, default=1.0, help="of the full learning rates")
+    parser.add_argument(
+        "--other-words", type=float, default=0.0, help="share of questions in wordings beside the benchmark's"
+    )
+    parser.add_argument("--language-only", action="store_true", help="leave the vision tower as it is")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--clip-frames", type=int, default=1536, help="frames a step: clips times frames a clip"
@@ -244,8 +272,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     AttentionInterface.register("shapes_split", split_attention)
     tokenizer, model = _start(args.resume)
     model.model.language_model.config._attn_implementation = "shapes_split"
-    trainer = Trainer(model, tokenizer, args.device, args.clip_frames, args.seed)
-    figures = train(trainer, args.minutes, args.cooldown)
+    trainer = Trainer(
+        model,
+        tokenizer,
+        args.device,
+        args.clip_frames,
+        args.seed,
+        other_words=args.other_words,
+        language_only=args.language_only,
+    )
+    figures = train(trainer, args.minutes, args.cooldown, args.peak)
     model.model.language_model.config._attn_implementation = "sdpa"
     checkpoint.save(
         model, checkpoint.build_processor(tokenizer), args.out, max_shard_size=args.max_shard_size

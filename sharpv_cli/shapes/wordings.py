@@ -1,6 +1,8 @@
-"""Held-out ways to ask: wordings of in-world questions, and questions from outside, that training never draws.
+"""More ways to ask than the benchmark has: some that training draws, and held-out ones that it never does.
 
-Both were written by hand before looking at the training templates; what came out the same by chance was replaced.
+The held-out ones, in-world questions and questions from outside, were written by hand before looking at the training
+templates; what came out the same by chance was replaced. The other way round, whoever wrote the wordings for training
+had not seen the held-out ones.
 """
 
 from __future__ import annotations
@@ -38,6 +40,13 @@ def sample_reworded(scene: Scene, rng: random.Random) -> Question:
 def reworded() -> Wordings:
     """The held-out wordings, under the keys and with the slots of `questions.WORDINGS`."""
     wordings: Wordings = json.loads(_asset("reworded.json"))
+    return wordings
+
+
+@cache
+def training() -> Wordings:
+    """Wordings that training draws beside `questions.WORDINGS`, with the same keys and slots."""
+    wordings: Wordings = json.loads(_asset("training.json"))
     return wordings
 
 
