@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
 from sharpv_cli import pipeline
 from sharpv_cli.evaluation import sharing_cost
-from sharpv_cli.evaluation.shapesqa import evaluate
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.demo import DemoClip, write_demo
 from sharpv_cli.types import Answer, Finished
@@ -119,15 +117,3 @@ def test_five_questions_get_the_answers_of_five_runs(clips: list[DemoClip], tmp_
 
 def asked_alone(path: Path, question: str, settings: Settings) -> list[Answer]:
     return [event.answer for event in pipeline.ask(path, question, settings) if isinstance(event, Finished)]
-
-
-def test_held_out_questions_are_answered(tmp_path: Path) -> None:
-    """A slice of what docs/model-card.md measures: both far above what a broken path would give."""
-    outcomes = list(evaluate(16, ["dense", "both"], tmp_path, "tiny"))
-    for method in ("dense", "both"):
-        right = [o.right for o in outcomes if o.method == method]
-        assert len(right) == 16
-        assert sum(right) >= 14, [o for o in outcomes if not o.right]
-    pruned = [o for o in outcomes if o.method == "both"]
-    assert all(0 < o.kv_retention <= o.visual_retention < 0.4 for o in pruned)
-    assert all(math.isclose(o.visual_retention, 1.0) for o in outcomes if o.method == "dense")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
-from sharpv_cli.evaluation.shapesqa import Outcome, table, wilson
 from sharpv_cli.shapes import train
 
 
@@ -35,6 +34,17 @@ def test_a_piece_and_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert processor.tokenizer.decode(processor.tokenizer.encode("a red ring grows.")) == "a red ring grows."
 
 
+def test_a_piece_for_other_words_leaves_the_vision_tower(tmp_path: Path) -> None:
+    quick = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu", "--seed", "c"]
+    train.main([str(tmp_path / "one"), *quick])
+    more = ["--resume", str(tmp_path / "one"), "--language-only", "--other-words", "0.5", "--peak", "0.1"]
+    train.main([str(tmp_path / "two"), *quick, *more])
+    one, two = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+    moved = {name for name in one if not torch.equal(one[name], two[name])}
+    assert moved
+    assert not any("vision" in name or "projector" in name for name in moved)
+
+
 def test_the_rate_warms_up_holds_and_cools_down() -> None:
     assert train.learning_rate(0.0, 0, 0.5) < 0.01
     assert train.learning_rate(0.4, 1000, 0.5) == 1.0
@@ -50,11 +60,3 @@ def test_discarded_layers_are_deep_ones_and_not_in_every_step() -> None:
     drawn = [trainer._discarded(regime) for _ in range(600)]
     assert all(layer >= train.FIRST_DISCARDED for layers in drawn for layer in layers)
     assert 0.5 < sum(bool(layers) for layers in drawn) / len(drawn) < 0.65
-
-
-def test_the_table_counts_and_the_interval_is_wilsons() -> None:
-    outcomes = [Outcome(i, "both", "colour", "q", "red", "red", i < 9, 0.25, 0.125, 3) for i in range(10)]
-    line = table(outcomes, ["both"]).splitlines()[-1]
-    assert line.startswith("| both | 90.0 | 59.6–98.2 | 25.0 | 12.5 | 3.0 | 90.0 |")
-    # Wilson's interval for 9 of 10, from his formula by hand.
-    assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)

@@ -12,7 +12,7 @@ import pytest
 from sharpv_cli.shapes import offtopic
 from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
-from sharpv_cli.shapes.wordings import OFFTOPIC, reworded, sample_reworded
+from sharpv_cli.shapes.wordings import OFFTOPIC, reworded, sample_reworded, training
 from sharpv_cli.shapes.world import DIRECTIONS, Scene, sample_scene
 
 _SLOTS = {
@@ -192,3 +192,22 @@ def test_the_module_has_no_other_late_attributes() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'ONTOPIC'"):
         _ = wordings.ONTOPIC
+
+
+def test_no_wording_of_the_test_is_trained() -> None:
+    def plain(text: str) -> str:
+        return " ".join(re.findall(r"[a-z{}]+", text.lower().replace("colour", "color")))
+
+    trained = {
+        plain(text) for source in (WORDINGS, training()) for texts in source.values() for text in texts
+    }
+    held_out = {plain(text) for texts in reworded().values() for text in texts}
+    assert len(trained) > 2500
+    assert not trained & held_out
+
+
+def test_trained_wordings_fit_their_slots() -> None:
+    slots = {key: set(re.findall(r"{\w+}", texts[0])) for key, texts in WORDINGS.items()}
+    assert set(training()) == set(WORDINGS)
+    for key, texts in training().items():
+        assert all(set(re.findall(r"{\w+}", text)) == slots[key] for text in texts), key

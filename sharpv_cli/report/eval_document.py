@@ -62,5 +62,5 @@ def _blocks(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _table(shown: EvalTable) -> str:
-    rows = [tuple(cell(text) for text in row) for row in shown.rows]
+    rows = [(cell(row[0]), *row[1:]) for row in shown.rows]
     return table(shown.heads, "l" + "r" * (len(shown.heads) - 1), rows)

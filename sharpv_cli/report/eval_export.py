@@ -33,6 +33,7 @@ class EvalExports:
             self._files.append(("Markdown", Path(str(markdown)), _markdown))
         if chart is not None:
             self._files.append(("chart", Path(chart), _chart_format(chart)))
+        check_writable(results)
         seen = {os.path.realpath(results)}
         for _, path, _ in self._files:
             check_writable(path)

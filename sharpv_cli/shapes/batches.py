@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sharpv_cli.shapes.checkpoint import IM_END, IM_START
-from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
+from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
-from sharpv_cli.shapes.wordings import training
+from sharpv_cli.shapes.wordings import training, with_articles
 from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
 
 Tensor = torch.Tensor
@@ -111,8 +111,10 @@ class Batches(IterableDataset[Batch]):
         if not self.other_words:
             return sample_question(scene, rng)
         # More words are right, so more have to be wrong: else everything sounds like a question of this world.
-        other = rng.random() < self.other_words
-        return sample_question(scene, rng, offtopic=_OFFTOPIC, wordings=training() if other else WORDINGS)
+        if rng.random() >= self.other_words:
+            return sample_question(scene, rng, offtopic=_OFFTOPIC)
+        question = sample_question(scene, rng, offtopic=_OFFTOPIC, wordings=training())
+        return replace(question, text=with_articles(question.text))
 
 
 def encode(tokenizer: Any, question: Question) -> tuple[list[int], list[int]]:

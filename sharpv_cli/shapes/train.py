@@ -164,18 +164,18 @@ class Trainer:
     def _loss(
         self, batch: Batch, frames: Tensor, targets: Targets, keep: int | None, auxiliary: float
     ) -> tuple[Tensor, Tensor]:
-        trainee = self.trainee
+        trainee, extra = self.trainee, torch.zeros((), device=self.device)
         if keep is None:
             with torch.set_grad_enabled(not self.language_only):
                 patches = trainee.patches(frames)
                 features, kept = trainee.features(patches).flatten(1, 2), None
+            if not self.language_only:
                 extra = auxiliary * trainee.auxiliary_loss(patches, targets)
         else:
             with torch.no_grad():
                 every = trainee.features(trainee.patches(frames))
                 kept = budgeted(every, keep)
                 features = every.flatten(1, 2).gather(1, kept[..., None].expand(-1, -1, every.shape[-1]))
-            extra = torch.zeros((), device=self.device)
         logits = trainee.answer_logits(features, kept, batch)
         # The token at position p is predicted at p - 1; a question's first answer token by its prompt's last.
         logits, labels, weights = logits[:, :-1], batch.labels[:, 1:], batch.weights[:, 1:]

@@ -33,7 +33,12 @@ def __getattr__(name: str) -> tuple[str, ...]:
 def sample_reworded(scene: Scene, rng: random.Random) -> Question:
     """Draw an open question about `scene` in a held-out wording: of any type but `choice` and `offtopic`."""
     question, _ = open_question(scene, rng, reworded())
-    return replace(question, text=_A_BEFORE_VOWEL.sub("an ", question.text))
+    return replace(question, text=with_articles(question.text))
+
+
+def with_articles(text: str) -> str:
+    """`a orange circle` as people write it."""
+    return _A_BEFORE_VOWEL.sub("an ", text)
 
 
 @cache

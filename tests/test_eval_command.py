@@ -1,0 +1,169 @@
+"""`sharpv eval` in processes: what it refuses, what it prints, and that no crash costs an answer."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from run_cli import ROOT, SHARPV, environment, run, scripted
+
+from sharpv_cli.evaluation.datasets import shapes
+
+SCHEMA = json.loads((ROOT / "docs" / "schema" / "sharpv.eval.1.json").read_text(encoding="utf-8"))
+TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["shapes", "--methods", "dense,nonsense"], "unknown method: 'nonsense'"),
+        (["shapes", "--sweep", "w"], "--sweep w"),
+        (["shapes", "--methods", "dense,sharpv:w=1", "--sweep", "w=1"], "'sharpv:w=1' comes twice"),
+        (["shapes", "--baseline", "evs"], "--baseline evs"),
+        (["shapes", "--match", "all"], "--match all"),
+        (["shapes", "--methods", "dense,evs", "--match", "sharpv:kv"], "needs SharpV's own answers"),
+        (["shapes:nonsense"], "no such variant"),
+        (["shapes", "--layout", "jsonl"], "--layout is for files"),
+        (["nothing.jsonl"], "nothing.jsonl"),
+        (["mine.jsonl", "--clips", "x"], "--clips is for shapes"),
+        (["mine.jsonl", "--out", "mine.jsonl"], "is read, so it is not written"),
+        (["mine.jsonl", "--layout", "nonsense"], "nonsense"),
+        (["shapes", "--chart-out", "x.png"], "cannot write a chart"),
+        (["shapes", "--json", "--export-markdown", "-"], "both write to stdout"),
+        (["shapes", "--limit", "0"], "--limit"),
+        (["shapes", "-o", "none/r.jsonl"], "none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_are_refused_before_torch(args: list[str], problem: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"video": "a.mp4", "question": "what?", "answer": "yes"}\n')
+    done = run(scripted("real"), "eval", *args, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert problem in done.stderr
+    assert "hint:" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.jsonl"}, "nothing was written"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    dataset = shapes.load(None, 40, folder)
+    for item in dataset.items:
+        dataset.prepare(item)
+    return folder
+
+
+def test_a_file_of_ones_own_with_gaps(clips: Path, tmp_path: Path) -> None:
+    items = shapes.load(None, 4, clips).items
+    lines = [
+        json.dumps({"video": str(item.video), "question": item.prompt, "answer": item.answer})
+        for item in items
+    ]
+    gone = json.dumps({"video": "gone.mp4", "question": "what?", "answer": "yes"})
+    (tmp_path / "mine.jsonl").write_text("\n".join([*lines, gone, "{broken"]) + "\n")
+    done = run(SHARPV, "eval", "mine.jsonl", "--json", "--export-markdown", "r.md", home=tmp_path)
+    assert done.returncode == 6, done.stderr
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert (document["questions"], document["asked"], document["videos"]) == (4, 5, 2)
+    assert document["methods"]["dense"]["accuracy"] == 1.0
+    places = [failure["place"] for failure in document["failures"]]
+    assert places[0].endswith("mine.jsonl:6")
+    assert len(places) == 2
+    assert "gone.mp4" in done.stderr
+    assert "mine.jsonl:6" in done.stderr
+    assert "answers go to sharpv-eval-mine.jsonl" in done.stderr
+    assert "| `sharpv` | 100.0" in (tmp_path / "r.md").read_text()
+
+
+COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", "40", "--json")
+
+
+def start(clips: Path, home: Path, *args: str) -> subprocess.Popen[str]:
+    command = [*SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED, *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment(home), cwd=home, stdout=pipe, stderr=pipe, text=True)
+
+
+def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the file is larger than that."""
+    for _ in range(1200):
+        if path.exists() and path.stat().st_size > size:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no answer within a minute")
+
+
+def figures(text: str) -> dict[str, Any]:
+    """The final table without its times."""
+    document: dict[str, Any] = json.loads(text)
+    for method in document["methods"].values():
+        for name in TIMES:
+            del method[name]
+    return document
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return figures(out)
+
+
+@pytest.fixture(scope="module")
+def unbroken(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("unbroken")
+    return finished(start(clips, home))
+
+
+def test_ten_kills_cost_nothing(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    """SIGKILL at ten random points, each after at least one more answer: the same final table."""
+    rng, results = random.Random(7), tmp_path / "sharpv-eval-shapes.jsonl"
+    for _ in range(10):
+        size = results.stat().st_size if results.exists() else 0
+        process = start(clips, tmp_path)
+        grown(results, size + rng.randrange(3000), process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    done = sum('"sharpv.eval.answer/1"' in line for line in results.read_text().splitlines())
+    assert 10 <= done < 160, "killed on the way"
+    assert finished(start(clips, tmp_path)) == unbroken
+    answers = [json.loads(line) for line in results.read_text().splitlines()]
+    asked = [(line["item"], line["method"]) for line in answers if "item" in line]
+    assert len(asked) == len(set(asked)) == 160, "nothing is asked twice"
+
+
+def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    results = tmp_path / "r.jsonl"
+    process = start(clips, tmp_path, "--out", "r.jsonl")
+    grown(results, 3000, process)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    document = json.loads(out)
+    jsonschema.validate(document, SCHEMA)
+    assert document["interrupted"] is True
+    assert 0 < document["questions"] < 40
+    assert "the same command goes on from here" in errors
+    assert finished(start(clips, tmp_path, "--out", "r.jsonl")) == unbroken
+    again = run(
+        SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED[:-1], "-o", "r.jsonl", home=tmp_path
+    )
+    assert "160 of 160 are there already" in again.stderr
+    assert "40, about 20 videos" in again.stdout
+
+
+def test_other_settings_do_not_mix(clips: Path, tmp_path: Path) -> None:
+    common = ("eval", "shapes", "--clips", str(clips), "--limit", "2", "-o", "r.jsonl", "--quiet")
+    assert run(SHARPV, *common, home=tmp_path).returncode == 0
+    other = run(SHARPV, *common, "--frames", "4", home=tmp_path)
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "--restart" in other.stderr
+    assert run(SHARPV, *common, "--frames", "4", "--restart", home=tmp_path).returncode == 0

@@ -1,0 +1,103 @@
+"""The results file: what a crash leaves is used, what does not belong to this run is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.evaluation.datasets.dataset import Item
+from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, method_digest
+
+DIGESTS = {"dense": "d1", "sharpv": "s1"}
+KEYS = {"a": "ka", "b": "kb"}
+
+
+def outcome(item: str, method: str, *, right: bool = True) -> Outcome:
+    return Outcome(
+        item, method, f"k{item}", "left", right, 0.25, 0.125, 3, 2, 0.001, 0.02, 0.003, [0.5, None]
+    )
+
+
+def write(path: Path, *outcomes: Outcome | Missed) -> None:
+    with ResultsFile(path, DIGESTS, KEYS) as file:
+        file.begin("cpu")
+        for one in outcomes:
+            file.add(one)
+
+
+def test_what_was_answered_is_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write(path, outcome("a", "dense"), Missed("b", "dense", "kb", "no such file", 3), outcome("a", "sharpv"))
+    with ResultsFile(path, DIGESTS, KEYS) as file:
+        assert file.done == {("a", "dense"): outcome("a", "dense"), ("a", "sharpv"): outcome("a", "sharpv")}
+        assert file.device == "cpu"
+    assert [json.loads(line)["schema"] for line in path.read_text().splitlines()] == [
+        "sharpv.eval.methods/1",
+        "sharpv.eval.answer/1",
+        "sharpv.eval.failure/1",
+        "sharpv.eval.answer/1",
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 150])
+def test_a_torn_line_is_dropped_and_written_anew(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "r.jsonl"
+    write(path, outcome("a", "dense"), outcome("b", "dense"))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with ResultsFile(path, DIGESTS, KEYS) as file:
+        assert list(file.done) == [("a", "dense")]
+        file.add(outcome("b", "dense"))
+    with ResultsFile(path, DIGESTS, KEYS) as file:
+        assert list(file.done) == [("a", "dense"), ("b", "dense")]
+
+
+def test_a_changed_question_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write(path, outcome("a", "dense"), outcome("b", "dense"))
+    with ResultsFile(path, DIGESTS, {"a": "other", "b": "kb"}) as file:
+        assert list(file.done) == [("b", "dense")]
+
+
+def test_methods_may_come_later_but_not_change(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write(path, outcome("a", "dense"))
+    with ResultsFile(path, {**DIGESTS, "evs": "e1"}, KEYS) as file:
+        assert list(file.done) == [("a", "dense")]
+    with pytest.raises(UsageError, match="answers of dense with other settings"):
+        ResultsFile(path, {"dense": "d2"}, KEYS)
+    ResultsFile(path, {"evs": "e1"}, KEYS).__exit__()
+
+
+def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with (
+        ResultsFile(path, DIGESTS, KEYS),
+        pytest.raises(UsageError, match="another run writes to"),
+    ):
+        ResultsFile(path, DIGESTS, KEYS)
+
+
+@pytest.mark.parametrize("text", ["hello\n", "{}\n", "[]\n", '{"schema": "sharpv.ask/1"}\n', "\n"])
+def test_another_file_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="is no line of"):
+        ResultsFile(path, DIGESTS, KEYS)
+    assert path.read_text() == text
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        ResultsFile(tmp_path / "none" / "r.jsonl", DIGESTS, KEYS)
+
+
+def test_the_key_follows_what_is_asked_and_what_is_right() -> None:
+    item = Item("a", Path("x.mp4"), "what?", "A", "letter", "g")
+    assert item_key(item) == item_key(replace(item, group="h", video=Path("y.mp4")))
+    changes = ({"prompt": "who?"}, {"answer": "B"}, {"options": ("a",)}, {"start_sec": 1.0})
+    assert len({item_key(item), *(item_key(replace(item, **change)) for change in changes)}) == 5
+    assert method_digest("a", {"b": 1}) != method_digest("a", {"b": 2})

@@ -1,0 +1,182 @@
+"""The evaluation on the built-in model: every answer is the one that `sharpv ask` would give, at the matched budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sharpv_cli import pipeline
+from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.matching import read_match
+from sharpv_cli.evaluation.methods import EvalMethod, read_methods
+from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
+from sharpv_cli.evaluation.rivals import Contest
+from sharpv_cli.evaluation.running import Run
+from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.types import Answer, Finished
+from sharpv_cli.video.local import Limits
+
+Evaluate = Callable[..., tuple[dict[tuple[str, str], Outcome], list[Missed]]]
+RIVALS = "random-dagger,random-star,stride,evs,vidcom2,dycoke,fastv"
+
+
+def settings_for(changed: Mapping[str, object]) -> Settings:
+    return resolve(changed, {}).settings
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return pipeline.load_model(settings_for({}))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+def evaluated(loaded: LoadedModel, tmp_path: Path) -> Evaluate:
+    """A function: dataset, methods and budget -> outcomes by item and method, and what was missed."""
+
+    def run(
+        dataset: Dataset, methods: str, match: str = "sharpv", out: str = "r.jsonl"
+    ) -> tuple[dict[tuple[str, str], Outcome], list[Missed]]:
+        listed = read_methods(methods, settings_for)
+        work = Run(dataset, listed, settings_for({}), Contest(read_match(match), seed=0), loaded, Limits())
+        digests = {method.label: "x" for method in listed}
+        keys = {item.id: item_key(item) for item in dataset.items}
+        with ResultsFile(tmp_path / out, digests, keys) as file:
+            file.begin("cpu")
+            list(work.outcomes(file))
+            return dict(file.done), work.missed
+
+    return run
+
+
+def asked(item: Item, method: EvalMethod) -> Answer:
+    events = pipeline.ask(item.video, item.prompt, method.settings)
+    return next(event.answer for event in events if isinstance(event, Finished))
+
+
+def test_answers_and_budgets_are_those_of_ask(evaluated: Evaluate, folder: Path) -> None:
+    """Three clips with two questions each: the second is put behind the first one's frames."""
+    dataset = shapes.load(None, 6, folder)
+    methods = "dense,sharpv,visual,memory,manual,sharpv:w=0.5,positions=contiguous"
+    done, missed = evaluated(dataset, methods)
+    assert missed == []
+    for item in dataset.items:
+        for method in read_methods(methods, settings_for):
+            alone, ours = asked(item, method), done[item.id, method.label]
+            assert ours.answer == alone.text
+            assert ours.visual_retention == pytest.approx(alone.visual_retention, abs=1e-6)
+            assert ours.kv_retention == pytest.approx(alone.memory.kv_retention, abs=1e-6)
+            assert ours.generated == alone.generated_tokens
+
+
+def test_rivals_keep_as_many_visual_tokens_as_sharpv(evaluated: Evaluate, folder: Path) -> None:
+    dataset = shapes.load(None, 4, folder)
+    done, missed = evaluated(dataset, f"sharpv,visual,{RIVALS}")
+    assert missed == []
+    for item in dataset.items:
+        budget = done[item.id, "visual"].visual_retention
+        for name in ("random-dagger", "random-star", "stride", "vidcom2"):
+            assert done[item.id, name].visual_retention == budget, name
+            assert done[item.id, name].kv_retention == budget, name
+        # One frame of eight, two of eight: they cannot go lower.
+        assert done[item.id, "evs"].visual_retention == pytest.approx(max(budget, 1 / 8), abs=1e-6)
+        assert done[item.id, "dycoke"].visual_retention == pytest.approx(max(budget, 2 / 8), abs=1e-6)
+        # Two of ten layers hold everything, the others what the budget allows.
+        fastv = done[item.id, "fastv"]
+        assert fastv.visual_retention == 1.0
+        assert fastv.kv_retention == pytest.approx(0.2 + 0.8 * budget, abs=1e-6)
+
+
+def test_rivals_hold_as_many_kv_entries_as_sharpv(evaluated: Evaluate, folder: Path) -> None:
+    dataset = shapes.load(None, 4, folder)
+    done, missed = evaluated(dataset, "sharpv,stride,vidcom2,fastv", "sharpv:kv")
+    assert missed == []
+    for item in dataset.items:
+        budget = done[item.id, "sharpv"].kv_retention
+        for name in ("stride", "vidcom2"):
+            assert done[item.id, name].kv_retention == pytest.approx(budget, abs=1 / 512), name
+        assert done[item.id, "fastv"].kv_retention == pytest.approx(max(0.2, budget), abs=1 / 512)
+
+
+def test_a_ratio_is_kept_by_all_others(evaluated: Evaluate, folder: Path) -> None:
+    dataset = shapes.load(None, 2, folder)
+    done, _ = evaluated(dataset, "stride,evs,vidcom2,dycoke,stride+memory", "0.5")
+    assert {o.visual_retention for o in done.values()} == {0.5}
+    assert done["00000-0", "stride+memory"].kv_retention <= 0.5
+
+
+def test_chance_follows_the_question_not_the_order(evaluated: Evaluate, folder: Path) -> None:
+    dataset = shapes.load(None, 4, folder)
+    whole, _ = evaluated(dataset, "random-star,random-dagger", out="a.jsonl")
+    last, _ = evaluated(replace(dataset, items=dataset.items[2:]), "random-dagger", out="b.jsonl")
+    again = {key: outcome.answer for key, outcome in last.items()}
+    assert again == {key: whole[key].answer for key in again}
+
+
+def test_what_is_done_is_not_asked_again(evaluated: Evaluate, folder: Path, tmp_path: Path) -> None:
+    dataset = shapes.load(None, 4, folder)
+    evaluated(replace(dataset, items=dataset.items[:3]), "dense")
+    before = (tmp_path / "r.jsonl").read_text().splitlines()
+    evaluated(dataset, "dense,visual")
+    after = (tmp_path / "r.jsonl").read_text().splitlines()
+    assert after[: len(before)] == before
+    added = [(d["item"], d["method"]) for d in map(json.loads, after[len(before) :]) if "item" in d]
+    ids = [item.id for item in dataset.items]
+    assert sorted(added) == sorted([(ids[3], "dense"), *((name, "visual") for name in ids)])
+
+
+def test_bad_videos_cost_their_own_questions(evaluated: Evaluate, folder: Path, tmp_path: Path) -> None:
+    good = shapes.load(None, 2, folder)
+    good.prepare(good.items[0])
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    bad = [
+        replace(good.items[0], id="gone", video=tmp_path / "gone.mp4"),
+        replace(good.items[0], id="broken", video=tmp_path / "broken.mp4"),
+        replace(good.items[0], id="late", start_sec=99.0),
+    ]
+    done, missed = evaluated(Dataset("mixed", (*bad, *good.items)), "dense,stride")
+    assert {key[0] for key in done} == {item.id for item in good.items}
+    told = {(one.item, one.exit_code): one.error for one in missed}
+    assert sorted(told) == [("broken", 3), ("gone", 3), ("late", 2)]
+    assert "gone.mp4" in told["gone", 3]
+    assert "broken.mp4" in told["broken", 3]
+    assert len(missed) == 6, "each method of each question"
+
+
+def test_a_part_of_a_video_is_asked_about(evaluated: Evaluate, folder: Path, tmp_path: Path) -> None:
+    """Bounds change what is seen: the features, and so the tokens that SharpV keeps."""
+    whole = shapes.load(None, 1, folder).items[0]
+    shapes.load(None, 1, folder).prepare(whole)
+    part = replace(whole, id="part", end_sec=0.5)
+    done, missed = evaluated(Dataset("two", (whole, part)), "visual")
+    assert missed == []
+    alone = asked(part, read_methods("visual", lambda c: settings_for({**c, "end": 0.5}))[0])
+    assert done["part", "visual"].visual_retention == pytest.approx(alone.visual_retention, abs=1e-6)
+    assert done["part", "visual"].visual_retention != done[whole.id, "visual"].visual_retention
+
+
+def test_held_out_questions_are_answered(evaluated: Evaluate, folder: Path) -> None:
+    """A slice of what docs/results.md measures: both far above what a broken path would give."""
+    done, _ = evaluated(shapes.load(None, 16, folder), "dense,sharpv")
+    for method in ("dense", "sharpv"):
+        assert sum(o.right for (_, label), o in done.items() if label == method) >= 14
+    assert all(0 < o.kv_retention <= o.visual_retention < 0.4 for (_, m), o in done.items() if m == "sharpv")
+
+
+@pytest.mark.parametrize("variant", SHAPES_VARIANTS)
+def test_every_variant_can_be_asked(evaluated: Evaluate, folder: Path, variant: str) -> None:
+    dataset = shapes.load(variant, 2, folder)
+    assert dataset.name == f"shapes:{variant}"
+    done, missed = evaluated(dataset, "sharpv")
+    assert (len(done), missed) == (2, [])
+    assert shapes.load(variant, 2, folder).items == dataset.items
