@@ -76,6 +76,18 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def outcomes_in(path: Path) -> Iterator[Outcome]:
+    """The answers of a complete results file, in the order in which they came."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        document = json.loads(line)
+        if document["schema"] == ANSWER_SCHEMA:
+            yield _outcome(document)
+
+
+def _outcome(document: Mapping[str, Any]) -> Outcome:
+    return Outcome(**{field.name: document[field.name] for field in fields(Outcome)})
+
+
 class ResultsFile:
     """Opened for one run: `done` is what earlier runs have answered; `add` appends. A context manager.
 
@@ -154,7 +166,7 @@ class ResultsFile:
                 self._know(document["methods"])
                 self._device = document["device"]
             elif document.get("schema") == ANSWER_SCHEMA:
-                outcome = Outcome(**{field.name: document[field.name] for field in fields(Outcome)})
+                outcome = _outcome(document)
                 if keys.get(outcome.item) == outcome.key:
                     done[outcome.item, outcome.method] = outcome
         return done
