@@ -29,6 +29,10 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["shapes", "--baseline", "evs"], "--baseline evs"),
         (["shapes", "--match", "all"], "--match all"),
         (["shapes", "--methods", "dense,evs", "--match", "sharpv:kv"], "needs SharpV's own answers"),
+        (["shapes", "--methods", "sharpv,evs+memory", "--match", "sharpv:kv"], "would discard"),
+        (["shapes", "--methods", "dense,dense"], "'dense' comes twice"),
+        (["shapes", "--methods", ""], "unknown method: ''"),
+        (["x" * 5000], "cannot be read"),
         (["shapes:nonsense"], "no such variant"),
         (["shapes", "--layout", "jsonl"], "--layout is for files"),
         (["nothing.jsonl"], "nothing.jsonl"),
@@ -79,7 +83,10 @@ def test_a_file_of_ones_own_with_gaps(clips: Path, tmp_path: Path) -> None:
     assert len(places) == 2
     assert "gone.mp4" in done.stderr
     assert "mine.jsonl:6" in done.stderr
-    assert "answers go to sharpv-eval-mine.jsonl" in done.stderr
+    assert "answers go to sharpv-eval-mine.jsonl\n" in done.stderr
+    again = run(SHARPV, "eval", ".", "--quiet", "--out", "sharpv-eval-mine.jsonl", home=tmp_path)
+    assert again.returncode == 6, "the results file is no dataset"
+    assert "failures" in again.stderr, "also when it is quiet"
     assert "| `sharpv` | 100.0" in (tmp_path / "r.md").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from sharpv_cli import pipeline
+from sharpv_cli.engine.fast import FastEngine
+from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.evaluation import running
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.matching import read_match
@@ -180,3 +184,65 @@ def test_every_variant_can_be_asked(evaluated: Evaluate, folder: Path, variant: 
     done, missed = evaluated(dataset, "sharpv")
     assert (len(done), missed) == (2, [])
     assert shapes.load(variant, 2, folder).items == dataset.items
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *, only: str | None = None) -> None:
+    """Answers raise, all of them or those with one method."""
+    answer = Contest.answer
+
+    def wrapped(self, method, clip, item, kv_retention):
+        if only in (None, method.label):
+            raise error
+        return answer(self, method, clip, item, kv_retention)
+
+    monkeypatch.setattr(Contest, "answer", wrapped)
+
+
+def test_what_nobody_foresaw_costs_one_answer(evaluated: Evaluate, folder: Path, monkeypatch) -> None:
+    failing(monkeypatch, RuntimeError("a kernel failed"), only="stride")
+    done, missed = evaluated(shapes.load(None, 2, folder), "visual,stride")
+    assert [key[1] for key in done] == ["visual", "visual"]
+    assert {(one.method, one.exit_code, one.error) for one in missed} == {
+        ("stride", 1, "unexpected RuntimeError: a kernel failed")
+    }
+
+
+def test_a_device_that_has_failed_for_good_ends_the_run(
+    evaluated: Evaluate, folder: Path, monkeypatch
+) -> None:
+    failing(monkeypatch, RuntimeError("device-side assert"))
+    with pytest.raises(RuntimeError, match="20 times in a row: unexpected RuntimeError: device-side assert"):
+        evaluated(shapes.load(None, 24, folder), "visual")
+
+
+def test_an_interrupted_answer_is_no_answer(
+    evaluated: Evaluate, folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Ctrl-C while tokens come: what came so far must not be kept as the answer."""
+
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+        yield 0
+
+    for engine in (FastEngine, ReferenceEngine):
+        monkeypatch.setattr(engine, "decode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(shapes.load(None, 2, folder), "dense")
+    assert "sharpv.eval.answer" not in (tmp_path / "r.jsonl").read_text()
+
+
+def test_a_hanging_video_does_not_hold_an_interruption_up(folder: Path, monkeypatch) -> None:
+    """The reader's child is stopped, not waited for until the video's time is over."""
+    monkeypatch.setattr(running, "sample_frames", hang)
+    dataset = shapes.load(None, 2, folder)
+    dataset.prepare(dataset.items[0])
+    started = time.monotonic()
+    work = running._Ahead(dataset, Limits(), settings_for({}))
+    with work:
+        next(iter(work.clips(dataset.items[:1])))
+        time.sleep(8)  # the child has started, and hangs
+    assert time.monotonic() - started < 20
+
+
+def hang(*_args, **_kwargs):
+    time.sleep(200)

@@ -35,8 +35,24 @@ ITEMS = (item("1", "x", "colour"), item("2", "x", "shape"), item("3", "y", "colo
 
 
 def outcome(name: str, method: str, right: bool, generated: int = 1, prefill: float = 0.02) -> Outcome:
-    similarities = None if method == "dense" else [0.5, 0.1]
-    return Outcome(name, method, "k", "A", right, 0.5, 0.25, 1, generated, 0.001, prefill, None, similarities)
+    return Outcome(
+        item=name,
+        method=method,
+        key="k",
+        answer="A",
+        right=right,
+        visual_retention=0.5,
+        kv_retention=0.25,
+        budget=None if method == "dense" else 0.4,
+        layers_discarded=1,
+        generated=generated,
+        engine="fast" if method == "dense" else "fastv",
+        prune_sec=0.001,
+        prefill_sec=prefill,
+        tpot_sec=None,
+        similarities=None if method == "dense" else [0.5, 0.1],
+        warnings=["damaged"] if name == "1" else [],
+    )
 
 
 def evaluation() -> Evaluation:
@@ -51,7 +67,7 @@ def evaluation() -> Evaluation:
         outcome("3", "sharpv", False),
     ]
     done = {(one.item, one.method): one for one in answers}
-    missed = [Missed("4", "sharpv", "k", "no room", 2)]
+    missed = [Missed("4", "sharpv", "k", "no room", "take less", 2)]
     dataset = Dataset("mine", ITEMS, (Problem("mine.jsonl:7", "no question"),))
     return summarize(dataset, ["dense", "sharpv"], done, missed, ABOUT)
 
@@ -72,17 +88,38 @@ def test_figures_are_over_the_questions_that_all_answered() -> None:
     assert [group.accuracy for group in sharpv.lengths] == [1.0, 0.0, 0.0]
     assert sharpv.similarities == pytest.approx((0.5, 0.1))
     assert dense.similarities == ()
-    assert [(f.place, f.method, f.exit_code) for f in result.failures] == [
-        ("mine.jsonl:7", None, 2),
-        ("4", "sharpv", 2),
+    assert [(f.place, f.method, f.hint, f.exit_code) for f in result.failures] == [
+        ("mine.jsonl:7", None, "correct it, or leave it out", 2),
+        ("4", "sharpv", "take less", 2),
     ]
+    assert result.warnings == (("damaged", 2),)
+    assert (dense.budget, sharpv.budget) == (None, pytest.approx(0.4))
+    assert dense.difference_interval is None
+    assert sharpv.difference_interval is None, "two videos say nothing about others"
 
 
 def test_one_failure_of_all_methods_is_said_once() -> None:
-    missed = [Missed("1", method, "k", "gone", 3) for method in ("dense", "sharpv")]
+    missed = [Missed("1", method, "k", "gone", None, 3) for method in ("dense", "sharpv")]
     result = summarize(Dataset("mine", ITEMS), ["dense", "sharpv"], {}, missed, ABOUT)
     assert [(f.place, f.method) for f in result.failures] == [("1", None)]
     assert result.scores == ()
+    some = summarize(Dataset("mine", ITEMS), ["dense", "sharpv", "evs"], {}, missed, ABOUT)
+    assert [(f.place, f.method) for f in some.failures] == [("1", "dense"), ("1", "sharpv")]
+
+
+def test_a_method_that_can_answer_nothing_does_not_empty_the_report() -> None:
+    done = {(name, "evs"): outcome(name, "evs", True) for name in ("1", "2")}
+    missed = [Missed("1", "dense", "k", "no room", None, 2)]
+    result = summarize(Dataset("mine", ITEMS), ["dense", "evs"], done, missed, ABOUT)
+    assert [score.method for score in result.scores] == ["evs"]
+    assert (result.questions, result.baseline) == (2, "evs")
+
+
+def test_the_notes_say_what_is_not_fair() -> None:
+    text = eval_markdown(evaluation())
+    assert "Not at the budget, below which they cannot go: sharpv (50.0 % for 40.0 %)." in text
+    assert "Engines, whose times do not compare: dense fast, sharpv fastv." in text
+    assert "Not at the budget" not in eval_markdown(replace(evaluation(), scores=evaluation().scores[:1]))
 
 
 def test_wilsons_interval() -> None:
@@ -160,6 +197,7 @@ def test_the_document_is_as_its_schema_says() -> None:
         "place": "mine.jsonl:7",
         "method": None,
         "error": "no question",
+        "hint": "correct it, or leave it out",
         "exit_code": 2,
     }
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from sharpv_cli.evaluation.datasets.dataset import Dataset
     from sharpv_cli.evaluation.matching import Match
     from sharpv_cli.evaluation.methods import EvalMethod
-    from sharpv_cli.evaluation.results import Missed, ResultsFile
+    from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile
     from sharpv_cli.evaluation.running import Run
     from sharpv_cli.report.eval_export import EvalExports
     from sharpv_cli.settings import Resolved, Settings
     from sharpv_cli.types import Evaluation
 
-_MOST_FAILURES = 20  # lines on stderr; all are in the results file and in --json
+_MOST_LINES = 20  # of failures on stderr; all are in the results file and in --json
+_MOST_SHARES = 4  # methods whose accuracy stands beside the progress bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_plan(
     def settings_for(changed: Mapping[str, object]) -> Settings:
         return resolve({**flags, **changed}, os.environ, profile=profile).settings
 
-    listed = [*read_methods(methods or DEFAULT_METHODS, settings_for)]
+    listed = [*read_methods(DEFAULT_METHODS if methods is None else methods, settings_for)]
     for sweep in sweeps:
         listed += swept(sweep, settings_for)
     plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label)
@@ -70,16 +71,30 @@ def _check(plan: Plan) -> None:
     labels = plan.labels
     if repeated := next((label for label in labels if labels.count(label) > 1), None):
         raise UsageError(f"the method {repeated!r} comes twice", hint="leave one out")
+    if plan.match.kind == "kv":
+        _check_kv(plan)
     if plan.baseline not in labels:
         raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose of {', '.join(labels)}")
-    needs_sharpv = plan.match.kind == "kv" and any(method.is_rival for method in plan.methods)
-    if needs_sharpv and "sharpv" not in labels:
+
+
+def _check_kv(plan: Plan) -> None:
+    """What matching KV entries needs, and what it does not go together with."""
+    from sharpv_cli.evaluation.methods import SHARPV
+
+    rivals = [method for method in plan.methods if method.is_rival]
+    if rivals and SHARPV not in plan.labels:
         raise UsageError("--match sharpv:kv needs SharpV's own answers", hint="add sharpv to --methods")
+    if memory := next((method.label for method in rivals if method.settings.memory.enabled), None):
+        raise UsageError(
+            f"--match sharpv:kv: {memory} would discard KV entries of its budget",
+            hint="leave out +memory, or match visual tokens",
+        )
 
 
 def default_target(dataset: str) -> Path:
     """The results file where none is named."""
-    name = re.sub(r"[^\w.-]+", "-", Path(dataset).name or dataset).strip("-.") or "dataset"
+    given = Path(dataset).resolve()
+    name = re.sub(r"[^\w.-]+", "-", given.stem if given.is_file() else given.name).strip("-.") or "dataset"
     return Path(f"sharpv-eval-{name}.jsonl")
 
 
@@ -114,6 +129,11 @@ class Source:
         if not is_shapes:
             self.read()
 
+    @property
+    def place(self) -> str:
+        """What tells one dataset from another of the same name: ShapesQA is the same everywhere."""
+        return "" if self._shapes[0] else os.path.realpath(self.given)
+
     def read(self) -> Dataset:
         """The questions, the first or evenly spread `limit` of them. Raises UsageError."""
         is_shapes, variant = self._shapes
@@ -142,10 +162,11 @@ def run_evaluation(
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("reading the dataset")
         dataset = source.read()
-    if restart:
-        _forget(target)
+    if source.limit is not None and len(dataset.items) < source.limit:
+        terminal.say("note", f"--limit {source.limit}: {dataset.name} has {len(dataset.items)} questions")
     keys = {item.id: item_key(item) for item in dataset.items}
-    with ResultsFile(target, _digests(dataset, resolved, plan), keys) as file:
+    digests = _digests(dataset, source, resolved, plan)
+    with ResultsFile(target, digests, keys, restart=restart) as file:
         missed, interrupted = _answered(dataset, resolved, plan, file)
         result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
     exports.write(result)
@@ -166,11 +187,14 @@ def _answered(
         progress.stage("loading the model")
         run = _run(dataset, resolved, plan)
     file.begin(run.loaded.info.device)
-    tally = _Tally(plan.labels)
+    tally = Tally(plan.labels)
+    for done in file.done.values():
+        tally.add(done)
     try:
         with terminal.Counting(total, there) as counting, closing(run.outcomes(file)) as outcomes:
             for outcome in outcomes:
-                counting.show(tally.told(outcome))
+                tally.add(outcome)
+                counting.show(str(tally))
     except KeyboardInterrupt:
         return run.missed, True
     return run.missed, False
@@ -197,49 +221,64 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     from sharpv_cli.pipeline import load_model
     from sharpv_cli.video.local import Limits
 
-    check(plan.methods)
     settings = resolved.settings
+    loaded = load_model(settings)
+    check(plan.methods, loaded)
     contest = Contest(plan.match, settings.generation.seed or 0)
     limits = Limits(**settings.video.model_dump())
-    return Run(dataset, plan.methods, settings, contest, load_model(settings), limits)
+    return Run(dataset, plan.methods, settings, contest, loaded, limits)
 
 
-def _forget(target: Path) -> None:
-    try:
-        target.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot remove {shown(target)}: {error.strerror}", hint="choose another --out"
-        ) from error
-
-
-def _digests(dataset: Dataset, resolved: Resolved, plan: Plan) -> dict[str, str]:
+def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
     """By method: what decides its answers. Device, engine and limits are not in it: an evaluation may move."""
     from sharpv_cli.evaluation.results import method_digest
+    from sharpv_cli.models.identity import weights_identity
 
+    weights = weights_identity(resolved.settings.model, offline=resolved.settings.offline)
+    common = (dataset.name, source.place, weights)
     digests = {}
     for method in plan.methods:
-        own = method.settings.model_dump(exclude={"device", "engine", "offline", "memory_check", "video"})
-        budget = (str(plan.match), resolved.settings.visual.model_dump()) if method.is_rival else ()
-        digests[method.label] = method_digest(dataset.name, own, method.name, dict(method.parameters), budget)
+        budget = (str(plan.match), _decisive(resolved.settings)) if method.is_rival else ()
+        digests[method.label] = method_digest(
+            *common, _decisive(method.settings), method.name, dict(method.parameters), budget
+        )
     return digests
 
 
-class _Tally:
-    """How often each method was right so far, in a line."""
+def _decisive(settings: Settings) -> dict[str, object]:
+    """The settings that decide an answer; those of a part that is off do not."""
+    told = settings.model_dump(exclude={"device", "engine", "offline", "memory_check", "video"})
+    if settings.visual.mode == "off":
+        told["visual"] = "off"
+    if not settings.memory.enabled:
+        told["memory"] = "off"
+    return told
+
+
+class Tally:
+    """How often each method was right so far, in a line, and how many have no answer."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._counts = {label: [0, 0] for label in labels}
+        self._right = dict.fromkeys(labels, 0)
+        self._asked = dict.fromkeys(labels, 0)
+        self._missed = 0
 
-    def told(self, outcome: object) -> str:
+    def add(self, outcome: Outcome | Missed) -> None:
         from sharpv_cli.evaluation.results import Outcome
 
-        if isinstance(outcome, Outcome):
-            count = self._counts[outcome.method]
-            count[0] += outcome.right
-            count[1] += 1
-        shares = {label: 100 * right / asked for label, (right, asked) in self._counts.items() if asked}
-        return "  ".join(f"{label} {share:.1f} %" for label, share in shares.items())
+        if not isinstance(outcome, Outcome):
+            self._missed += 1
+        elif outcome.method in self._asked:  # the file may hold others
+            self._right[outcome.method] += outcome.right
+            self._asked[outcome.method] += 1
+
+    def __str__(self) -> str:
+        shares = [
+            f"{label} {100 * self._right[label] / asked:.1f} %"
+            for label, asked in self._asked.items()
+            if asked
+        ]
+        return "  ".join([*shares[:_MOST_SHARES], *([f"failed {self._missed}"] if self._missed else [])])
 
 
 def write_report(result: Evaluation, resolved: Resolved, exports: EvalExports, *, as_json: bool) -> None:
@@ -262,10 +301,16 @@ def write_report(result: Evaluation, resolved: Resolved, exports: EvalExports, *
 
 def report_failures(result: Evaluation) -> None:
     """What could not be asked, by name, at the end where it is seen."""
-    for failure in result.failures[:_MOST_FAILURES]:
+    for failure in result.failures[:_MOST_LINES]:
         method = f" ({failure.method})" if failure.method else ""
         terminal.say("warning", f"{failure.place}{method}: {failure.error}")
-    if (more := len(result.failures) - _MOST_FAILURES) > 0:
+        if failure.hint:
+            terminal.say("hint", failure.hint)
+    if (more := len(result.failures) - _MOST_LINES) > 0:
         terminal.say("warning", f"and {more} more; --json lists all")
+    for text, count in result.warnings[:_MOST_LINES]:
+        terminal.say("warning", f"{count} answers: {text}")
+    if result.failures:
+        terminal.say("error", f"{len(result.failures)} failures; what could be asked was asked")
     if result.interrupted:
         terminal.say("note", "interrupted; the same command goes on from here")

@@ -58,6 +58,8 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    needs_scores: ClassVar[bool] = False
+    """Whether it holds attention scores of all pairs of tokens, layer by layer."""
 
     def __init__(self, model: Any, reason: str = "asked for") -> None:
         self.model = model

@@ -20,6 +20,9 @@ from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.models.door import Prompt
 
+LAYER = 2
+"""The paper's K."""
+
 
 class FastVEngine(ReferenceEngine):
     """The stock language model, in which only `keep` visual tokens of a prompt go on after `layer` layers (K).
@@ -35,8 +38,9 @@ class FastVEngine(ReferenceEngine):
     """
 
     name = "fastv"
+    needs_scores = True
 
-    def __init__(self, model: Any, *, keep: int, layer: int = 2, reason: str = "asked for") -> None:
+    def __init__(self, model: Any, *, keep: int, layer: int = LAYER, reason: str = "asked for") -> None:
         super().__init__(model, reason)
         assert keep >= 0, keep
         if not 1 <= layer < self.layers:
@@ -44,6 +48,8 @@ class FastVEngine(ReferenceEngine):
                 f"FastV cannot drop tokens after layer {layer} of {self.layers}",
                 hint=f"give a layer from 1 to {self.layers - 1}",
             )
+        if getattr(getattr(model.config, "vision_config", None), "deepstack_visual_indexes", None):
+            raise _deepstack()
         self.keep = keep
         self.layer = layer
 
@@ -62,10 +68,7 @@ class FastVEngine(ReferenceEngine):
             "FastV reads whole prompts, without Memory SharpV"
         )
         if prompt.extra:
-            raise UsageError(
-                "FastV does not work on models with DeepStack, which add to the visual tokens behind the first layers",
-                hint="measure FastV on a model of another family",
-            )
+            raise _deepstack()
         decoder, choice = self.model.get_decoder(), _Choice(prompt, self.keep)
         with _eager(decoder.config), _dropping(decoder, self.layer, choice):
             logits = self._forward(prompt.embeds, prompt.position_ids, cache)
@@ -78,6 +81,13 @@ class FastVEngine(ReferenceEngine):
 
     def read_on(self, prefix: Prefix, prompt: Prompt, *, last: bool = False) -> Prefill:  # noqa: ARG002
         raise _no_sharing()
+
+
+def _deepstack() -> UsageError:
+    return UsageError(
+        "FastV does not work on models with DeepStack, which add to the visual tokens behind the first layers",
+        hint="measure FastV on a model of another family",
+    )
 
 
 def _no_sharing() -> UsageError:

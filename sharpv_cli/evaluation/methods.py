@@ -42,6 +42,7 @@ PARAMETERS: Mapping[str, Mapping[str, type]] = MappingProxyType(
         "fastv": {"layer": int},
     }
 )
+SHARPV, FASTV = "sharpv", "fastv"
 NAMES = (*_SHARPV, *PARAMETERS)
 DEFAULT_METHODS = "dense,sharpv"
 _MEMORY = "+memory"
@@ -65,11 +66,9 @@ class EvalMethod:
 def read_methods(listed: str, settings_for: SettingsFor) -> tuple[EvalMethod, ...]:
     """`"dense,sharpv:w=0.5,evs"`, in this order. A comma before KEY=VALUE goes on with the method before it.
 
-    Raises UsageError for a name or a key that is not known, a value that is refused, and a method that stands twice.
+    Raises UsageError for a name or a key that is not known, and a value that is refused.
     """
     labels = [part.strip() for part in re.split(r",(?!\s*[\w-]+=)", listed)]
-    if repeated := next((label for label in labels if labels.count(label) > 1), None):
-        raise UsageError(f"the method {repeated!r} is listed twice", hint="leave one out")
     return tuple(_read(label, settings_for) for label in labels)
 
 
@@ -112,7 +111,7 @@ def _part_of_sharpv(
 def _rival(
     label: str, name: str, given: Mapping[str, str], memory: bool, settings_for: SettingsFor
 ) -> EvalMethod:
-    if memory and name == "fastv":
+    if memory and name == FASTV:
         raise UsageError("FastV drops tokens inside the model by itself", hint="leave out +memory")
     settings = settings_for({"prune": "off", "memory": memory})
     return EvalMethod(label, name, settings, {key: _number(key, value, name) for key, value in given.items()})

@@ -10,26 +10,39 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.evaluation.matching import Match, spread
-from sharpv_cli.evaluation.methods import EvalMethod
+from sharpv_cli.evaluation.methods import FASTV, EvalMethod
 from sharpv_cli.pruning.methods import METHODS
 from sharpv_cli.pruning.plan import Budget, KeepPlan
 
 if TYPE_CHECKING:
+    from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.types import Answer
 
 
-def check(methods: Sequence[EvalMethod]) -> None:
-    """Raise UsageError for a parameter that its method refuses, before the first question."""
+def check(methods: Sequence[EvalMethod], loaded: LoadedModel) -> None:
+    """Raise UsageError for what a method or this model refuses, before the first question."""
     for method in methods:
         if method.name in METHODS:
             METHODS[method.name](**method.parameters)
+        elif method.name == FASTV:
+            _fastv_engine(method, loaded, keep=1)
+        elif method.settings.positions == "contiguous" and loaded.family.positions != "1d":
+            raise UsageError(
+                f"method {method.label}: this model's positions are time, row and column (M-RoPE)",
+                hint="leave out positions=contiguous",
+            )
 
 
-FASTV_LAYER = 2  # the paper's K
+def _fastv_engine(method: EvalMethod, loaded: LoadedModel, *, keep: int) -> FastVEngine:
+    try:
+        return FastVEngine(loaded.model, keep=keep, layer=int(method.parameters.get("layer", LAYER)))
+    except UsageError as error:
+        raise UsageError(f"method {method.label}: {error}", hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +54,21 @@ class Contest:
 
     def answer(
         self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None
-    ) -> Answer:
-        """One method's answer; `kv_retention` is SharpV's for this question, where budgets are matched by it.
+    ) -> tuple[Answer, float | None]:
+        """One method's answer, and the share of the visual tokens that was its budget (None for SharpV).
 
-        Raises UsageError, ResourceError, ModelError.
+        `kv_retention` is SharpV's for this question, where budgets are matched by it. Raises UsageError,
+        ResourceError, ModelError.
         """
         if not method.is_rival:
-            return clip.answer(item.prompt, method.settings)
-        if method.name == "fastv":
-            return self._fastv(method, clip, item.prompt, kv_retention)
-        rival = METHODS[method.name](**method.parameters)
+            return clip.answer(item.prompt, method.settings), None
         budget = self._budget(clip, item.prompt, kv_retention)
+        frames, tokens = clip.tokens(item.prompt)
+        run = self._fastv if method.name == FASTV else self._planned
+        return run(method, clip, item, budget), budget.tokens / (frames * tokens)
+
+    def _planned(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
+        rival = METHODS[method.name](**method.parameters)
         generator = torch.Generator().manual_seed(self._seed_of(item, method))
 
         def plan(features: Tensor) -> KeepPlan:
@@ -59,20 +76,14 @@ class Contest:
 
         return clip.answer(item.prompt, method.settings, plan=plan)
 
-    def _fastv(
-        self, method: EvalMethod, clip: ComparedClip, prompt: str, kv_retention: float | None
-    ) -> Answer:
-        from sharpv_cli.engine.fastv import FastVEngine
-
-        keep = self._budget(clip, prompt, kv_retention).tokens
-        layer = int(method.parameters.get("layer", FASTV_LAYER))
-        engine = FastVEngine(clip.clip.loaded.model, keep=keep, layer=layer)
+    def _fastv(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
+        engine = _fastv_engine(method, clip.clip.loaded, keep=budget.tokens)
         if self.match.kind == "kv":
             # The first layers hold all tokens, so that the others may hold fewer for the same cache.
-            frames, tokens = clip.tokens(prompt)
-            beyond = keep * engine.layers - frames * tokens * layer
-            engine.keep = max(0, beyond // (engine.layers - layer))
-        return clip.answer(prompt, method.settings, engine=engine)
+            frames, tokens = clip.tokens(item.prompt)
+            beyond = budget.tokens * engine.layers - frames * tokens * engine.layer
+            engine.keep = max(0, beyond // (engine.layers - engine.layer))
+        return clip.answer(item.prompt, method.settings, engine=engine)
 
     def _budget(self, clip: ComparedClip, prompt: str, kv_retention: float | None) -> Budget:
         """By frame as SharpV has it, or in its proportions up to another total."""
@@ -80,16 +91,13 @@ class Contest:
         if self.match.kind == "visual":
             return Budget(counts)
         frames, tokens = clip.tokens(prompt)
-        ratio = self.match.ratio
-        if self.match.kind == "kv":
-            if kv_retention is None:
-                raise UsageError("SharpV has no answer to this question, so there is no budget to match")
-            ratio = kv_retention
-        assert ratio is not None, self.match
+        ratio = self.match.ratio if self.match.kind == "ratio" else kv_retention
+        if ratio is None:
+            raise UsageError("SharpV has no answer to this question, so there is no budget to match")
         total = max(1, round(ratio * frames * tokens))
         return Budget(torch.tensor(spread(counts.tolist(), total, tokens)))
 
     def _seed_of(self, item: Item, method: EvalMethod) -> int:
         """The same for the same question, method and seed, whatever was asked before."""
-        told = f"{self.seed}|{method.label}|{item.id}"
+        told = f"{self.seed}|{method.name}|{sorted(method.parameters.items())}|{item.id}"
         return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
-from sharpv_cli.evaluation.methods import EvalMethod
+from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
+from sharpv_cli.pipeline.asking import sampling_arguments
+from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.local import LocalVideo
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
@@ -42,13 +46,14 @@ class Run:
     loaded: LoadedModel
     limits: Limits
     missed: list[Missed] = field(default_factory=list)
+    _in_a_row: int = field(default=0, init=False)
 
     def outcomes(self, file: ResultsFile) -> Generator[Outcome | Missed, None, None]:
         """What is not done yet, written to `file` and yielded as it comes. Close it."""
         work = list(self._todo(file))
         with _Ahead(self.dataset, self.limits, self.settings) as ahead:
             for (items, todo), clip in zip(work, ahead.clips([items[0] for items, _ in work]), strict=True):
-                for outcome in self._clip(items, todo, clip, file):
+                for outcome in self._guarded(items, todo, clip, file):
                     file.add(outcome)
                     if isinstance(outcome, Missed):
                         self.missed.append(outcome)
@@ -62,17 +67,29 @@ class Run:
             if todo := {pair for pair in wanted if pair not in file.done}:
                 yield items, todo
 
+    def _guarded(
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Decoded], file: ResultsFile
+    ) -> Iterator[Outcome | Missed]:
+        """As `_clip`; raises what nobody expected where it has happened too often for chance."""
+        for outcome in self._clip(items, todo, coming, file):
+            unexpected = isinstance(outcome, Missed) and outcome.exit_code == _UNEXPECTED
+            self._in_a_row = self._in_a_row + 1 if unexpected else 0
+            if self._in_a_row >= _MOST_IN_A_ROW:
+                assert isinstance(outcome, Missed)
+                raise RuntimeError(f"{self._in_a_row} times in a row: {outcome.error}")
+            yield outcome
+
     def _clip(
         self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Decoded], file: ResultsFile
     ) -> Iterator[Outcome | Missed]:
         try:
             clip = self._compared(*coming.result())
-        except SharpvError as error:
+        except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
                 yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
             return
         for item in items:
-            for method in _sharpv_first(self.methods):
+            for method in self._order(item):
                 if (item.id, method.label) in todo:
                     yield self._ask(item, method, clip, file)
 
@@ -83,25 +100,39 @@ class Run:
         return ComparedClip(Clip(self.loaded, info, sample, self.settings))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
-        sharpv = file.done.get((item.id, "sharpv"))
-        budget = None if sharpv is None else sharpv.kv_retention
+        sharpv = file.done.get((item.id, SHARPV))
         try:
-            answer = self.contest.answer(method, clip, item, budget)
-        except SharpvError as error:
+            answer, budget = self.contest.answer(
+                method, clip, item, None if sharpv is None else sharpv.kv_retention
+            )
+        except (SharpvError, *_UNFORESEEN) as error:
             return _missed(item, method, error)
-        return _outcome(item, method, answer)
+        return _outcome(item, method, answer, budget)
+
+    def _order(self, item: Item) -> list[EvalMethod]:
+        """Each comes first in turn, for the first one finds cold caches; SharpV does where others need its budget."""
+        start = zlib.crc32(item.id.encode()) % len(self.methods)
+        turned = [*self.methods[start:], *self.methods[:start]]
+        if self.contest.match.kind == "kv":
+            turned.sort(key=lambda method: method.label != SHARPV)
+        return turned
 
 
-def _sharpv_first(methods: Sequence[EvalMethod]) -> list[EvalMethod]:
-    """Others may need to know what SharpV kept."""
-    return sorted(methods, key=lambda method: method.label != "sharpv")
+# What a processor, a kernel or a lost child process may raise for one video; it must not end an evaluation of days.
+_UNFORESEEN = (RuntimeError, ValueError, OSError, EOFError, MemoryError)
+_UNEXPECTED = SharpvError.exit_code
+_MOST_IN_A_ROW = 20
 
 
-def _missed(item: Item, method: EvalMethod, error: SharpvError) -> Missed:
-    return Missed(item.id, method.label, item_key(item), str(error), error.exit_code)
+def _missed(item: Item, method: EvalMethod, error: Exception) -> Missed:
+    if isinstance(error, SharpvError):
+        return Missed(item.id, method.label, item_key(item), str(error), error.hint, error.exit_code)
+    told = f"unexpected {type(error).__name__}: {error}"
+    hint = "this is a bug in sharpv: report it as an issue, with the video if you can"
+    return Missed(item.id, method.label, item_key(item), told, hint, _UNEXPECTED)
 
 
-def _outcome(item: Item, method: EvalMethod, answer: Answer) -> Outcome:
+def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | None) -> Outcome:
     return Outcome(
         item=item.id,
         method=method.label,
@@ -110,12 +141,15 @@ def _outcome(item: Item, method: EvalMethod, answer: Answer) -> Outcome:
         right=is_right(answer.text, item),
         visual_retention=round(answer.visual_retention, 6),
         kv_retention=round(answer.memory.kv_retention, 6),
+        budget=None if budget is None else round(budget, 6),
         layers_discarded=sum(not layer.visual_kv_kept for layer in answer.layers),
         generated=answer.generated_tokens,
+        engine=answer.engine,
         prune_sec=round(answer.timing.prune_sec, 6),
         prefill_sec=round(answer.timing.prefill_sec, 6),
         tpot_sec=None if answer.timing.tpot_sec is None else round(answer.timing.tpot_sec, 6),
         similarities=_similarities(answer),
+        warnings=list(answer.warnings),
     )
 
 
@@ -141,6 +175,7 @@ class _Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.stop()  # or an interruption would wait for the video that is being read
         self._pool.shutdown(cancel_futures=True)
         self._reader.__exit__()
 
@@ -153,10 +188,6 @@ class _Ahead:
             yield waiting.pop(0)
 
     def _decoded(self, item: Item) -> _Decoded:
-        from sharpv_cli.pipeline.asking import sampling_arguments
-        from sharpv_cli.video.decoding import sample_frames
-        from sharpv_cli.video.local import LocalVideo
-
         path = self._dataset.prepare(item)
         sampling = self._settings.sampling
         if item.start_sec is not None or item.end_sec is not None:

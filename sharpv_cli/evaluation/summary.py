@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -9,7 +10,7 @@ from statistics import fmean, median
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.results import Done, Missed, Outcome
 from sharpv_cli.evaluation.statistics import paired_bootstrap, wilson
-from sharpv_cli.types import EvalFailure, Evaluation, GroupScore, MethodScore
+from sharpv_cli.types import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
 
 # Only answers of more than one token can show what Memory SharpV costs, and long ones show it best.
 _LENGTHS: tuple[tuple[str, int, float], ...] = (
@@ -18,6 +19,8 @@ _LENGTHS: tuple[tuple[str, int, float], ...] = (
     ("6-15 tokens", 6, 15),
     ("over 15 tokens", 16, float("inf")),
 )
+
+_FEWEST_VIDEOS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,15 @@ def summarize(
     *,
     interrupted: bool = False,
 ) -> Evaluation:
-    """The comparison so far, over the questions that all methods `labels` answered: so it is fair."""
-    common = [item for item in dataset.items if all((item.id, label) in done for label in labels)]
-    mine = {label: [done[item.id, label] for item in common] for label in labels}
+    """The comparison so far, over the questions that all methods `labels` answered: so it is fair.
+
+    Methods that answered nothing are left out; where the baseline is one of them, the first of the others is in its
+    place.
+    """
+    able = [label for label in labels if any((item.id, label) in done for item in dataset.items)]
+    baseline = about.baseline if about.baseline in able or not able else able[0]
+    common = [item for item in dataset.items if all((item.id, label) in done for label in able)]
+    mine = {label: [done[item.id, label] for item in common] for label in able}
     return Evaluation(
         dataset=dataset.name,
         model=about.model,
@@ -50,9 +59,10 @@ def summarize(
         asked=len(dataset.items),
         videos=len({item.video for item in common}),
         match=about.match,
-        baseline=about.baseline,
-        scores=tuple(_score(label, mine, common, about.baseline) for label in labels) if common else (),
-        failures=(*_loading_failures(dataset), *_failures(missed)),
+        baseline=baseline,
+        scores=tuple(_score(label, mine, common, baseline) for label in able) if common else (),
+        failures=(*_loading_failures(dataset), *_failures(missed, len(labels))),
+        warnings=_warnings(mine),
         interrupted=interrupted,
     )
 
@@ -70,9 +80,11 @@ def _score(
         accuracy=fmean(right),
         interval=wilson(sum(right), len(right)),
         difference=None if label == baseline else fmean(right) - fmean(other),
-        difference_interval=None if label == baseline else paired_bootstrap(right, other, clusters),
+        difference_interval=None if label == baseline else _interval(right, other, clusters),
         visual_retention=fmean(outcome.visual_retention for outcome in mine),
         kv_retention=fmean(outcome.kv_retention for outcome in mine),
+        budget=_budget(mine),
+        engine=", ".join(dict.fromkeys(outcome.engine for outcome in mine)),
         layers_discarded=fmean(outcome.layers_discarded for outcome in mine),
         prune_sec=median(outcome.prune_sec for outcome in mine),
         prefill_sec=median(outcome.prefill_sec for outcome in mine),
@@ -81,6 +93,16 @@ def _score(
         lengths=_by_length(theirs, right),
         similarities=_similarities(mine),
     )
+
+
+def _interval(ours: Sequence[bool], theirs: Sequence[bool], clusters: Sequence[object]) -> Interval | None:
+    """None for a handful of videos: drawing from so few says nothing about others."""
+    return paired_bootstrap(ours, theirs, clusters) if len(set(clusters)) >= _FEWEST_VIDEOS else None
+
+
+def _budget(outcomes: Sequence[Outcome]) -> float | None:
+    given = [outcome.budget for outcome in outcomes if outcome.budget is not None]
+    return fmean(given) if given else None
 
 
 def _by(
@@ -102,12 +124,10 @@ def _length_name(tokens: int) -> str:
 
 
 def _scores(names: Sequence[str], right: Sequence[bool], order: Iterable[str]) -> tuple[GroupScore, ...]:
-    scores = []
-    for name in order:
-        mine = [value for group, value in zip(names, right, strict=True) if group == name]
-        if mine:
-            scores.append(GroupScore(name, len(mine), fmean(mine)))
-    return tuple(scores)
+    by_name: dict[str, list[bool]] = {name: [] for name in order}
+    for name, value in zip(names, right, strict=True):
+        by_name[name].append(value)
+    return tuple(GroupScore(name, len(mine), fmean(mine)) for name, mine in by_name.items() if mine)
 
 
 def _similarities(outcomes: Sequence[Outcome]) -> tuple[float | None, ...]:
@@ -121,13 +141,22 @@ def _similarities(outcomes: Sequence[Outcome]) -> tuple[float | None, ...]:
 
 
 def _loading_failures(dataset: Dataset) -> Iterable[EvalFailure]:
-    return (EvalFailure(problem.place, None, problem.error, 2) for problem in dataset.problems)
+    hint = "correct it, or leave it out"
+    return (EvalFailure(problem.place, None, problem.error, hint, 2) for problem in dataset.problems)
 
 
-def _failures(missed: Sequence[Missed]) -> Iterable[EvalFailure]:
-    """One a question where all methods failed alike, as with a video that cannot be read."""
-    seen: dict[tuple[str, str, int], list[str]] = {}
+def _failures(missed: Sequence[Missed], methods: int) -> Iterable[EvalFailure]:
+    """One a question where all `methods` failed alike, as with a video that cannot be read."""
+    alike: dict[tuple[str, str], list[Missed]] = {}
     for one in missed:
-        seen.setdefault((one.item, one.error, one.exit_code), []).append(one.method)
-    for (item, error, code), methods in seen.items():
-        yield EvalFailure(item, methods[0] if len(methods) == 1 else None, error, code)
+        alike.setdefault((one.item, one.error), []).append(one)
+    for group in alike.values():
+        for one in group[:1] if len(group) == methods else group:
+            name = None if len(group) == methods else one.method
+            yield EvalFailure(one.item, name, one.error, one.hint, one.exit_code)
+
+
+def _warnings(outcomes: Mapping[str, Sequence[Outcome]]) -> tuple[tuple[str, int], ...]:
+    """The most frequent first; numbers in them differ from clip to clip, so each wording counts for itself."""
+    every = (warning for mine in outcomes.values() for outcome in mine for warning in outcome.warnings)
+    return tuple(Counter(every).most_common())

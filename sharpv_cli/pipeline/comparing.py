@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sharpv_cli.engine.device import synchronize
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.stem import Stem, stem_of
 from sharpv_cli.pipeline.answering import answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.encoding import Encoded, encode
-from sharpv_cli.pipeline.reading import Steps, read_encoded
-from sharpv_cli.pipeline.selecting import kept_by, scores_of
+from sharpv_cli.pipeline.fitting import memory_told
+from sharpv_cli.pipeline.reading import Steps, prune, read_encoded
 from sharpv_cli.pruning.plan import KeepPlan
 from sharpv_cli.types import Answer, Finished
 
@@ -31,19 +32,26 @@ Plan = Callable[[Tensor], KeepPlan]
 class ComparedClip:
     """Answers about one clip. Every answer is the one that `answering.answer` gives, without its vision again.
 
-    Settings of an answer may differ from the clip's in what comes after the vision: pruning, memory, positions.
+    The frames are all encoded at once. Settings of an answer may differ from the clip's in what comes after the vision:
+    pruning, memory, positions. All of it raises UsageError, ResourceError and ModelError as `answering.answer` does.
     """
 
     clip: Clip
     _stem: Stem | None = field(default=None, init=False)
     _question: str = field(default="", init=False)
     _whole: Encoded | None = field(default=None, init=False)
+    _counts: Tensor | None = field(default=None, init=False)
 
     def keep_counts(self, question: str) -> Tensor:
-        """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU."""
-        whole, visual = self._encoded(question).whole, self.clip.settings.visual
-        with torch.no_grad():
-            return kept_by(scores_of(whole, visual), visual, whole.slots).sum(dim=1).cpu()
+        """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU.
+
+        They are what an answer with these settings keeps, also where the context makes it keep less.
+        """
+        encoded = self._encoded(question)
+        if self._counts is None:
+            selection, _ = prune(encoded, StageClock())
+            self._counts = selection.keep.sum(dim=1).cpu()
+        return self._counts
 
     def tokens(self, question: str) -> tuple[int, int]:
         """T and f: the frames and the visual tokens of each."""
@@ -55,7 +63,7 @@ class ComparedClip:
     ) -> Answer:
         """The answer with other settings; `plan` prunes in the place of SharpV, `engine` reads and decodes.
 
-        Raises UsageError, ResourceError, ModelError as `answering.answer` does.
+        An interrupted answer is none: it raises KeyboardInterrupt.
         """
         encoded = self._encoded(question)
         clip = replace(self.clip, settings=settings, own_engine=engine)
@@ -66,19 +74,27 @@ class ComparedClip:
             return (yield from read_encoded(replace(own, clip=clip), clock))
 
         events = answer_by(read, clip, question)
-        return next(event.answer for event in events if isinstance(event, Finished))
+        answer = next(event.answer for event in events if isinstance(event, Finished))
+        if answer.finish_reason == "interrupted":
+            raise KeyboardInterrupt
+        return answer
 
     def _encoded(self, question: str) -> Encoded:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
         if self._whole is not None and question == self._question:
             return self._whole
+        with memory_told(self.clip):
+            encoded = self._encode(question)
+            synchronize(self.clip.loaded.device)  # or the first method's selection would wait for the vision
+        self._question, self._whole, self._counts = question, encoded, None
+        return encoded
+
+    def _encode(self, question: str) -> Encoded:
         if self._whole is not None and self._stem is not None:
             whole, _ = self._stem.ask(self.clip.loaded, question, self.clip.settings.prompt)
-            encoded = replace(self._whole, whole=whole)
-        else:
-            encoded = _encode(self.clip, question)
-            self._stem = stem_of(self.clip.loaded, encoded.whole, question, self.clip.settings.prompt)
-        self._question, self._whole = question, encoded
+            return replace(self._whole, whole=whole)
+        encoded = _encode(self.clip, question)
+        self._stem = stem_of(self.clip.loaded, encoded.whole, question, self.clip.settings.prompt)
         return encoded
 
 

@@ -65,7 +65,7 @@ def _request(clip: Clip) -> Request:
         width=width,
         new_tokens=clip.limit,
         itemsize=clip.loaded.model.dtype.itemsize,
-        eager=clip.loaded.info.attention == "eager",
+        eager=clip.loaded.info.attention == "eager" or clip.engine.needs_scores,
         one_memory=clip.loaded.device.type != "cuda",
         at_once=None if clip.frames is None else chunking.CHUNK_FRAMES,
     )

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sharpv_cli.report.chart import ACCENT, fact_lines
-from sharpv_cli.report.eval_tables import EvalTable, breakdowns, facts, methods_table, note
+from sharpv_cli.report.eval_tables import EvalTable, breakdowns, facts, methods_table, notes
 from sharpv_cli.report.figures import Fact
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, natural_width, table
 from sharpv_cli.text import printable
@@ -39,10 +39,14 @@ def _sections(evaluation: Evaluation, width: int, glyphs: Glyphs) -> Iterator[li
         yield [Text("no question was answered by every method")]
         return
     yield _methods(evaluation, width, glyphs)
-    yield [Text(line, style="dim") for line in textwrap.wrap(note(evaluation), width)]
+    yield [Text(line, style="dim") for note in notes(evaluation) for line in _wrapped(note, width, glyphs)]
     for breakdown in breakdowns(evaluation):
         title = cut(Text(breakdown.title, style="bold"), width, glyphs)
         yield [title, *_in_parts(breakdown, width, glyphs)]
+
+
+def _wrapped(note: str, width: int, glyphs: Glyphs) -> list[str]:
+    return textwrap.wrap(printable(note, ascii_only=glyphs.ascii_only), width)
 
 
 def _methods(evaluation: Evaluation, width: int, glyphs: Glyphs) -> list[Text]:

@@ -7,14 +7,14 @@ from dataclasses import asdict
 
 from sharpv_cli import __version__
 from sharpv_cli.report.document import pick, plain
-from sharpv_cli.report.eval_tables import EvalTable, breakdowns, facts, methods_table, note
+from sharpv_cli.report.eval_tables import EvalTable, breakdowns, facts, methods_table, notes
 from sharpv_cli.report.markdown import cell, table
 from sharpv_cli.types import Evaluation, MethodScore
 
 SCHEMA = "sharpv.eval/1"
 _ABOUT = ("dataset", "model", "device", "questions", "asked", "videos", "match", "baseline", "interrupted")
 _SCORE = (
-    "accuracy", "difference", "visual_retention", "kv_retention", "layers_discarded",
+    "accuracy", "difference", "visual_retention", "kv_retention", "budget", "layers_discarded", "engine",
     "prune_sec", "prefill_sec", "tpot_sec", "similarities",
 )  # fmt: skip
 _DASH = "–"
@@ -29,6 +29,7 @@ def eval_document(evaluation: Evaluation, *, settings: Mapping[str, object]) -> 
         "settings": settings,
         "methods": {score.method: _score(score) for score in evaluation.scores},
         "failures": [asdict(failure) for failure in evaluation.failures],
+        "warnings": [{"text": text, "answers": count} for text, count in evaluation.warnings],
     }
     return {key: plain(value) for key, value in document.items()}
 
@@ -56,7 +57,7 @@ def _blocks(evaluation: Evaluation) -> Iterator[str]:
         yield "No question was answered by every method."
         return
     yield _table(methods_table(evaluation, _DASH))
-    yield f"_{note(evaluation)}_"
+    yield "\n\n".join(notes(evaluation))
     for breakdown in breakdowns(evaluation):
         yield f"**{breakdown.title[:1].upper()}{breakdown.title[1:]}**\n\n{_table(breakdown)}"
 

@@ -88,6 +88,7 @@ def facts(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
     )
 
 
+_TOLERANCE = 0.005  # a share of the visual tokens: rounding to whole ones
 _BUDGETS = {
     "sharpv": "others keep as many visual tokens of each clip as SharpV",
     "sharpv:kv": "others keep as many visual KV entries as SharpV after the prefill",
@@ -100,13 +101,36 @@ def _of(evaluation: Evaluation) -> str:
     return f"{evaluation.questions} of {evaluation.asked}, those that every method answered"
 
 
-def note(evaluation: Evaluation) -> str:
-    """How to read the table."""
-    return (
-        f"95 %: Wilson's interval; vs {evaluation.baseline}: points of accuracy, paired by question, bootstrap over "
-        "videos. Prune and prefill (with the first token) are medians, of the language model's side only: the vision "
-        "is the same for all. The first token never depends on Memory SharpV: only longer answers can show its cost."
+def notes(evaluation: Evaluation) -> tuple[str, ...]:
+    """How to read the table, and what is not as fair as it should be."""
+    reading = (
+        "95 %: Wilson's interval, as if questions about one video were independent; "
+        f"vs {evaluation.baseline}: points of accuracy, paired by question, bootstrap over videos. Prune and prefill "
+        "(with the first token) are medians, of the language model's side only: the vision is the same for all. The "
+        "first token never depends on Memory SharpV: only longer answers can show its cost."
     )
+    return (reading, *_over_budget(evaluation), *_engines(evaluation))
+
+
+def _over_budget(evaluation: Evaluation) -> Iterator[str]:
+    """Some methods cannot go as low as the budget."""
+    kv = evaluation.match == "sharpv:kv"
+    over = []
+    for score in evaluation.scores:
+        # FastV lets all visual tokens in: what it is measured by are the KV entries that stay.
+        kept = score.kv_retention if kv or score.visual_retention == 1.0 else score.visual_retention
+        if score.budget is not None and kept > score.budget + _TOLERANCE:
+            over.append(f"{score.method} ({percent(kept)} % for {percent(score.budget)} %)")
+    if over:
+        yield f"Not at the budget, below which they cannot go: {', '.join(over)}."
+
+
+def _engines(evaluation: Evaluation) -> Iterator[str]:
+    """Times of different engines do not compare."""
+    engines = {score.engine for score in evaluation.scores}
+    if len(engines) > 1:
+        told = ", ".join(f"{score.method} {score.engine}" for score in evaluation.scores)
+        yield f"Engines, whose times do not compare: {told}."
 
 
 def percent(share: float) -> str:

@@ -30,7 +30,9 @@ class MethodScore:
     """One method over the questions that every method answered.
 
     `accuracy` and both retentions are shares; the retentions are means over questions. `difference` is the accuracy
-    less the baseline's (None for the baseline itself), paired by question. `prune_sec`, `prefill_sec` and `tpot_sec`
+    less the baseline's, paired by question; None for the baseline itself, and its interval also where there are too few
+    videos for one. `budget` is the mean share of the visual tokens that a rival of SharpV was to keep; `engine` is what
+    ran. `prune_sec`, `prefill_sec` and `tpot_sec`
     are medians in seconds; `tpot_sec` is None where no answer has two tokens. `similarities` is the mean s_l of every
     decoder layer, None where it was not measured; empty where no layer was.
     """
@@ -42,7 +44,9 @@ class MethodScore:
     difference_interval: Interval | None
     visual_retention: float
     kv_retention: float
+    budget: float | None
     layers_discarded: float
+    engine: str
     prune_sec: float
     prefill_sec: float
     tpot_sec: float | None
@@ -58,6 +62,7 @@ class EvalFailure:
     place: str
     method: str | None
     error: str
+    hint: str | None
     exit_code: int
 
 
@@ -65,7 +70,8 @@ class EvalFailure:
 class Evaluation:
     """A comparison, complete or so far. `questions` of `asked` were answered by every method; `videos` they are about.
 
-    `match` says how much the methods other than SharpV may keep, `baseline` names the method that differences are to.
+    Methods without any answer are left out of `scores`. `match` says how much the methods other than SharpV may keep,
+    `baseline` names the method that differences are to; `warnings` that came with answers, each with how many.
     """
 
     dataset: str
@@ -78,4 +84,5 @@ class Evaluation:
     baseline: str
     scores: tuple[MethodScore, ...]
     failures: tuple[EvalFailure, ...]
+    warnings: tuple[tuple[str, int], ...] = ()
     interrupted: bool = False

@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Self, TypeVar
 
@@ -32,6 +33,7 @@ class IsolatedReader:
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
         self._child: _Child | None = None
+        self._busy: _Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +41,11 @@ class IsolatedReader:
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.end()
+
+    def stop(self) -> None:
+        """From another thread: end the reading that runs, if any, which then raises VideoError."""
+        if (busy := self._busy) is not None:
+            busy.kill()
 
     def read(self, path: FilePath, work: Callable[[FilePath], T]) -> T:
         """`work(path)` in the child, as long as the video's own limit of seconds allows.
@@ -49,10 +56,12 @@ class IsolatedReader:
         a bug: the child prints its traceback, and this raises RuntimeError.
         """
         child, self._child = self._child or _Child(self._memory_bytes), None
+        self._busy = child
         try:
             result, error = child.ask(path, work)
             self._child = child
         finally:
+            self._busy = None
             if self._child is None:
                 child.end()
         if error is not None:
@@ -89,6 +98,10 @@ class _Child:
         if code is not None and code < 0:
             return VideoError(f"reading {shown(path)} crashed ({signal.Signals(-code).name})", hint=_HINT)
         return RuntimeError(f"a bug while reading {shown(path)}: the process ended with {code}")
+
+    def kill(self) -> None:
+        with suppress(ValueError):  # it has ended meanwhile
+            self._process.kill()
 
     def end(self) -> None:
         self._connection.close()

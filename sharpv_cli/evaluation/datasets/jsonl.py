@@ -26,6 +26,7 @@ from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
 from sharpv_cli.evaluation.datasets.tables import read_table
 from sharpv_cli.text import shown
 
+_RESULTS = b'{"schema": "sharpv.eval.'
 _OTHER_NAMES_OF_OPTIONS = ("option", "choices", "candidates")
 
 
@@ -33,13 +34,19 @@ def _find(path: Path) -> list[Path]:
     """The file itself, or the only one of its kind in a folder. UsageError where a folder has several."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".jsonl" else []
-    found = sorted(path.glob("*.jsonl"))
+    found = sorted(file for file in path.glob("*.jsonl") if not _is_ours(file))
     if len(found) > 1:
         names = ", ".join(shown(file.name) for file in found[:5])
         raise UsageError(
             f"'{shown(path)}' holds {len(found)} .jsonl files: {names}", hint="name the one that you mean"
         )
     return found
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether it is a results file that an evaluation has left beside its dataset."""
+    with file.open("rb") as stream:
+        return stream.read(len(_RESULTS)) == _RESULTS
 
 
 def _read(path: Path, files: list[Path]) -> Dataset:

@@ -26,12 +26,19 @@ def load(path: Path, layout: str | None = None) -> Dataset:
     """
     if layout is not None and layout not in _LAYOUTS:
         raise UsageError(f"there is no dataset layout '{shown(layout)}'", hint=f"one of {', '.join(LAYOUTS)}")
-    if not path.exists():
+    try:
+        path.stat()
+        return _load_as(path, _LAYOUTS[layout]) if layout is not None else _recognised(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"there is no file or folder '{shown(path)}'",
             hint="name the folder of a benchmark, or a .jsonl file",
-        )
-    return _load_as(path, _LAYOUTS[layout]) if layout is not None else _recognised(path)
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"'{shown(error.filename or path)}' cannot be read: {error.strerror}",
+            hint="check the name and its permissions",
+        ) from error
 
 
 def _load_as(path: Path, layout: Layout) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from sharpv_cli.text import shown
 
 QUESTIONS_PER_CLIP = 2
 DEFAULT_QUESTIONS = 500
+_DRAWING = 1  # rises when the same clip is drawn or encoded in another way
 
 
 class Film(Protocol):
@@ -70,9 +72,9 @@ def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
     films: dict[Path, Film] = {}
     count = DEFAULT_QUESTIONS if limit is None else limit
     for film, stem, asked in _drawn(variant, count):
-        path = folder / f"{stem}{film.clip.suffix}"
+        path = folder / f"{stem}-{_digest(film.clip)}{film.clip.suffix}"
         films[path] = film
-        items += [_item(variant, path, place, question) for place, question in enumerate(asked)]
+        items += [_item(variant, stem, path, place, question) for place, question in enumerate(asked)]
     return ShapesQA(_name(variant), tuple(items[:count]), films=films)
 
 
@@ -118,10 +120,15 @@ def _name(variant: str | None) -> str:
     return SHAPES if variant is None else f"{SHAPES}:{variant}"
 
 
-def _item(variant: str | None, path: Path, place: int, question: Question) -> Item:
-    stem = path.stem if variant not in ("reworded", "offtopic") else f"{variant}-{path.stem}"
+def _digest(clip: Clip) -> str:
+    """So that a folder of clips from before a change of the generator does not stand in for today's."""
+    return hashlib.sha256(f"{_DRAWING} {clip}".encode()).hexdigest()[:8]
+
+
+def _item(variant: str | None, stem: str, path: Path, place: int, question: Question) -> Item:
+    name = f"{variant}-{stem}" if variant in ("reworded", "offtopic") else stem
     return Item(
-        id=f"{stem}-{place}",
+        id=f"{name}-{place}",
         video=path,
         prompt=question.text,
         answer=question.answer,
