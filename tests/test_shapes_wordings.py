@@ -12,7 +12,7 @@ import pytest
 from sharpv_cli.shapes import offtopic
 from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
-from sharpv_cli.shapes.wordings import OFFTOPIC, reworded, sample_reworded, training
+from sharpv_cli.shapes.wordings import OFFTOPIC, reworded, sample_reworded, training, unanswerable
 from sharpv_cli.shapes.world import DIRECTIONS, Scene, sample_scene
 
 _SLOTS = {
@@ -22,8 +22,8 @@ _SLOTS = {
     **{kind: set() for kind in ("count", "order_first", "order_last", "which", "describe")},
 }
 _VOCABULARY = {
-    "thing": offtopic._THINGS,
-    "thing2": offtopic._THINGS,
+    "thing": offtopic.THINGS,
+    "thing2": offtopic.THINGS,
     "action": offtopic._ACTIONS,
     "place": offtopic._PLACES,
     "topic": offtopic._TOPICS,
@@ -204,6 +204,16 @@ def test_no_wording_of_the_test_is_trained() -> None:
     held_out = {plain(text) for texts in reworded().values() for text in texts}
     assert len(trained) > 2500
     assert not trained & held_out
+
+
+def test_what_training_calls_unanswerable_is_not_of_this_world() -> None:
+    rng = random.Random(0)
+    drawn = [unanswerable(rng) for _ in range(3000)]
+    assert {question.answer for question in drawn} == {"i don't know"}
+    assert not any("{" in question.text for question in drawn)
+    assert len({question.text for question in drawn}) > 2000
+    held_out = {" ".join(re.findall(r"[a-z]+", text.lower())) for text in OFFTOPIC}
+    assert not held_out & {" ".join(re.findall(r"[a-z]+", question.text.lower())) for question in drawn}
 
 
 def test_trained_wordings_fit_their_slots() -> None:

@@ -13,12 +13,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sharpv_cli.shapes.checkpoint import IM_END, IM_START
 from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
-from sharpv_cli.shapes.wordings import training, with_articles
+from sharpv_cli.shapes.wordings import training, unanswerable, with_articles
 from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
 
 Tensor = torch.Tensor
 COLOUR_NAMES = tuple(COLOURS)
-_OFFTOPIC = 0.1  # of the questions, where other words are trained
+_UNANSWERABLE = 0.2  # of the questions, where other words are trained
 PROMPT_HEAD = f"{IM_START}user "
 
 
@@ -110,10 +110,11 @@ class Batches(IterableDataset[Batch]):
     def _question(self, scene: Scene, rng: random.Random) -> Question:
         if not self.other_words:
             return sample_question(scene, rng)
-        # More words are right, so more have to be wrong: else everything sounds like a question of this world.
+        if rng.random() < _UNANSWERABLE:
+            return unanswerable(rng)
         if rng.random() >= self.other_words:
-            return sample_question(scene, rng, offtopic=_OFFTOPIC)
-        question = sample_question(scene, rng, offtopic=_OFFTOPIC, wordings=training())
+            return sample_question(scene, rng)
+        question = sample_question(scene, rng, wordings=training())
         return replace(question, text=with_articles(question.text))
 
 

@@ -6,7 +6,7 @@ import random
 
 UNKNOWN = "i don't know"
 
-_THINGS = """person man woman child boy girl dog cat bird horse cow sheep car truck bus bicycle train boat plane
+THINGS = """person man woman child boy girl dog cat bird horse cow sheep car truck bus bicycle train boat plane
 house building tree flower road river mountain sea beach sky cloud sun moon table chair bed door window kitchen
 phone computer screen keyboard book newspaper bottle cup plate knife fork pizza apple banana cake sandwich ball bat
 racket guitar piano drum camera clock lamp bag hat shirt dress shoe jacket umbrella key sign flag bridge tower robot
@@ -91,11 +91,11 @@ def offtopic_question(rng: random.Random) -> str:
     if luck < 0.04:
         return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(rng.randint(3, 24)))
     if luck < 0.12:
-        words = rng.choices(_THINGS + _ACTIONS + _TOPICS + _SUBJECTS, k=rng.randint(1, 5))
+        words = rng.choices(THINGS + _ACTIONS + _TOPICS + _SUBJECTS, k=rng.randint(1, 5))
         return " ".join(words) + "?"
     return rng.choice(_TEMPLATES).format(
-        thing=rng.choice(_THINGS),
-        thing2=rng.choice(_THINGS),
+        thing=rng.choice(THINGS),
+        thing2=rng.choice(THINGS),
         action=rng.choice(_ACTIONS),
         place=rng.choice(_PLACES),
         topic=rng.choice(_TOPICS),

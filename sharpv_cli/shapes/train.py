@@ -67,6 +67,7 @@ REGIMES = (
 
 # The layers before this one stay near their input: Memory SharpV's similarity never falls under 0.2 there.
 FIRST_DISCARDED = 3
+WARM_UP = 150  # steps
 
 
 class Trainer:
@@ -210,21 +211,26 @@ class Log:
         return out
 
 
-def learning_rate(progress: float, step: int, cooldown: float) -> float:
-    """Of the peak: warm up over 150 steps, hold, and cool down to 2 % over the last `cooldown` of the time."""
-    warm = min(1.0, (step + 1) / 150)
+def learning_rate(progress: float, step: int, cooldown: float, warm_up: int = WARM_UP) -> float:
+    """Of the peak: warm up over so many steps, hold, and cool down to 2 % over the last `cooldown` of the time."""
+    warm = min(1.0, (step + 1) / warm_up)
     return warm if progress < 1 - cooldown else warm * max(0.02, (1 - progress) / cooldown)
 
 
 def train(
-    trainer: Trainer, minutes: float, cooldown: float, peak: float = 1.0, log_every: float = 30.0
+    trainer: Trainer,
+    minutes: float,
+    cooldown: float,
+    peak: float = 1.0,
+    warm_up: int = WARM_UP,
+    log_every: float = 30.0,
 ) -> dict[str, Any]:
     """Step until the time is over, at most `peak` times the full learning rates; figures for the model card."""
     rng = random.Random(trainer.seed)
     start, logged, log, step, clips = time.monotonic(), time.monotonic(), Log(), 0, 0
     while (progress := (time.monotonic() - start) / (60 * minutes)) < 1:
         regime = rng.choices(REGIMES, [r.share for r in REGIMES])[0]
-        rate = peak * learning_rate(progress, step, cooldown)
+        rate = peak * learning_rate(progress, step, cooldown, warm_up)
         loss, right, batch = trainer.step(regime, rate, auxiliary=0.5)
         step, clips = step + 1, clips + len(batch.ids)
         if step % 10 == 0:
@@ -258,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--cooldown", type=float, default=0.0, help="share of the time in which the rate falls"
     )
     parser.add_argument("--peak", type=float, default=1.0, help="of the full learning rates")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="steps")
     parser.add_argument(
         "--other-words", type=float, default=0.0, help="share of questions in wordings beside the benchmark's"
     )
@@ -281,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         other_words=args.other_words,
         language_only=args.language_only,
     )
-    figures = train(trainer, args.minutes, args.cooldown, args.peak)
+    figures = train(trainer, args.minutes, args.cooldown, args.peak, args.warm_up)
     model.model.language_model.config._attn_implementation = "sdpa"
     checkpoint.save(
         model, checkpoint.build_processor(tokenizer), args.out, max_shard_size=args.max_shard_size

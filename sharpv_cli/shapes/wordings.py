@@ -14,11 +14,26 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
-from sharpv_cli.shapes.questions import Question, Wordings, open_question
-from sharpv_cli.shapes.world import Scene
+from sharpv_cli.shapes.offtopic import THINGS, UNKNOWN
+from sharpv_cli.shapes.questions import WORDINGS, Question, Wordings, open_question
+from sharpv_cli.shapes.world import COLOURS, Scene
 
 OFFTOPIC: tuple[str, ...]
 """200 questions that no clip answers; the right answer is `UNKNOWN`. Read from the asset when first used."""
+
+_WITH_SLOTS = ("colour", "shape", "direction", "moves", "exists", "event", "place")
+_FOREIGN_COLOURS = (
+    "pink",
+    "brown",
+    "black",
+    "grey",
+    "golden",
+    "silver",
+    "beige",
+    "maroon",
+    "transparent",
+    "striped",
+)
 
 # The slot of "a {object}" may take "orange circle", the only name of the world that begins with a vowel.
 _A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])", re.IGNORECASE)
@@ -53,6 +68,24 @@ def training() -> Wordings:
     """Wordings that training draws beside `questions.WORDINGS`, with the same keys and slots."""
     wordings: Wordings = json.loads(_asset("training.json"))
     return wordings
+
+
+def unanswerable(rng: random.Random) -> Question:
+    """Draw what training other words needs beside them, or all words sound like this world: a question off topic, or
+    one in an in-world wording about something that this world does not have."""
+    if rng.random() < 0.5:
+        return Question("offtopic", rng.choice(_training_offtopic()), UNKNOWN)
+    source = rng.choice((WORDINGS, training()))
+    text = rng.choice(source[rng.choice(_WITH_SLOTS)])
+    thing = rng.choice(THINGS)
+    named = thing if rng.random() < 0.5 else f"{rng.choice((*COLOURS, *_FOREIGN_COLOURS))} {thing}"
+    filled = text.format(object=named, shape=thing, colour=rng.choice(_FOREIGN_COLOURS))
+    return Question("offtopic", with_articles(filled), UNKNOWN)
+
+
+@cache
+def _training_offtopic() -> tuple[str, ...]:
+    return tuple(json.loads(_asset("training_offtopic.json")))
 
 
 @cache

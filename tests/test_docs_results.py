@@ -1,0 +1,40 @@
+"""docs/results.md: each of its commands, on the results file that is kept, gives the tables that are kept beside it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from run_cli import ROOT
+
+from sharpv_cli.app import app
+
+FOLDER = ROOT / "docs" / "results"
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("\\\n", " ")
+COMMANDS = {
+    match[2]: match[1]
+    for match in re.finditer(r"^(sharpv eval .*-o docs/results/([\w-]+)\.jsonl.*)$", PAGE, re.M)
+}
+
+
+def test_every_results_file_has_its_command_and_tables() -> None:
+    kept = {path.name.removesuffix(".jsonl.gz") for path in FOLDER.glob("*.jsonl.gz")}
+    assert kept == set(COMMANDS)
+    assert {path.stem for path in FOLDER.glob("*.md")} == kept
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 4 << 20
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_tables_come_from_the_results(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / f"{name}.jsonl"
+    results.write_bytes(gzip.decompress((FOLDER / f"{name}.jsonl.gz").read_bytes()))
+    given = shlex.split(COMMANDS[name].replace(f"docs/results/{name}.jsonl", str(results)))
+    extra = ["--clips", str(tmp_path / "clips"), "--export-markdown", "-", "--quiet"]
+    assert app(args=[*given[1:], *extra], standalone_mode=False) is None
+    assert capsys.readouterr().out == (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    assert not list((tmp_path / "clips").iterdir()), "no clip is needed"
