@@ -138,9 +138,10 @@ class Transfer:
 
 
 class Counting:
-    """Pieces of work that are done of those there are, on stderr, when that is a terminal: a bar, rate, time left.
+    """Pieces of work that are done of those there are, on stderr: a bar and the time left on a terminal, elsewhere a
+    line at every tenth of the way.
 
-    `show` may come as often as it likes. A context manager; the line is gone at its end.
+    `show` may come as often as it likes. A context manager; the bar is gone at its end.
     """
 
     def __init__(self, total: int, done: int = 0) -> None:
@@ -157,6 +158,7 @@ class Counting:
             redirect_stderr=False,
         )
         self._task = self._bars.add_task("", total=total, completed=done)
+        self._total, self._done = total, done
 
     def __enter__(self) -> Self:
         if draws():
@@ -168,4 +170,7 @@ class Counting:
 
     def show(self, text: str) -> None:
         """One more piece is done; `text` stands beside the bar."""
+        self._done += 1
         self._bars.update(self._task, advance=1, description=text)
+        if not draws() and 10 * self._done // self._total > 10 * (self._done - 1) // self._total:
+            say("note", f"{self._done} of {self._total}: {text}")
