@@ -501,7 +501,7 @@ def test_jsonl(tmp_path: Path) -> None:
     first = Item(
         id="line-1",
         video=tmp_path / "a/b.mp4",
-        prompt="What is it?\nAnswer the question using a single word or phrase.",
+        prompt="What is it?",
         answer="dog",
         scoring="text",
         group="all",
@@ -511,7 +511,7 @@ def test_jsonl(tmp_path: Path) -> None:
     third = Item(
         id="line-3",
         video=tmp_path / "a/b.mp4",
-        prompt="How many?\nAnswer the question using a single word or phrase.",
+        prompt="How many?",
         answer="2",
         scoring="text",
         group="count",

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.collecting import (
-    ANSWER_SHORTLY,
     ANSWER_WITH_LETTER,
     LETTERS,
     Layout,
@@ -73,7 +72,7 @@ def _item(file: Path, entry: Entry) -> Item:
 
 def _prompt(question: str, options: tuple[str, ...]) -> str:
     if not options:
-        return f"{question}\n{ANSWER_SHORTLY}"
+        return question  # in the user's own words: what else the model is to be told is `prompt.suffix`
     return f"{question}\n{lettered(options)}\n{ANSWER_WITH_LETTER}"
 
 
