@@ -6,18 +6,19 @@ come `sharpv.eval.answer/1` and `sharpv.eval.failure/1` lines. A line that was c
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from sharpv_cli.appending import Lines
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.text import shown
 
+_SCHEMAS = "sharpv.eval."  # what all of ours begin with
 METHODS_SCHEMA = "sharpv.eval.methods/1"
 ANSWER_SCHEMA = "sharpv.eval.answer/1"
 FAILURE_SCHEMA = "sharpv.eval.failure/1"
@@ -100,24 +101,18 @@ class ResultsFile:
         self._digests = digests
         self._known: dict[str, str] = {}
         self._device = ""
+        self._lines = Lines(path, (_SCHEMAS,), command="sharpv eval")
         try:
-            self._file: IO[bytes] = path.open("a+b")
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {shown(path)}: {error.strerror}", hint="choose another place with --out"
-            ) from error
-        try:
-            self._lock()
             self.done = self._read(keys)
         except BaseException:
-            self._file.close()
+            self._lines.__exit__()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._lines.__exit__()
 
     @property
     def device(self) -> str:
@@ -128,70 +123,28 @@ class ResultsFile:
         """Say which methods answer from here on, and on which device."""
         new = {label: digest for label, digest in self._digests.items() if label not in self._known}
         if new or device != self._device:
-            self._append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
+            self._lines.append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
         self._device = device
 
     def add(self, outcome: Outcome | Missed) -> None:
         """Append one line; it is with the operating system when this returns."""
         schema = ANSWER_SCHEMA if isinstance(outcome, Outcome) else FAILURE_SCHEMA
-        self._append({"schema": schema, **asdict(outcome)})
+        self._lines.append({"schema": schema, **asdict(outcome)})
         if isinstance(outcome, Outcome):
             self.done[outcome.item, outcome.method] = outcome
 
-    def _lock(self) -> None:
-        """Two runs that append to one file would both ask what the other has answered."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run writes to {shown(self.path)}",
-                hint="wait for it, or choose another file with --out",
-            ) from None
-
-    def _append(self, document: Mapping[str, object]) -> None:
-        try:
-            self._file.write(json.dumps(document, allow_nan=False).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {shown(self.path)}: {error.strerror}",
-                hint="what is in it is kept; run it again",
-            ) from error
-
     def _read(self, keys: Mapping[str, str]) -> Done:
-        """What is there and still counts; a torn last line is cut off, for the next one to begin where it began."""
+        """What is there and still counts."""
         done: Done = {}
-        for document in self._documents():
-            if document.get("schema") == METHODS_SCHEMA:
+        for document in self._lines.documents():
+            if document["schema"] == METHODS_SCHEMA:
                 self._know(document["methods"])
                 self._device = document["device"]
-            elif document.get("schema") == ANSWER_SCHEMA:
+            elif document["schema"] == ANSWER_SCHEMA:
                 outcome = _outcome(document)
                 if keys.get(outcome.item) == outcome.key:
                     done[outcome.item, outcome.method] = outcome
         return done
-
-    def _documents(self) -> Iterator[dict[str, Any]]:
-        self._file.seek(0)
-        good = 0
-        for number, line in enumerate(self._file, start=1):
-            if not line.endswith(b"\n"):
-                self._file.truncate(good)
-                return
-            good += len(line)
-            yield self._document(line, number)
-
-    def _document(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            document = json.loads(line)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict) or not str(document.get("schema")).startswith("sharpv.eval."):
-            raise UsageError(
-                f"{shown(self.path)}:{number} is no line of `sharpv eval`",
-                hint="choose another file with --out",
-            )
-        return document
 
     def _know(self, methods: Mapping[str, str]) -> None:
         for label, digest in methods.items():

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.video.ahead import FramesAhead
+    from sharpv_cli.video.isolated import IsolatedReader
+    from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.sinks import Take
 
     Decoded = tuple[VideoInfo, FrameSample]
@@ -194,6 +196,15 @@ def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInf
 
     work = partial(sample_frames, video, **sampling_arguments(sampling))
     return in_time(video, "decoding", work)
+
+
+def read_isolated(
+    reader: IsolatedReader, video: LocalVideo, sampling: SamplingSettings
+) -> tuple[VideoInfo, FrameSample]:
+    """The frames that the settings ask for, decoded in the reader's child process. Raises VideoError."""
+    from sharpv_cli.video.decoding import sample_frames
+
+    return reader.read(video, partial(sample_frames, **sampling_arguments(sampling)))
 
 
 def sampling_arguments(sampling: SamplingSettings) -> dict[str, Any]:
