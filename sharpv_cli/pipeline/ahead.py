@@ -32,8 +32,9 @@ class ReadAhead(Generic[T, R]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        """After an error or Ctrl-C nobody waits for a video that may hang its reader."""
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
         for reader in self._readers:
             reader.__exit__()
 
@@ -53,3 +54,9 @@ class ReadAhead(Generic[T, R]):
             return self._read(reader, item)
         finally:
             self._idle.put(reader)
+
+
+def settled(work: Callable[[], R]) -> Future[R]:
+    """What `work` gives or raises, in the form in which `ReadAhead` gives it."""
+    with ThreadPoolExecutor(1, "decode") as pool:
+        return pool.submit(work)

@@ -17,14 +17,14 @@ from sharpv_cli.text import shown
 Table = tuple[list[Entry], list[Problem]]
 
 
-def read_table(path: Path, root: Path) -> Table:
+def read_table(path: Path, root: Path, kind: str | None = None) -> Table:
     """The entries of one file in their order, and what is wrong with it; places name the file from `root` on.
 
-    UsageError: it is Parquet and pyarrow is not installed.
+    `kind` is read as if it were the suffix of the file's name. UsageError: it is Parquet and pyarrow is not installed.
     """
     place = shown(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
-        return _READERS.get(path.suffix.lower(), _read_json)(path, place)
+        return _READERS.get(kind or path.suffix.lower(), _read_json)(path, place)
     except OSError as error:
         return [], [Problem(place, f"cannot be read: {error.strerror or error}")]
 

@@ -6,6 +6,7 @@ Rich is imported where it draws: otherwise it would take half of the time of `sh
 from sharpv_cli import signals
 from sharpv_cli.terminal.messages import (
     debug,
+    draws,
     is_verbose,
     report_crash,
     report_error,
@@ -34,6 +35,7 @@ __all__ = [
     "ReaderClosed",
     "Transfer",
     "debug",
+    "draws",
     "heavy_imports",
     "is_verbose",
     "leave",

@@ -1,0 +1,171 @@
+"""The jobs on a Ray cluster, as one Ray Data pipeline: Ray places the workers, scales them, and replaces lost ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from sharpv_cli import terminal
+from sharpv_cli.batch.local import Model
+from sharpv_cli.batch.planning import Job
+from sharpv_cli.batch.results import Document
+from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+
+_IN_FLIGHT = 2  # jobs of each worker: one is decoded while the other one is answered
+_RETRIES = 3  # of a job whose worker died; a video that kills every worker ends as an error
+_MOST_BLOCKS = 10_000  # beyond so many jobs, several travel together
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to run; None is what Ray finds itself. `num_gpus` and `num_cpus` are those of each worker."""
+
+    address: str | None = None
+    num_gpus: float | None = None
+    num_cpus: float | None = None
+
+
+def require_ray() -> None:
+    """Raise UsageError where Ray Data cannot be imported."""
+    if missing := [name for name in ("ray", "pyarrow", "pandas") if find_spec(name) is None]:
+        raise UsageError(
+            f"--runner ray needs what is not installed: {', '.join(missing)}",
+            hint="pip install 'sharpv[ray]'",
+        )
+
+
+def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Document]:
+    """The documents of all jobs, those of a job together, in the order in which workers end.
+
+    A job whose workers died again and again gets errors. Raises ResourceError without a cluster.
+    """
+    ray = _connected(cluster)
+    left = dict(enumerate(jobs))
+    try:
+        for block in _answers(ray, jobs, model, cluster).iter_batches(
+            batch_size=None, batch_format="pyarrow"
+        ):
+            for number, documents in zip(
+                *(block[name].to_pylist() for name in ("job", "documents")), strict=True
+            ):
+                del left[number]
+                yield from json.loads(documents)
+    finally:
+        ray.shutdown()
+    for job in left.values():
+        yield from _lost(job)
+
+
+def _connected(cluster: Cluster) -> Any:
+    """Ray, with nothing of it on stdout, and nothing sent to its makers."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
+    own = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ResourceError(
+            f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
+            hint="start one with `ray start --head`",
+        ) from error
+    return ray
+
+
+def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> Any:
+    """The lazy dataset: a row for each job that is done."""
+    from ray import data
+
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # what a lost block held is told when all others are done
+    num_gpus = _gpus(ray, model) if cluster.num_gpus is None else cluster.num_gpus
+    num_cpus = 1.0 if cluster.num_cpus is None else cluster.num_cpus
+    _warn(ray, num_gpus=num_gpus, num_cpus=num_cpus)
+    rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in enumerate(jobs)]
+    return data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
+        RayWorker,
+        fn_constructor_args=(model,),
+        compute=data.ActorPoolStrategy(
+            min_size=1,
+            max_size=len(rows),
+            max_tasks_in_flight_per_actor=_IN_FLIGHT,
+            max_concurrent_calls_per_actor=_IN_FLIGHT,
+            enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
+        ),
+        batch_size=None,
+        batch_format="numpy",
+        num_gpus=num_gpus,
+        num_cpus=num_cpus,
+        max_restarts=-1,
+        max_task_retries=_RETRIES,
+    )
+
+
+def _gpus(ray: Any, model: Model) -> float:
+    """One, where the cluster has any and the model may use it."""
+    has_any = ray.cluster_resources().get("GPU", 0) > 0
+    return 1.0 if has_any and model.settings.device != "cpu" else 0.0
+
+
+def _warn(ray: Any, **wanted: float) -> None:
+    """Ray waits without a word for resources that no node has; an autoscaling cluster may get them."""
+    there = ray.cluster_resources()
+    for name, key in (("num_gpus", "GPU"), ("num_cpus", "CPU")):
+        if wanted[name] > there.get(key, 0):
+            terminal.say(
+                "warning", f"the cluster has {there.get(key, 0):g} {key} now, a worker wants {wanted[name]:g}"
+            )
+
+
+def _lost(job: Job) -> Iterator[Document]:
+    from sharpv_cli.batch.working import error_documents
+
+    error = SharpvError(
+        f"its worker died {_RETRIES + 1} times, or failed",
+        hint="Ray's logs say why (/tmp/ray/session_latest/logs); the same command tries it again",
+    )
+    yield from error_documents(job.failures(error))
+
+
+class RayWorker:
+    """On a worker, made once: the model, and readers for as many jobs as come at a time."""
+
+    def __init__(self, model: Model) -> None:
+        from queue import SimpleQueue
+
+        from sharpv_cli.video.isolated import IsolatedReader
+
+        self._worker = model.load()
+        self._lock = threading.Lock()
+        self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
+        for _ in range(_IN_FLIGHT):
+            self._readers.put(IsolatedReader())
+
+    def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Fields `job` and `pickled` of some jobs; `job` and `documents` (a JSON list) of the same ones."""
+        jobs = [pickle.loads(pickled) for pickled in block["pickled"]]
+        return {
+            "job": [int(number) for number in block["job"]],
+            "documents": [json.dumps(self._documents(job)) for job in jobs],
+        }
+
+    def _documents(self, job: Job) -> list[Document]:
+        from sharpv_cli.batch.working import outcome, read_frames
+        from sharpv_cli.pipeline.ahead import settled
+
+        reader = self._readers.get()
+        try:
+            read = outcome(settled(lambda: read_frames(reader, job)))
+        finally:
+            self._readers.put(reader)
+        with self._lock:
+            return list(self._worker.documents(job, read))
