@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Document
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 
-_IN_FLIGHT = 2  # jobs of each worker: one is decoded while the other one is answered
-_RETRIES = 3  # of a job whose worker died; a video that kills every worker ends as an error
+_AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is answered
+_IN_FLIGHT = (
+    4  # jobs that are sent to it; below 1.75 times as many as it does, Ray Data would never add a worker
+)
+_PATIENCE_SEC = 10.0  # for a cluster to answer
 _MOST_BLOCKS = 10_000  # beyond so many jobs, several travel together
 
 
@@ -44,7 +48,8 @@ def require_ray() -> None:
 def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Document]:
     """The documents of all jobs, those of a job together, in the order in which workers end.
 
-    A job whose workers died again and again gets errors. Raises ResourceError without a cluster.
+    A job whose worker dies is done by another one, and one that ends in a bug gets errors. Raises ResourceError
+    without a cluster.
     """
     ray = _connected(cluster)
     left = dict(enumerate(jobs))
@@ -66,13 +71,15 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
 def _connected(cluster: Cluster) -> Any:
     """Ray, with nothing of it on stdout, and nothing sent to its makers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "warning" if terminal.is_verbose() else "fatal")
     import ray
 
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     own = {"include_dashboard": False} if address == "local" else {}
     try:
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ResourceError(
             f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
             hint="start one with `ray start --head`",
@@ -80,10 +87,18 @@ def _connected(cluster: Cluster) -> Any:
     return ray
 
 
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SEC).close()
+
+
 def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> Any:
     """The lazy dataset: a row for each job that is done."""
     from ray import data
 
+    _hush()
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # what a lost block held is told when all others are done
@@ -98,16 +113,21 @@ def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> A
             min_size=1,
             max_size=len(rows),
             max_tasks_in_flight_per_actor=_IN_FLIGHT,
-            max_concurrent_calls_per_actor=_IN_FLIGHT,
+            max_concurrent_calls_per_actor=_AT_A_TIME,
             enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
         ),
-        batch_size=None,
+        batch_size=1,
         batch_format="numpy",
         num_gpus=num_gpus,
         num_cpus=num_cpus,
-        max_restarts=-1,
-        max_task_retries=_RETRIES,
     )
+
+
+def _hush() -> None:
+    """Ray Data says much on stderr, all of which is in its log as well."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if handler.name == "console" and not terminal.is_verbose():
+            handler.setLevel(logging.CRITICAL)
 
 
 def _gpus(ray: Any, model: Model) -> float:
@@ -130,8 +150,8 @@ def _lost(job: Job) -> Iterator[Document]:
     from sharpv_cli.batch.working import error_documents
 
     error = SharpvError(
-        f"its worker died {_RETRIES + 1} times, or failed",
-        hint="Ray's logs say why (/tmp/ray/session_latest/logs); the same command tries it again",
+        "its Ray worker failed",
+        hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); the same command tries it again",
     )
     yield from error_documents(job.failures(error))
 
@@ -147,7 +167,7 @@ class RayWorker:
         self._worker = model.load()
         self._lock = threading.Lock()
         self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
-        for _ in range(_IN_FLIGHT):
+        for _ in range(_AT_A_TIME):
             self._readers.put(IsolatedReader())
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:

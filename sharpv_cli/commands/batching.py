@@ -130,6 +130,7 @@ def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> N
 
 def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tally: Tally) -> None:
     with ExitStack() as on_leaving:
+        on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
         documents = _documents(plan, resolved, runner)
         on_leaving.enter_context(closing(documents))  # type: ignore[type-var]
         tally.began = time.monotonic()

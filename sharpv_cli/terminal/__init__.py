@@ -20,6 +20,7 @@ from sharpv_cli.terminal.output import (
     ReaderClosed,
     leave,
     require_stdout,
+    stdout_kept,
     write_answer,
     write_report,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "set_level",
     "show",
     "stderr",
+    "stdout_kept",
     "write_answer",
     "write_report",
 ]
