@@ -157,17 +157,30 @@ def test_kills_cost_and_double_nothing(clips: Path, tmp_path: Path, unbroken: di
     assert answers(results) == unbroken
 
 
-def test_ctrl_c_keeps_what_there_is(clips: Path, tmp_path: Path, unbroken: dict[str, str]) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_keeps_what_there_is(
+    clips: Path, tmp_path: Path, unbroken: dict[str, str], processes: str
+) -> None:
     manifest(tmp_path, clips)
-    process = start(tmp_path)
+    process = start(tmp_path, "--processes", processes)
     grown(tmp_path / "r.jsonl", 3000, process)
     process.send_signal(signal.SIGINT)
     errors = finished(process, 130)
     assert "the same command goes on from here" in errors
+    assert "leaked" not in errors and "Traceback" not in errors
     kept = answers(tmp_path / "r.jsonl")
     assert kept and kept.items() < unbroken.items()
     finished(start(tmp_path))
     assert answers(tmp_path / "r.jsonl") == unbroken
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_model_that_cannot_be_loaded_ends_the_run(clips: Path, tmp_path: Path, processes: str) -> None:
+    manifest(tmp_path, clips)
+    errors = finished(start(tmp_path, "--device", "cuda:99", "--processes", processes), 5)
+    assert "'cuda:99' cannot be used" in errors
+    assert "leaked" not in errors and "Traceback" not in errors
+    assert (tmp_path / "r.jsonl").read_text() == ""
 
 
 def test_two_processes_give_the_same_and_end_with_their_parent(

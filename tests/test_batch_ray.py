@@ -190,6 +190,14 @@ def test_without_an_address_ray_starts_here(clips: Path, tmp_path: Path, expecte
     assert answers == {id: expected[id] for id in ("00000#1", "00000#2")}
 
 
+def test_a_model_that_cannot_be_loaded_ends_the_run(address: str, clips: Path, tmp_path: Path) -> None:
+    manifest(tmp_path, clips)
+    process = start(tmp_path, address, "--device", "cuda:99")
+    out, errors = process.communicate(timeout=240)
+    assert (process.returncode, out) == (5, ""), errors
+    assert "error: device 'cuda:99' cannot be used" in errors
+
+
 def test_no_cluster_at_the_address(clips: Path, tmp_path: Path) -> None:
     manifest(tmp_path, clips)
     process = start(tmp_path, "127.0.0.1:1")

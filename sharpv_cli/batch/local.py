@@ -89,6 +89,7 @@ def in_processes(
     places: Queue[str | None] = context.Queue()
     for device in devices:
         places.put(device)
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(len(devices), context, _begin, (model, places))
     threads = ThreadPoolExecutor(len(devices) + 1, "job")
     try:
@@ -100,14 +101,19 @@ def in_processes(
                     running = yield from _completed(running)
             while running:
                 running = yield from _completed(running)
+            pool.shutdown()
     except BrokenProcessPool as error:
         raise ResourceError(
             "a process with the model ended, as when memory runs out",
             hint="run the same command again: it goes on; fewer --processes take less memory",
         ) from error
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()  # nobody waits for what it is at
+        threads.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
+        places.close()
+        places.join_thread()
 
 
 def _through(pool: ProcessPoolExecutor, job: Job, coming: Reading) -> list[Document]:

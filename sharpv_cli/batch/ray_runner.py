@@ -11,13 +11,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpv_cli import terminal
 from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Document
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+
+if TYPE_CHECKING:
+    from sharpv_cli.batch.working import Worker
 
 _AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is answered
 _IN_FLIGHT = (
@@ -49,7 +52,7 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
     """The documents of all jobs, those of a job together, in the order in which workers end.
 
     A job whose worker dies is done by another one, and one that ends in a bug gets errors. Raises ResourceError
-    without a cluster.
+    without a cluster or where Ray gives up, and what loading the model raises on a worker.
     """
     ray = _connected(cluster)
     left = dict(enumerate(jobs))
@@ -57,11 +60,16 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
         for block in _answers(ray, jobs, model, cluster).iter_batches(
             batch_size=None, batch_format="pyarrow"
         ):
-            for number, documents in zip(
-                *(block[name].to_pylist() for name in ("job", "documents")), strict=True
-            ):
-                del left[number]
-                yield from json.loads(documents)
+            for row in block.to_pylist():
+                if row["error"]:
+                    raise pickle.loads(row["error"])
+                del left[row["job"]]
+                yield from json.loads(row["documents"])
+    except ray.exceptions.RayError as error:
+        raise ResourceError(
+            f"Ray gave up: {str(error).splitlines()[0]}",
+            hint="Ray's logs say why (/tmp/ray/session_latest/logs); the same command goes on",
+        ) from error
     finally:
         ray.shutdown()
     for job in left.values():
@@ -164,21 +172,27 @@ class RayWorker:
 
         from sharpv_cli.video.isolated import IsolatedReader
 
-        self._worker = model.load()
         self._lock = threading.Lock()
         self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
         for _ in range(_AT_A_TIME):
             self._readers.put(IsolatedReader())
+        self._worker: Worker | SharpvError
+        try:
+            self._worker = model.load()
+        except SharpvError as error:  # Ray would tell it as a text, and try again
+            self._worker = error
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Fields `job` and `pickled` of some jobs; `job` and `documents` (a JSON list) of the same ones."""
-        jobs = [pickle.loads(pickled) for pickled in block["pickled"]]
-        return {
-            "job": [int(number) for number in block["job"]],
-            "documents": [json.dumps(self._documents(job)) for job in jobs],
-        }
+        """`job` and `pickled` of one job; its `documents` (JSON), or the pickled `error` of loading the model."""
+        (number,), (pickled,) = block["job"], block["pickled"]
+        documents, error = "[]", b""
+        if isinstance(self._worker, SharpvError):
+            error = pickle.dumps(self._worker)
+        else:
+            documents = json.dumps(self._documents(self._worker, pickle.loads(pickled)))
+        return {"job": [int(number)], "documents": [documents], "error": [error]}
 
-    def _documents(self, job: Job) -> list[Document]:
+    def _documents(self, worker: Worker, job: Job) -> list[Document]:
         from sharpv_cli.batch.working import outcome, read_frames
         from sharpv_cli.pipeline.ahead import settled
 
@@ -188,4 +202,4 @@ class RayWorker:
         finally:
             self._readers.put(reader)
         with self._lock:
-            return list(self._worker.documents(job, read))
+            return list(worker.documents(job, read))

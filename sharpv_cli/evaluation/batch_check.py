@@ -1,8 +1,8 @@
 """`sharpv batch` against single questions: the same answers, how much faster than a loop, and memory over the run.
 
-`python -m sharpv_cli.evaluation.batch_check` asks 600 questions about 200 drawn clips, compares each answer with that of a
-question asked alone (30 of them by `sharpv ask` processes), and times 20 clips beside a loop over `sharpv ask`. What
-stands after `--` goes to `sharpv batch`: `-- --runner ray`. Exit 1 where an answer differs.
+`python -m sharpv_cli.evaluation.batch_check` asks 600 questions about 200 drawn clips, compares each answer with that
+of a question asked alone (30 of them by `sharpv ask` processes), and times 20 clips beside a loop over `sharpv ask`.
+What stands after `--` goes to `sharpv batch`: `-- --runner ray`. Exit 1 where an answer differs.
 """
 
 from __future__ import annotations

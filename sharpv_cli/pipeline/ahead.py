@@ -34,7 +34,10 @@ class ReadAhead(Generic[T, R]):
 
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         """After an error or Ctrl-C nobody waits for a video that may hang its reader."""
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            for reader in self._readers:
+                reader.abandon()
+        self._pool.shutdown(cancel_futures=True)
         for reader in self._readers:
             reader.__exit__()
 

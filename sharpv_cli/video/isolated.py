@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Self, TypeVar
 
@@ -32,6 +33,8 @@ class IsolatedReader:
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
         self._child: _Child | None = None
+        self._at_work: _Child | None = None
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +42,12 @@ class IsolatedReader:
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.end()
+
+    def abandon(self) -> None:
+        """For another thread: what is being read is not wanted any more, and its `read` raises VideoError."""
+        self._abandoned = True
+        if (child := self._at_work) is not None:
+            child.kill()
 
     def read(self, path: FilePath, work: Callable[[FilePath], T]) -> T:
         """`work(path)` in the child, as long as the video's own limit of seconds allows.
@@ -49,10 +58,14 @@ class IsolatedReader:
         a bug: the child prints its traceback, and this raises RuntimeError.
         """
         child, self._child = self._child or _Child(self._memory_bytes), None
+        self._at_work = child
         try:
+            if self._abandoned:
+                raise VideoError(f"reading {shown(path)} was given up")
             result, error = child.ask(path, work)
             self._child = child
         finally:
+            self._at_work = None
             if self._child is None:
                 child.end()
         if error is not None:
@@ -90,6 +103,11 @@ class _Child:
             return VideoError(f"reading {shown(path)} crashed ({signal.Signals(-code).name})", hint=_HINT)
         return RuntimeError(f"a bug while reading {shown(path)}: the process ended with {code}")
 
+    def kill(self) -> None:
+        """Whoever waits for it finds out; it may be gone already."""
+        with suppress(ValueError):
+            self._process.kill()
+
     def end(self) -> None:
         self._connection.close()
         self._process.kill()
@@ -110,7 +128,10 @@ def _serve(connection: Connection, memory_bytes: int) -> None:
             return
         # Ends the process even inside of FFmpeg: for the case that nobody is left to kill it.
         signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SEC)
-        connection.send(_outcome(path, work))
+        try:
+            connection.send(_outcome(path, work))
+        except ConnectionError:
+            return  # nobody waits for it any more
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
