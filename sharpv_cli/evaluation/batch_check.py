@@ -71,7 +71,8 @@ def run_batch(
     """The answers by id, from a run that begins anew."""
     manifest, out = folder / "manifest.jsonl", folder / "answers.jsonl"
     write_manifest(videos, manifest)
-    command = [*COMMAND, "batch", str(manifest), "-o", str(out), "--restart", "--quiet", *options]
+    out.unlink(missing_ok=True)
+    command = [*COMMAND, "batch", str(manifest), "-o", str(out), "--quiet", *options]
     watched, began = Watched(), time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     while process.poll() is None:
