@@ -68,17 +68,22 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manifest(folder: Path, clips: Path) -> None:
+    """Names are relative to a folder that is not the one where Ray was started."""
     rows: list[Any] = [
-        {"id": video.stem, "video": str(video), "questions": QUESTIONS} for video in sorted(clips.iterdir())
+        {"id": video.stem, "video": os.path.relpath(video, folder), "questions": QUESTIONS}
+        for video in sorted(clips.iterdir())
     ]
     rows.append({"id": "gone", "video": "gone.mp4", "question": "what?"})
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def lines(path: Path) -> dict[str, Any]:
-    """Answer or exit code by id; no id comes twice."""
+    """Answer, or exit code and error, by id; no id comes twice."""
     documents = [json.loads(line) for line in path.read_text().splitlines()]
-    found = {document["id"]: document.get("answer", document.get("exit_code")) for document in documents}
+    found = {
+        document["id"]: document.get("answer", (document.get("exit_code"), document.get("error")))
+        for document in documents
+    }
     assert len(found) == len(documents)
     return found
 

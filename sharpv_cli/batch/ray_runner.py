@@ -9,6 +9,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> A
     rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in enumerate(jobs)]
     return data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
         RayWorker,
-        fn_constructor_args=(model,),
+        fn_constructor_args=(model, os.getcwd()),  # noqa: PTH109 - a text, whatever the worker runs on
         compute=data.ActorPoolStrategy(
             min_size=1,
             max_size=len(rows),
@@ -165,13 +166,18 @@ def _lost(job: Job) -> Iterator[Document]:
 
 
 class RayWorker:
-    """On a worker, made once: the model, and readers for as many jobs as come at a time."""
+    """On a worker, made once: the model, and readers for as many jobs as come at a time.
 
-    def __init__(self, model: Model) -> None:
+    `folder` is where the command runs, from which relative names of videos are meant.
+    """
+
+    def __init__(self, model: Model, folder: str) -> None:
         from queue import SimpleQueue
 
         from sharpv_cli.video.isolated import IsolatedReader
 
+        with suppress(FileNotFoundError):  # absolute names are found all the same
+            os.chdir(folder)
         self._lock = threading.Lock()
         self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
         for _ in range(_AT_A_TIME):
