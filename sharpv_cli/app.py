@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, signals, terminal
-from sharpv_cli.commands import ask, demo, doctor, eval, models, probe, profile
+from sharpv_cli.commands import ask, batch, demo, doctor, eval, models, probe, profile
 from sharpv_cli.errors import ResourceError, SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], **_narrow},
 )
 app.command("ask", short_help="Answer questions about a video.")(ask.ask)
+app.command("batch", short_help="Answer questions about many videos.")(batch.batch)
 app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile.profile)
 app.command("eval", short_help="Compare pruning methods on a benchmark.")(eval.evaluate)
 app.command("probe", short_help="Show what a video holds and would cost.")(probe.probe)
@@ -71,6 +72,7 @@ def sharpv(
       sharpv demo
       sharpv ask demo/moving.mp4 "Which direction does the red circle move?"
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
+      sharpv batch clips/ -q "what moves?" -o answers.jsonl
       sharpv profile demo/moving.mp4
       sharpv models list
       sharpv doctor

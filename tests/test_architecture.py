@@ -18,6 +18,8 @@ RANKS = {
     "units": 0,
     "settings": 1,
     "metrics": 1,
+    "appending": 1,
+    "tables": 1,
     "video": 1,
     "models": 2,
     "pruning": 2,
@@ -27,9 +29,10 @@ RANKS = {
     "report": 5,
     "terminal": 5,
     "evaluation": 5,
-    "commands": 6,
-    "app": 7,
-    "__main__": 8,
+    "batch": 6,
+    "commands": 7,
+    "app": 8,
+    "__main__": 9,
 }
 HOMES = {
     "yaml": {"settings"},
@@ -40,6 +43,7 @@ HOMES = {
     "click": set(),
     "prompt_toolkit": {"commands"},
     "torchcodec": {"evaluation"},
+    "ray": {"batch"},
 }
 HEAVY = {"torch", "transformers", "av"}
 LIGHT_PACKAGES = {

@@ -22,7 +22,7 @@ from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
 COMMANDS = [
-    [], ["ask"], ["profile"], ["probe"], ["demo"], ["doctor"],
+    [], ["ask"], ["batch"], ["profile"], ["probe"], ["demo"], ["doctor"],
     ["models"], ["models", "list"], ["models", "show"], ["models", "pull"],
 ]  # fmt: skip
 

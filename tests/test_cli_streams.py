@@ -14,6 +14,8 @@ import pytest
 from run_cli import TEXT, environment, run, scripted
 from terminals import on_terminal
 
+from sharpv_cli import terminal
+
 NOTE = "note: the built-in demo model answers"
 
 
@@ -240,3 +242,11 @@ def test_dumb_terminal_gets_no_escape_codes(home: Path) -> None:
     _, err = _on_terminal(home, "--model", str(home), scenario="slow-start", TERM="dumb")
     assert "\x1b" not in err
     assert "TTFT" in err
+
+
+def test_libraries_may_print_while_stdout_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.stdout_kept():
+        print("noise")
+        terminal.write_answer("answer\n")
+    terminal.write_answer("more\n")
+    assert capsys.readouterr() == ("answer\nmore\n", "noise\n")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.datasets.loading import LAYOUTS, load
+from sharpv_cli.tables.entries import Problem
 
 NEXT_HEADER = "video,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4"
 NEXT_ROW = "4010069381,369,640,480,how do they play,{answer},{qid},{type},roll,tap,strum the string,hit,pat"

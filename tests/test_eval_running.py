@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from sharpv_cli import pipeline
 from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.evaluation import running
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.matching import read_match
@@ -229,20 +227,3 @@ def test_an_interrupted_answer_is_no_answer(
     with pytest.raises(KeyboardInterrupt):
         evaluated(shapes.load(None, 2, folder), "dense")
     assert "sharpv.eval.answer" not in (tmp_path / "r.jsonl").read_text()
-
-
-def test_a_hanging_video_does_not_hold_an_interruption_up(folder: Path, monkeypatch) -> None:
-    """The reader's child is stopped, not waited for until the video's time is over."""
-    monkeypatch.setattr(running, "sample_frames", hang)
-    dataset = shapes.load(None, 2, folder)
-    dataset.prepare(dataset.items[0])
-    started = time.monotonic()
-    work = running._Ahead(dataset, Limits(), settings_for({}))
-    with work:
-        next(iter(work.clips(dataset.items[:1])))
-        time.sleep(8)  # the child has started, and hangs
-    assert time.monotonic() - started < 20
-
-
-def hang(*_args, **_kwargs):
-    time.sleep(200)

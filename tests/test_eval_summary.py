@@ -15,13 +15,14 @@ from rich.console import Console
 from run_cli import ROOT
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.results import Missed, Outcome
 from sharpv_cli.evaluation.statistics import paired_bootstrap, wilson
 from sharpv_cli.evaluation.summary import About, summarize
 from sharpv_cli.report.eval_chart import EvalChart
 from sharpv_cli.report.eval_document import eval_document, eval_markdown
 from sharpv_cli.report.eval_export import EvalExports
+from sharpv_cli.tables.entries import Problem
 from sharpv_cli.types import Evaluation, GroupScore
 
 ABOUT = About("builtin", "cpu", "sharpv", "dense")

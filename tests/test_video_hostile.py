@@ -1,6 +1,7 @@
 """Files made to break readers: a crash, a hang or a blow-up costs one video; no file opens another one."""
 
 import os
+import threading
 import time
 from functools import partial
 
@@ -140,3 +141,15 @@ def test_a_file_that_ends_in_its_first_chunk(tmp_path):
     path.write_bytes(b"RIFF\0\0\0\0WEBPVP8X\x0a\0")
     with pytest.raises(VideoError, match="is a picture, not a video"):
         probe(path)
+
+
+def test_what_is_given_up_ends_at_once(film):
+    with IsolatedReader() as reader:
+        reader.read(film, probe)
+        began = time.monotonic()
+        threading.Timer(0.3, reader.abandon).start()
+        with pytest.raises(VideoError, match="crashed"):
+            reader.read(film, hostile_work.hang)
+        assert time.monotonic() - began < 5
+        with pytest.raises(VideoError, match="given up"):
+            reader.read(film, probe)

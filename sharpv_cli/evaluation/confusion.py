@@ -14,7 +14,6 @@ from pathlib import Path
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.evaluation.results import Outcome, outcomes_in
-from sharpv_cli.report.markdown import cell, table
 from sharpv_cli.shapes.offtopic import UNKNOWN
 
 _HEADS = ("method", "type", "right answer", "given answer", "times")
@@ -47,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outcomes = list(outcomes_in(args.results))
     methods = args.methods.split(",")
     counted = confusions(items, (o for o in outcomes if o.method in methods)).most_common()
-    rows = [(*(cell(text) for text in key), str(times)) for key, times in sorted(counted)]
-    print(table(_HEADS, "llllr", rows))
+    print(f"| {' | '.join(_HEADS)} |\n| :--- | :--- | :--- | :--- | ---: |")
+    for key, times in sorted(counted):
+        print(f"| {' | '.join(f'`{text}`' for text in key)} | {times} |")
     for method in methods:
         asked, unknown = unknowns(items, outcomes, method)
         print(f"\n{method}: `{UNKNOWN}` to {unknown} of {asked} questions of its world")

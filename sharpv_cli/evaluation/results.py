@@ -6,7 +6,6 @@ device; after it come `sharpv.eval.answer/1` and `sharpv.eval.failure/1` lines. 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from sharpv_cli.appending import Lines
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.text import shown
 
-_OURS = b'{"schema": "sharpv.eval.'
+_SCHEMAS = "sharpv.eval."  # what all of ours begin with
 METHODS_SCHEMA = "sharpv.eval.methods/1"
 ANSWER_SCHEMA = "sharpv.eval.answer/1"
 FAILURE_SCHEMA = "sharpv.eval.failure/1"
@@ -117,25 +117,18 @@ class ResultsFile:
         self.devices: dict[str, None] = {}
         self._digests, self._restart = digests, restart
         self._known: dict[str, str] = {}
+        self._lines = Lines(path, (_SCHEMAS,), command="sharpv eval")
         try:
-            # Unbuffered: what `add` has written is with the operating system, and nothing is left to flush.
-            self._file = path.open("a+b", buffering=0)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {shown(path)}: {error.strerror}", hint="choose another place with --out"
-            ) from error
-        try:
-            self._lock()
             self.done = self._read(keys)
         except BaseException:
-            self._file.close()
+            self._lines.__exit__()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._lines.__exit__()
 
     @property
     def device(self) -> str:
@@ -145,54 +138,30 @@ class ResultsFile:
     def begin(self, device: str) -> None:
         """Say which methods answer from here on, and on which device."""
         if self._restart:
-            self._file.truncate(0)
+            self._lines.clear()
             self._restart = False
         new = {label: digest for label, digest in self._digests.items() if label not in self._known}
-        self._append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
+        self._lines.append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
         self._known |= new
         self.devices[device] = None
 
     def add(self, outcome: Outcome | Missed) -> None:
         """Append one line; a crash of this process does not lose it any more."""
         schema = ANSWER_SCHEMA if isinstance(outcome, Outcome) else FAILURE_SCHEMA
-        self._append({"schema": schema, **asdict(outcome)})
+        self._lines.append({"schema": schema, **asdict(outcome)})
         if isinstance(outcome, Outcome):
             self.done[outcome.item, outcome.method] = outcome
-
-    def _lock(self) -> None:
-        """Two runs that append to one file would both ask what the other has answered."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run writes to {shown(self.path)}",
-                hint="wait for it, or choose another file with --out",
-            ) from None
-        except OSError:
-            return  # some network file systems know no locks: there nothing warns of a second run
-
-    def _append(self, document: Mapping[str, object]) -> None:
-        line = memoryview(json.dumps(document, allow_nan=False).encode() + b"\n")
-        try:
-            while line:
-                line = line[self._file.write(line) :]
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {shown(self.path)}: {error.strerror}",
-                hint="what is in it is kept; run it again",
-            ) from error
 
     def _read(self, keys: Mapping[str, str]) -> Done:
         """What is there and still counts."""
         done: Done = {}
-        for number, line in enumerate(self._lines(), start=1):
-            document = self._document(line, number)
+        for number, document in enumerate(self._lines.documents(), start=1):
             if self._restart:
                 continue
             try:
                 self._take(document, keys, done)
             except (KeyError, AttributeError, TypeError) as error:
-                raise self._no_line(number) from error
+                raise self._of_another_version(number) from error
         return done
 
     def _take(self, document: Mapping[str, Any], keys: Mapping[str, str], done: Done) -> None:
@@ -204,30 +173,10 @@ class ResultsFile:
             if keys.get(outcome.item) == outcome.key:
                 done[outcome.item, outcome.method] = outcome
 
-    def _lines(self) -> Iterator[bytes]:
-        """The whole lines; a torn last one of ours is cut off, for the next one to begin where it began."""
-        self._file.seek(0)
-        data = self._file.read()
-        whole, newline, torn = data.rpartition(b"\n")
-        yield from (whole + newline).splitlines(keepends=True)
-        if torn:
-            if not (torn.startswith(_OURS) or _OURS.startswith(torn)):
-                raise self._no_line(whole.count(b"\n") + 2 if newline else 1)
-            self._file.truncate(len(data) - len(torn))
-
-    def _document(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            document = json.loads(line)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict) or not str(document.get("schema")).startswith("sharpv.eval."):
-            raise self._no_line(number)
-        return document
-
-    def _no_line(self, number: int) -> UsageError:
+    def _of_another_version(self, number: int) -> UsageError:
         return UsageError(
-            f"{shown(self.path)}:{number} is no line of `sharpv eval`, or one of another version",
-            hint="choose another file with --out",
+            f"{shown(self.path)}:{number} is a line of another version of sharpv",
+            hint="choose another file with --out, or --restart to begin anew",
         )
 
     def _know(self, methods: Mapping[str, str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -16,10 +15,7 @@ from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
-from sharpv_cli.pipeline.asking import sampling_arguments
-from sharpv_cli.video.decoding import sample_frames
-from sharpv_cli.video.isolated import IsolatedReader
-from sharpv_cli.video.local import LocalVideo
+from sharpv_cli.pipeline.ahead import ReadAhead
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
@@ -27,7 +23,11 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.settings import Settings
     from sharpv_cli.types import Answer, FrameSample, VideoInfo
+    from sharpv_cli.video.isolated import IsolatedReader
     from sharpv_cli.video.local import Limits
+
+_Work = tuple[list[Item], set[tuple[str, str]]]
+"""The questions about one clip, and which of them a method has not answered."""
 
 _AHEAD = 2  # clips made and decoded while the model answers
 
@@ -50,16 +50,16 @@ class Run:
 
     def outcomes(self, file: ResultsFile) -> Generator[Outcome | Missed, None, None]:
         """What is not done yet, written to `file` and yielded as it comes. Close it."""
-        work = list(self._todo(file))
-        with _Ahead(self.dataset, self.limits, self.settings) as ahead:
-            for (items, todo), clip in zip(work, ahead.clips([items[0] for items, _ in work]), strict=True):
+        work = list(self._todo(file))  # before anything is added to the file
+        with ReadAhead(self._decoded, ahead=_AHEAD) as ahead:
+            for (items, todo), clip in ahead.each(work):
                 for outcome in self._guarded(items, todo, clip, file):
                     file.add(outcome)
                     if isinstance(outcome, Missed):
                         self.missed.append(outcome)
                     yield outcome
 
-    def _todo(self, file: ResultsFile) -> Iterator[tuple[list[Item], set[tuple[str, str]]]]:
+    def _todo(self, file: ResultsFile) -> Iterator[_Work]:
         """Clips with a question that a method has not answered, and which these are."""
         for _, group in groupby(self.dataset.items, lambda item: (item.video, item.start_sec, item.end_sec)):
             items = list(group)
@@ -92,6 +92,18 @@ class Run:
             for method in self._order(item):
                 if (item.id, method.label) in todo:
                     yield self._ask(item, method, clip, file)
+
+    def _decoded(self, reader: IsolatedReader, work: _Work) -> _Decoded:
+        """The video of the questions, made where it is missing, read in a child process."""
+        from sharpv_cli.pipeline.asking import read_isolated
+        from sharpv_cli.video.local import LocalVideo
+
+        item = work[0][0]
+        path = self.dataset.prepare(item)
+        sampling = self.settings.sampling
+        if item.start_sec is not None or item.end_sec is not None:
+            sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
+        return read_isolated(reader, LocalVideo(str(path), str(path), self.limits), sampling)
 
     def _compared(self, info: VideoInfo, sample: FrameSample) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
@@ -161,36 +173,3 @@ def _similarities(answer: Answer) -> list[float | None] | None:
 
 
 _Decoded = tuple["VideoInfo", "FrameSample"]
-
-
-class _Ahead:
-    """Videos made and decoded beside the model, in a child process: one that crashes costs its own questions only."""
-
-    def __init__(self, dataset: Dataset, limits: Limits, settings: Settings) -> None:
-        self._dataset, self._limits, self._settings = dataset, limits, settings
-        self._pool = ThreadPoolExecutor(1, "decode")
-        self._reader = IsolatedReader()
-
-    def __enter__(self) -> _Ahead:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.stop()  # or an interruption would wait for the video that is being read
-        self._pool.shutdown(cancel_futures=True)
-        self._reader.__exit__()
-
-    def clips(self, items: Sequence[Item]) -> Iterator[Future[_Decoded]]:
-        """One for each item, in order, `_AHEAD` of them begun before they are asked for."""
-        waiting = [self._pool.submit(self._decoded, item) for item in items[:_AHEAD]]
-        for place in range(len(items)):
-            if (following := place + _AHEAD) < len(items):
-                waiting.append(self._pool.submit(self._decoded, items[following]))
-            yield waiting.pop(0)
-
-    def _decoded(self, item: Item) -> _Decoded:
-        path = self._dataset.prepare(item)
-        sampling = self._settings.sampling
-        if item.start_sec is not None or item.end_sec is not None:
-            sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
-        video = LocalVideo(str(path), str(path), self._limits)
-        return self._reader.read(video, partial(sample_frames, **sampling_arguments(sampling)))

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.video.ahead import FramesAhead
+    from sharpv_cli.video.isolated import IsolatedReader
+    from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.sinks import Take
 
     Decoded = tuple[VideoInfo, FrameSample]
@@ -151,7 +153,7 @@ def _load_and_decode(
 
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
-        decoding = pool.submit(_work, lambda: _decode(video, settings))
+        decoding = pool.submit(_work, lambda: begin_decoding(video, settings))
         loading = pool.submit(_work, lambda: load_model(settings, between_steps=between_steps))
         both: tuple[Future[Any], ...] = (decoding, loading)
         wait(both, return_when=FIRST_EXCEPTION)
@@ -165,7 +167,7 @@ def _load_and_decode(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(video: VideoPath, settings: Settings) -> Decoded | Coming:
+def begin_decoding(video: VideoPath, settings: Settings) -> Decoded | Coming:
     """The frames that the settings ask for, or of a long clip the beginning of them. Raises VideoError."""
     if not chunking.may_come_in_chunks(settings):
         return decode_video(video, settings.sampling)
@@ -176,6 +178,16 @@ def _decode(video: VideoPath, settings: Settings) -> Decoded | Coming:
         frames.close()
         raise
     return first if isinstance(first, tuple) else (first, frames)
+
+
+def clip_of(loaded: LoadedModel, decoded: Decoded | Coming, settings: Settings) -> Clip:
+    """What `begin_decoding` gave, for a loaded model; the clip's `frames` are the caller's to close."""
+    from sharpv_cli.pipeline.clip import Clip
+
+    with ExitStack() as on_failure:
+        info, sample, frames = _opened(decoded, on_failure)
+        on_failure.pop_all()
+    return Clip(loaded, info, sample, settings, frames=frames)
 
 
 def frames_ahead(video: VideoPath, sampling: SamplingSettings) -> FramesAhead:
@@ -194,6 +206,15 @@ def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInf
 
     work = partial(sample_frames, video, **sampling_arguments(sampling))
     return in_time(video, "decoding", work)
+
+
+def read_isolated(
+    reader: IsolatedReader, video: LocalVideo, sampling: SamplingSettings
+) -> tuple[VideoInfo, FrameSample]:
+    """The frames that the settings ask for, decoded in the reader's child process. Raises VideoError."""
+    from sharpv_cli.video.decoding import sample_frames
+
+    return reader.read(video, partial(sample_frames, **sampling_arguments(sampling)))
 
 
 def sampling_arguments(sampling: SamplingSettings) -> dict[str, Any]:

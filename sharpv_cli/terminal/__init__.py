@@ -6,6 +6,7 @@ Rich is imported where it draws: otherwise it would take half of the time of `sh
 from sharpv_cli import signals
 from sharpv_cli.terminal.messages import (
     debug,
+    draws,
     is_verbose,
     report_crash,
     report_error,
@@ -19,6 +20,7 @@ from sharpv_cli.terminal.output import (
     ReaderClosed,
     leave,
     require_stdout,
+    stdout_kept,
     write_answer,
     write_report,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "ReaderClosed",
     "Transfer",
     "debug",
+    "draws",
     "heavy_imports",
     "is_verbose",
     "leave",
@@ -44,6 +47,7 @@ __all__ = [
     "set_level",
     "show",
     "stderr",
+    "stdout_kept",
     "write_answer",
     "write_report",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
@@ -29,6 +30,21 @@ def require_stdout() -> None:
         raise UsageError("stdout is closed, so the answer has nowhere to go", hint="leave out `>&-`")
 
 
+_kept: TextIO | None = None  # stdout, while sys.stdout is another stream
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Inside, what libraries print goes to stderr; `write_answer` still writes to stdout."""
+    global _kept
+    _kept = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept = None
+
+
 def write_answer(text: str) -> None:
     """Write to stdout and flush, exactly the text: no wrapping, markup or emoji.
 
@@ -36,9 +52,10 @@ def write_answer(text: str) -> None:
     closed the pipe, UsageError when stdout is closed or cannot be written (a full disk).
     """
     require_stdout()
+    stream = _kept or sys.stdout
     try:
-        sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
-        sys.stdout.flush()
+        stream.write(encodable(text, stream.encoding or "utf-8"))
+        stream.flush()
     except BrokenPipeError as error:
         to_devnull(1)
         raise ReaderClosed from error

@@ -166,7 +166,8 @@ class Counting:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self._bars.live.is_started:  # else Rich would print an empty line
+            self._bars.stop()
 
     def show(self, text: str) -> None:
         """One more piece is done; `text` stands beside the bar."""

@@ -33,7 +33,8 @@ class IsolatedReader:
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
         self._child: _Child | None = None
-        self._busy: _Child | None = None
+        self._at_work: _Child | None = None
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         return self
@@ -42,10 +43,11 @@ class IsolatedReader:
         if self._child is not None:
             self._child.end()
 
-    def stop(self) -> None:
-        """From another thread: end the reading that runs, if any, which then raises VideoError."""
-        if (busy := self._busy) is not None:
-            busy.kill()
+    def abandon(self) -> None:
+        """For another thread: what is being read is not wanted any more, and its `read` raises VideoError."""
+        self._abandoned = True
+        if (child := self._at_work) is not None:
+            child.kill()
 
     def read(self, path: FilePath, work: Callable[[FilePath], T]) -> T:
         """`work(path)` in the child, as long as the video's own limit of seconds allows.
@@ -56,12 +58,14 @@ class IsolatedReader:
         a bug: the child prints its traceback, and this raises RuntimeError.
         """
         child, self._child = self._child or _Child(self._memory_bytes), None
-        self._busy = child
+        self._at_work = child
         try:
+            if self._abandoned:
+                raise VideoError(f"reading {shown(path)} was given up")
             result, error = child.ask(path, work)
             self._child = child
         finally:
-            self._busy = None
+            self._at_work = None
             if self._child is None:
                 child.end()
         if error is not None:
@@ -100,7 +104,8 @@ class _Child:
         return RuntimeError(f"a bug while reading {shown(path)}: the process ended with {code}")
 
     def kill(self) -> None:
-        with suppress(ValueError):  # it has ended meanwhile
+        """Whoever waits for it finds out; it may be gone already."""
+        with suppress(ValueError):
             self._process.kill()
 
     def end(self) -> None:
@@ -123,7 +128,10 @@ def _serve(connection: Connection, memory_bytes: int) -> None:
             return
         # Ends the process even inside of FFmpeg: for the case that nobody is left to kill it.
         signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SEC)
-        connection.send(_outcome(path, work))
+        try:
+            connection.send(_outcome(path, work))
+        except ConnectionError:
+            return  # nobody waits for it any more
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -21,9 +21,9 @@ from sharpv_cli.evaluation.datasets.collecting import (
     is_file,
     video_folders,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
-from sharpv_cli.evaluation.datasets.tables import read_table, read_tables
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.tables.entries import Entry, EntryError, Problem
+from sharpv_cli.tables.reading import read_table, read_tables
 from sharpv_cli.text import shown
 
 _SPLITS = ("test", "val", "validation", "train")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
-from sharpv_cli.evaluation.datasets.tables import columns_of
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.tables.entries import Entry, EntryError, Problem
+from sharpv_cli.tables.reading import columns_of
 from sharpv_cli.text import shortened, shown
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

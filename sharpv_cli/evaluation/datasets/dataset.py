@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from sharpv_cli.tables.entries import Problem
+
 Scoring = Literal["letter", "text", "shapes"]
 """How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
 
@@ -31,14 +33,6 @@ class Item:
     options: tuple[str, ...] = ()
     start_sec: float | None = None
     end_sec: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What could not be loaded: `place` is a file, with the line or entry where it has one."""
-
-    place: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)

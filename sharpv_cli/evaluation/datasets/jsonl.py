@@ -21,8 +21,8 @@ from sharpv_cli.evaluation.datasets.collecting import (
     lettered,
 )
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
-from sharpv_cli.evaluation.datasets.tables import read_table
+from sharpv_cli.tables.entries import Entry, EntryError
+from sharpv_cli.tables.reading import read_table
 from sharpv_cli.text import shown
 
 _RESULTS = b'{"schema": "sharpv.eval.'

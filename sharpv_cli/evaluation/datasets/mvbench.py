@@ -25,9 +25,9 @@ from sharpv_cli.evaluation.datasets.collecting import (
     make_items,
     video_folders,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError
-from sharpv_cli.evaluation.datasets.tables import read_table
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.tables.entries import Entry, EntryError, Problem
+from sharpv_cli.tables.reading import read_table
 from sharpv_cli.text import shown
 
 _STAR = ("star/Charades_v1_480", "star/Charades_segment")

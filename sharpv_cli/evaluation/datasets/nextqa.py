@@ -24,9 +24,9 @@ from sharpv_cli.evaluation.datasets.collecting import (
     lettered,
     video_folders,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Problem
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError, checked_text
-from sharpv_cli.evaluation.datasets.tables import parse_json, read_tables
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.tables.entries import Entry, EntryError, Problem, checked_text
+from sharpv_cli.tables.reading import parse_json, read_tables
 from sharpv_cli.text import shown
 
 _SPLITS = ("test", "val", "validation", "train")

@@ -21,8 +21,8 @@ from sharpv_cli.evaluation.datasets.collecting import (
     video_folders,
 )
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
-from sharpv_cli.evaluation.datasets.entries import Entry, EntryError, checked_text
-from sharpv_cli.evaluation.datasets.tables import parse_json, read_tables
+from sharpv_cli.tables.entries import Entry, EntryError, checked_text
+from sharpv_cli.tables.reading import parse_json, read_tables
 
 _TYPES = ("parquet", "jsonl", "json", "csv")
 _OWN = [

@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Problem
-from sharpv_cli.evaluation.datasets.entries import Entry
+from sharpv_cli.tables.entries import Entry, Problem
 from sharpv_cli.text import shown
 
 Table = tuple[list[Entry], list[Problem]]
 
 
-def read_table(path: Path, root: Path) -> Table:
+def read_table(path: Path, root: Path, kind: str | None = None) -> Table:
     """The entries of one file in their order, and what is wrong with it; places name the file from `root` on.
 
-    UsageError: it is Parquet and pyarrow is not installed.
+    `kind` is read as if it were the suffix of the file's name. UsageError: it is Parquet and pyarrow is not installed.
     """
     place = shown(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
-        return _READERS.get(path.suffix.lower(), _read_json)(path, place)
+        return _READERS.get(kind or path.suffix.lower(), _read_json)(path, place)
     except OSError as error:
         return [], [Problem(place, f"cannot be read: {error.strerror or error}")]
 
@@ -71,7 +70,7 @@ def _read_jsonl(path: Path, place: str) -> Table:
         try:
             value = parse_json(line.decode())
         except ValueError as error:
-            problems.append(Problem(f"{place}:{number}", f"is not JSON: {error}"))
+            problems.append(Problem(f"{place}:{number}", f"is not JSON: {error}", number))
             continue
         good, bad = _entries([(f"{place}:{number}", number, value)])
         entries += good
@@ -85,7 +84,7 @@ def _entries(values: Iterable[tuple[str, int, object]]) -> Table:
         if isinstance(value, dict):
             entries.append(Entry(place, number, value))
         else:
-            problems.append(Problem(place, "is not an object with fields"))
+            problems.append(Problem(place, "is not an object with fields", number))
     return entries, problems
 
 
@@ -105,7 +104,7 @@ def _read_csv(path: Path, place: str) -> Table:
             return entries, problems
         except csv.Error as error:
             problems.append(
-                Problem(f"{place}:{line}", f"is not CSV: {error} (read to line {reader.line_num})")
+                Problem(f"{place}:{line}", f"is not CSV: {error} (read to line {reader.line_num})", line)
             )
             continue
         if not row:
@@ -113,7 +112,9 @@ def _read_csv(path: Path, place: str) -> Table:
         if header is None:
             header = row
         elif len(row) != len(header):
-            problems.append(Problem(f"{place}:{line}", f"has {len(row)} fields, the header {len(header)}"))
+            problems.append(
+                Problem(f"{place}:{line}", f"has {len(row)} fields, the header {len(header)}", line)
+            )
         else:
             entries.append(Entry(f"{place}:{line}", line, dict(zip(header, row, strict=True))))
 

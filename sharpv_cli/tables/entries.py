@@ -14,6 +14,15 @@ class EntryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What could not be read: `place` is a file, with the line or entry where it has one, which is `number` then."""
+
+    place: str
+    error: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """`place` is `file:line` or `file, entry N`, `number` that line or N (from 1); `values` are the fields."""
 

@@ -1,0 +1,159 @@
+"""From rows to jobs: settings resolved, what is done left out, the questions about one video together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpv_cli.batch.manifest import Failure, Manifest, Row
+from sharpv_cli.errors import SharpvError, UsageError
+
+if TYPE_CHECKING:
+    from sharpv_cli.settings import Settings
+
+SettingsFor = Callable[[Mapping[str, object]], "Settings"]
+"""The settings of the run with a row's own in place of some; raises UsageError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question. `digest` changes with whatever may change its answer."""
+
+    id: str
+    line: int
+    question: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One look at one video, and the questions that share it."""
+
+    video: str
+    settings: Settings
+    questions: tuple[Asked, ...]
+
+    def failures(self, error: SharpvError) -> list[Failure]:
+        """All its questions, none of which has an answer."""
+        return [Failure(asked.line, asked.id, error) for asked in self.questions]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `count`, from 1."""
+
+    index: int = 1
+    count: int = 1
+
+    def has(self, number: int) -> bool:
+        return number % self.count == self.index - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs in the order of the manifest, and the rows of this part that cannot be used."""
+
+    jobs: tuple[Job, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def asked(self) -> list[Asked]:
+        return [asked for job in self.jobs for asked in job.questions]
+
+    def without(self, done: Mapping[str, str]) -> Plan:
+        """What is left where `done` holds the digests of answers by id."""
+        left = [
+            replace(job, questions=tuple(q for q in job.questions if done.get(q.id) != q.digest))
+            for job in self.jobs
+        ]
+        return replace(self, jobs=tuple(job for job in left if job.questions))
+
+
+def read_shard(text: str | None) -> Shard:
+    """`2/8`. Raises UsageError."""
+    if text is None:
+        return Shard()
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise UsageError(
+            f"--shard {text}: not a part of a whole", hint="the second of eight parts is --shard 2/8"
+        )
+    return Shard(int(index), int(count))
+
+
+def plan(manifest: Manifest, settings_for: SettingsFor, shard: Shard, limit: int | None = None) -> Plan:
+    """The part that `shard` is, of which `limit` takes the first questions.
+
+    The questions about one video are always in one part, and a row that cannot be used is in one as well.
+    """
+    failures = [failure for failure in manifest.failures if shard.has(failure.line)]
+    looks: dict[tuple[str, str], Job] = {}
+    places: dict[str, int] = {}
+    stamps = _Stamps()
+    for row in manifest.rows:
+        if not shard.has(places.setdefault(row.video, len(places))):
+            continue
+        try:
+            settings = settings_for(row.settings)
+        except UsageError as error:
+            failures.append(Failure(row.line, row.id, UsageError(f"{row.place}: {error}", hint=error.hint)))
+            continue
+        _add(looks, row, settings, stamps)
+    return Plan(_limited(list(looks.values()), limit), tuple(sorted(failures, key=lambda one: one.line)))
+
+
+def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamps: _Stamps) -> None:
+    decisive = _decisive(settings)
+    asked = tuple(
+        Asked(id, row.line, question, _digest(stamps.of(row.video), decisive, question))
+        for id, question in row.asked()
+    )
+    key = row.video, settings.model_dump_json()
+    before = looks.get(key)
+    looks[key] = Job(row.video, settings, (before.questions if before else ()) + asked)
+
+
+def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
+    """The first `limit` questions, in the order in which they will be asked."""
+    if limit is None:
+        return tuple(jobs)
+    taken, left = [], limit
+    for job in jobs:
+        if left > 0:
+            taken.append(replace(job, questions=job.questions[:left]))
+        left -= len(job.questions)
+    return tuple(taken)
+
+
+def _decisive(settings: Settings) -> str:
+    """What of the settings decides an answer: not the device, the engine and the limits, so that a run may move."""
+    return settings.model_dump_json(exclude={"device", "engine", "offline", "memory_check", "video"})
+
+
+def _digest(stamp: Sequence[object], settings: str, question: str) -> str:
+    return hashlib.sha256(json.dumps([*stamp, settings, question]).encode()).hexdigest()[:16]
+
+
+class _Stamps:
+    """By video: its path, bytes and time of modification (nanoseconds), both 0 where there is no such file."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, int, int]] = {}
+
+    def of(self, video: str) -> tuple[str, int, int]:
+        if video not in self._known:
+            self._known[video] = _stamp(video)
+        return self._known[video]
+
+
+def _stamp(video: str) -> tuple[str, int, int]:
+    path = os.path.abspath(video)  # noqa: PTH100 - an address is left readable enough
+    try:
+        found = os.stat(video)  # noqa: PTH116
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return path, 0, 0
+    return path, found.st_size, found.st_mtime_ns

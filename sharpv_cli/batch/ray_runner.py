@@ -1,0 +1,211 @@
+"""The jobs on a Ray cluster, as one Ray Data pipeline: Ray places the workers, scales them, and replaces lost ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from sharpv_cli import terminal
+from sharpv_cli.batch.local import Model
+from sharpv_cli.batch.planning import Job
+from sharpv_cli.batch.results import Document
+from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+
+if TYPE_CHECKING:
+    from sharpv_cli.batch.working import Worker
+
+_AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is answered
+_IN_FLIGHT = (
+    4  # jobs that are sent to it; below 1.75 times as many as it does, Ray Data would never add a worker
+)
+_PATIENCE_SEC = 10.0  # for a cluster to answer
+_MOST_BLOCKS = 10_000  # beyond so many jobs, several travel together
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to run; None is what Ray finds itself. `num_gpus` and `num_cpus` are those of each worker."""
+
+    address: str | None = None
+    num_gpus: float | None = None
+    num_cpus: float | None = None
+
+
+def require_ray() -> None:
+    """Raise UsageError where Ray Data cannot be imported."""
+    if missing := [name for name in ("ray", "pyarrow", "pandas") if find_spec(name) is None]:
+        raise UsageError(
+            f"--runner ray needs what is not installed: {', '.join(missing)}",
+            hint="pip install 'sharpv[ray]'",
+        )
+
+
+def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Document]:
+    """The documents of all jobs, those of a job together, in the order in which workers end.
+
+    A job whose worker dies is done by another one, and one that ends in a bug gets errors. Raises ResourceError
+    without a cluster or where Ray gives up, and what loading the model raises on a worker.
+    """
+    ray = _connected(cluster)
+    left = dict(enumerate(jobs))
+    try:
+        for block in _answers(ray, jobs, model, cluster).iter_batches(
+            batch_size=None, batch_format="pyarrow"
+        ):
+            for row in block.to_pylist():
+                if row["error"]:
+                    raise pickle.loads(row["error"])
+                del left[row["job"]]
+                yield from json.loads(row["documents"])
+    except ray.exceptions.RayError as error:
+        raise ResourceError(
+            f"Ray gave up: {str(error).splitlines()[0]}",
+            hint="Ray's logs say why (/tmp/ray/session_latest/logs); the same command goes on",
+        ) from error
+    finally:
+        ray.shutdown()
+    for job in left.values():
+        yield from _lost(job)
+
+
+def _connected(cluster: Cluster) -> Any:
+    """Ray, with nothing of it on stdout, and nothing sent to its makers."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "warning" if terminal.is_verbose() else "fatal")
+    import ray
+
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
+    own = {"include_dashboard": False} if address == "local" else {}
+    try:
+        _reach(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ResourceError(
+            f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
+            hint="start one with `ray start --head`",
+        ) from error
+    return ray
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SEC).close()
+
+
+def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> Any:
+    """The lazy dataset: a row for each job that is done."""
+    from ray import data
+
+    _hush()
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # what a lost block held is told when all others are done
+    num_gpus = _gpus(ray, model) if cluster.num_gpus is None else cluster.num_gpus
+    num_cpus = 1.0 if cluster.num_cpus is None else cluster.num_cpus
+    _warn(ray, num_gpus=num_gpus, num_cpus=num_cpus)
+    rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in enumerate(jobs)]
+    return data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
+        RayWorker,
+        fn_constructor_args=(model, os.getcwd()),  # noqa: PTH109 - a text, whatever the worker runs on
+        compute=data.ActorPoolStrategy(
+            min_size=1,
+            max_size=len(rows),
+            max_tasks_in_flight_per_actor=_IN_FLIGHT,
+            max_concurrent_calls_per_actor=_AT_A_TIME,
+            enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
+        ),
+        batch_size=1,
+        batch_format="numpy",
+        num_gpus=num_gpus,
+        num_cpus=num_cpus,
+    )
+
+
+def _hush() -> None:
+    """Ray Data says much on stderr, all of which is in its log as well."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if handler.name == "console" and not terminal.is_verbose():
+            handler.setLevel(logging.CRITICAL)
+
+
+def _gpus(ray: Any, model: Model) -> float:
+    """One, where the cluster has any and the model may use it."""
+    has_any = ray.cluster_resources().get("GPU", 0) > 0
+    return 1.0 if has_any and model.settings.device != "cpu" else 0.0
+
+
+def _warn(ray: Any, **wanted: float) -> None:
+    """Ray waits without a word for resources that no node has; an autoscaling cluster may get them."""
+    there = ray.cluster_resources()
+    for name, key in (("num_gpus", "GPU"), ("num_cpus", "CPU")):
+        if wanted[name] > there.get(key, 0):
+            terminal.say(
+                "warning", f"the cluster has {there.get(key, 0):g} {key} now, a worker wants {wanted[name]:g}"
+            )
+
+
+def _lost(job: Job) -> Iterator[Document]:
+    from sharpv_cli.batch.working import error_documents
+
+    error = SharpvError(
+        "its Ray worker failed",
+        hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); the same command tries it again",
+    )
+    yield from error_documents(job.failures(error))
+
+
+class RayWorker:
+    """On a worker, made once: the model, and readers for as many jobs as come at a time.
+
+    `folder` is where the command runs, from which relative names of videos are meant.
+    """
+
+    def __init__(self, model: Model, folder: str) -> None:
+        from queue import SimpleQueue
+
+        from sharpv_cli.video.isolated import IsolatedReader
+
+        with suppress(FileNotFoundError):  # absolute names are found all the same
+            os.chdir(folder)
+        self._lock = threading.Lock()
+        self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
+        for _ in range(_AT_A_TIME):
+            self._readers.put(IsolatedReader())
+        self._worker: Worker | SharpvError
+        try:
+            self._worker = model.load()
+        except SharpvError as error:  # Ray would tell it as a text, and try again
+            self._worker = error
+
+    def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """`job` and `pickled` of one job; its `documents` (JSON), or the pickled `error` of loading the model."""
+        (number,), (pickled,) = block["job"], block["pickled"]
+        documents, error = "[]", b""
+        if isinstance(self._worker, SharpvError):
+            error = pickle.dumps(self._worker)
+        else:
+            documents = json.dumps(self._documents(self._worker, pickle.loads(pickled)))
+        return {"job": [int(number)], "documents": [documents], "error": [error]}
+
+    def _documents(self, worker: Worker, job: Job) -> list[Document]:
+        from sharpv_cli.batch.working import outcome, read_frames
+        from sharpv_cli.pipeline.ahead import settled
+
+        reader = self._readers.get()
+        try:
+            read = outcome(settled(lambda: read_frames(reader, job)))
+        finally:
+            self._readers.put(reader)
+        with self._lock:
+            return list(worker.documents(job, read))

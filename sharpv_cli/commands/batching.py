@@ -1,0 +1,189 @@
+"""What `sharpv batch` does between its options and its exit code."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.options import Flags
+from sharpv_cli.text import shown
+
+if TYPE_CHECKING:
+    from sharpv_cli.batch.planning import Plan, Shard
+    from sharpv_cli.batch.results import Document, Results
+    from sharpv_cli.settings import Resolved, Settings
+
+SOME_FAILED = 6  # exit code
+_MOST_FAILURES = 20  # lines on stderr; all are in the results
+_EACH_SEC = 60.0  # how often progress is told where nothing is drawn
+_ONE_OF = {
+    "fps": ("frames",),
+    "frames": ("fps", "max-frames"),
+}  # a row's own drops the other one of the command
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Where the jobs run; None is what the runner finds itself."""
+
+    name: str
+    address: str | None
+    num_gpus: float | None
+    num_cpus: float | None
+    processes: int | None
+    readers: int | None
+
+
+@dataclass
+class Tally:
+    """How a run went. `failed` are its `sharpv.error/1` documents, the first of them."""
+
+    there: int
+    total: int
+    answered: int = 0
+    failures: int = 0
+    failed: list[Document] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def count(self, document: Document) -> None:
+        if document["schema"] == "sharpv.error/1":
+            self.failures += 1
+            self.failed += [document] if len(self.failed) < _MOST_FAILURES else []
+        else:
+            self.answered += 1
+
+    @property
+    def done(self) -> int:
+        return self.answered + self.failures
+
+    @property
+    def rate(self) -> float:
+        """Questions a second, of those that this run asked."""
+        return self.done / max(time.monotonic() - self.began, 1e-6)
+
+
+def read_plan(
+    source: str,
+    questions: tuple[str, ...],
+    flags: Flags,
+    profile: str | None,
+    shard: Shard,
+    limit: int | None,
+) -> Plan:
+    """Raises UsageError where nothing can be read; what is wrong with a row is in the plan."""
+    from sharpv_cli.batch.manifest import read_manifest
+    from sharpv_cli.batch.planning import plan
+    from sharpv_cli.settings import resolve
+
+    known: dict[str, Settings] = {}
+
+    def settings_for(own: Mapping[str, object]) -> Settings:
+        key = repr(sorted(own.items()))
+        if key not in known:
+            dropped = {name for given in own for name in _ONE_OF.get(given, ()) if name not in own}
+            kept = {name: value for name, value in flags.items() if name not in dropped}
+            known[key] = resolve({**kept, **own}, os.environ, profile=profile).settings
+        return known[key]
+
+    manifest = read_manifest(source, questions)
+    if manifest.unused:
+        names = ", ".join(shown(name) for name in manifest.unused)
+        terminal.say("note", f"fields of the manifest that are not used: {names}")
+    return plan(manifest, settings_for, shard, limit)
+
+
+def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tuple[Tally, bool]:
+    """Ask what is not there yet; how it went, and whether it was interrupted. Where all is there no model is loaded.
+
+    Raises ModelError, ResourceError, UsageError.
+    """
+    left = plan.without(results.done)
+    asked = len(left.asked)
+    tally = Tally(len(plan.asked) - asked, asked + len(plan.failures))
+    try:
+        _add_all(_bad_rows(plan), results, tally)
+        if left.jobs:
+            _work(left, results, resolved, runner, tally)
+    except KeyboardInterrupt:
+        return tally, True
+    return tally, False
+
+
+def _bad_rows(plan: Plan) -> Iterator[Document]:
+    from sharpv_cli.report.document import error_document
+
+    for failure in plan.failures:
+        yield error_document(failure.error, line=failure.line, id=failure.id)
+
+
+def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> None:
+    for document in documents:
+        results.add(document)
+        tally.count(document)
+
+
+def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tally: Tally) -> None:
+    with ExitStack() as on_leaving:
+        on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
+        documents = _documents(plan, resolved, runner)
+        on_leaving.enter_context(closing(documents))  # type: ignore[type-var]
+        tally.began = time.monotonic()
+        counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
+        told = time.monotonic()
+        for document in documents:
+            results.add(document)
+            tally.count(document)
+            counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
+            if not terminal.draws() and time.monotonic() - told > _EACH_SEC:
+                told = time.monotonic()
+                terminal.say("note", _progress(tally))
+
+
+def _progress(tally: Tally) -> str:
+    left = (tally.total - tally.done) / max(tally.rate, 1e-6)
+    return f"{tally.done} of {tally.total}, {tally.rate:.2f} questions/s, about {left / 60:.0f} min left"
+
+
+def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Document]:
+    """Loads the model where it runs in this process; what can go wrong with it does so here."""
+    from sharpv_cli.batch.local import Model
+
+    model = Model(resolved.settings, resolved.profile_name, resolved.profile_source)
+    if runner.name == "ray":
+        from sharpv_cli.batch.ray_runner import Cluster, on_cluster
+
+        return on_cluster(plan.jobs, model, Cluster(runner.address, runner.num_gpus, runner.num_cpus))
+    from sharpv_cli.batch import local
+
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("loading the model")
+        devices = local.devices_of(resolved.settings, runner.processes)
+        readers = runner.readers or local.default_readers(len(devices))
+        if len(devices) > 1:
+            return local.in_processes(plan.jobs, model, devices, readers)
+        return local.in_this_process(plan.jobs, model.load(devices[0]), readers)
+
+
+def summarize(tally: Tally, target: Path | None, *, interrupted: bool) -> None:
+    """A few lines on stderr: failures by name, at the end where they are seen."""
+    for document in tally.failed:
+        named = "" if document["id"] is None else f"{document['id']}: "
+        terminal.say("warning", f"{named}{document['error']}")
+    if (more := tally.failures - len(tally.failed)) > 0:
+        terminal.say("warning", f"and {more} more, in the results")
+    there = f", {tally.there} were there already" if tally.there else ""
+    failed = f", {tally.failures} failed" if tally.failures else ""
+    place = "" if target is None else f"; {shown(target)}"
+    rate = f" ({tally.rate:.2f} questions/s)" if tally.answered else ""
+    terminal.say("note", f"{tally.answered} answered{rate}{failed}{there}{place}")
+    if interrupted:
+        goes_on = "interrupted; the same command goes on from here"
+        terminal.say("note", "interrupted" if target is None else goes_on)
+    elif tally.failures and target is not None:
+        terminal.say("note", "the same command tries again what failed")

@@ -1,0 +1,65 @@
+"""Videos read ahead of the model in child processes: one that crashes its reader costs its own questions only."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Generic, Self, TypeVar
+
+from sharpv_cli.video.isolated import IsolatedReader
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ReadAhead(Generic[T, R]):
+    """`read(reader, item)` for item after item, by `readers` at a time. A context manager; the children end with it.
+
+    At most `ahead` items are begun before they are asked for: this bounds the memory that frames take.
+    """
+
+    def __init__(self, read: Callable[[IsolatedReader, T], R], *, readers: int = 1, ahead: int = 2) -> None:
+        assert readers >= 1 and ahead >= 1, (readers, ahead)
+        self._read, self._ahead = read, ahead
+        self._pool = ThreadPoolExecutor(readers, "decode")
+        self._readers = [IsolatedReader() for _ in range(readers)]
+        self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
+        for reader in self._readers:
+            self._idle.put(reader)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        """After an error or Ctrl-C nobody waits for a video that may hang its reader."""
+        if kind is not None:
+            for reader in self._readers:
+                reader.abandon()
+        self._pool.shutdown(cancel_futures=True)
+        for reader in self._readers:
+            reader.__exit__()
+
+    def each(self, items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
+        """The items in their order, each with what reading it gives or raises; the next ones are begun meanwhile."""
+        waiting: deque[tuple[T, Future[R]]] = deque()
+        for item in items:
+            waiting.append((item, self._pool.submit(self._one, item)))
+            if len(waiting) > self._ahead:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+    def _one(self, item: T) -> R:
+        reader = self._idle.get()
+        try:
+            return self._read(reader, item)
+        finally:
+            self._idle.put(reader)
+
+
+def settled(work: Callable[[], R]) -> Future[R]:
+    """What `work` gives or raises, in the form in which `ReadAhead` gives it."""
+    with ThreadPoolExecutor(1, "decode") as pool:
+        return pool.submit(work)

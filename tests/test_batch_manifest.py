@@ -1,0 +1,190 @@
+"""Manifests: what is read of each form, what a broken row is told, and what becomes of settings and shards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sharpv_cli.batch.manifest import Manifest, read_manifest
+from sharpv_cli.batch.planning import Plan, Shard, plan, read_shard
+from sharpv_cli.errors import UsageError
+from sharpv_cli.settings import Settings, resolve
+
+
+def settings_for(own: Mapping[str, object]) -> Settings:
+    return resolve(own, {}).settings
+
+
+def written(folder: Path, *rows: object, name: str = "m.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return str(path)
+
+
+def planned(manifest: Manifest, shard: str = "1/1", limit: int | None = None) -> Plan:
+    return plan(manifest, settings_for, read_shard(shard), limit)
+
+
+def test_json_lines_with_ids_and_without(tmp_path: Path) -> None:
+    source = written(
+        tmp_path,
+        {"video": "a.mp4", "question": " what? ", "id": 7},
+        "",
+        {"video": "/b.mp4", "questions": ["one?", "two?"], "id": "b"},
+        {"video": "https://x/c.mp4", "question": "what?", "max_new_tokens": 5},
+    )
+    rows = read_manifest(source, ()).rows
+    assert [(row.line, row.video) for row in rows] == [
+        (1, str(tmp_path / "a.mp4")),
+        (3, "/b.mp4"),
+        (4, "https://x/c.mp4"),
+    ]
+    assert [list(row.asked()) for row in rows] == [
+        [("7", "what?")],
+        [("b#1", "one?"), ("b#2", "two?")],
+        [("line-4", "what?")],
+    ]
+    assert rows[2].settings == {"max-new-tokens": 5}
+
+
+def test_csv_where_empty_cells_are_nothing(tmp_path: Path) -> None:
+    source = written(
+        tmp_path, "id,video,question,questions,frames", 'a,a.mp4,"what, then?",,', 'b,b.mp4,,"[""one?""]",4',
+        name="m.csv",
+    )  # fmt: skip
+    first, second = read_manifest(source, ()).rows
+    assert (first.questions, first.settings, first.line) == (("what, then?",), {}, 2)
+    assert (second.questions, second.settings) == (("one?",), {"frames": "4"})
+    assert planned(Manifest((second,), ())).jobs[0].settings.sampling.frames == 4
+
+
+def test_a_folder_is_asked_in_order_without_what_is_hidden(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a/c.MKV", ".hidden/d.mp4", "notes.txt", ".e.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    rows = read_manifest(str(tmp_path), ("one?", "two?")).rows
+    assert [id for row in rows for id, _ in row.asked()] == ["a/c.MKV#1", "a/c.MKV#2", "b.mp4#1", "b.mp4#2"]
+    with pytest.raises(UsageError, match="there is no question"):
+        read_manifest(str(tmp_path), ())
+
+
+def test_questions_of_the_command_are_for_rows_without(tmp_path: Path) -> None:
+    source = written(tmp_path, {"video": "a.mp4"}, {"video": "b.mp4", "question": "own?"})
+    assert [row.questions for row in read_manifest(source, ("what?",)).rows] == [("what?",), ("own?",)]
+    assert [failure.line for failure in read_manifest(source, ()).failures] == [1]
+
+
+GOOD = {"video": "a.mp4", "question": "what?", "id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("{broken", "is not JSON"),
+        ("[]", "not an object"),
+        ({"question": "what?"}, "no field 'video'"),
+        ({"video": "a.mp4"}, "no field 'question'"),
+        ({"video": "a.mp4", "question": "  "}, "'question' is empty"),
+        ({"video": 5, "question": "what?"}, "'video' is a number"),
+        ({"video": "-", "question": "what?"}, "stdin is no video"),
+        ({"video": "a.mp4", "question": ["x"]}, "'question' is a list"),
+        ({"video": "a.mp4", "questions": []}, "an empty list"),
+        ({"video": "a.mp4", "questions": "what?"}, "not a list of texts"),
+        ({"video": "a.mp4", "questions": ["a", 3]}, "text 2 of 'questions'"),
+        ({"video": "a.mp4", "questions": ["a"], "question": "b"}, "exclude each other"),
+        ({"video": "a.mp4", "question": "what?", "id": []}, "'id' is a list"),
+        ({"video": "a.mp4", "question": "what?", "id": "a"}, "the id 'a' is that of line 1"),
+        ({"video": "a.mp4", "question": "what?", "model": "x"}, "give it as --model"),
+        ({"video": "a.mp4", "question": "what?", "allow_url": True}, "give it as --allow-url"),
+        ({"video": "a.mp4", "question": "what?", "frame": 3}, "did you mean 'frames'"),
+        ({"video": "a.mp4", "question": "what?", "frames": "x"}, "--frames x"),
+        ({"video": "a.mp4", "question": "what?", "start": 3, "end": 2}, "not before"),
+    ],
+    ids=str,
+)
+def test_each_broken_row_is_told_with_its_line_and_the_rest_is_kept(
+    row: object, problem: str, tmp_path: Path
+) -> None:
+    source = written(tmp_path, GOOD, row, {**GOOD, "id": "z"})
+    found = planned(read_manifest(source, ()))
+    assert [asked.id for asked in found.asked] == ["a", "z"]
+    (failure,) = found.failures
+    assert failure.line == 2
+    assert failure.error.exit_code == 2
+    assert "m.jsonl:2: " in str(failure.error) and problem in str(failure.error)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("", "holds no line"), (None, "cannot be used")], ids=["empty", "missing"]
+)
+def test_a_manifest_that_is_none(content: str | None, problem: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "m.jsonl").write_text(content)
+    with pytest.raises(UsageError, match=problem):
+        read_manifest(str(tmp_path / "m.jsonl"), ())
+
+
+def test_fields_that_are_nothing_of_ours_are_named(tmp_path: Path) -> None:
+    manifest = read_manifest(written(tmp_path, {**GOOD, "label": 3}, {**GOOD, "id": "b", "split": "x"}), ())
+    assert (manifest.unused, manifest.failures) == (("label", "split"), ())
+
+
+def test_questions_with_the_same_video_and_settings_share_a_job(tmp_path: Path) -> None:
+    rows = [
+        {"video": "a.mp4", "question": "1?"},
+        {"video": "b.mp4", "question": "2?"},
+        {"video": "a.mp4", "questions": ["3?", "4?"]},
+        {"video": "a.mp4", "question": "5?", "frames": 4},
+    ]
+    found = planned(read_manifest(written(tmp_path, *rows), ()))
+    asked = [[one.question for one in job.questions] for job in found.jobs]
+    assert asked == [["1?", "3?", "4?"], ["2?"], ["5?"]]
+    assert [
+        len(job.questions) for job in planned(read_manifest(written(tmp_path, *rows), ()), limit=2).jobs
+    ] == [2]
+
+
+def test_shards_are_a_partition_that_keeps_videos_together(tmp_path: Path) -> None:
+    rows: list[object] = [{"video": f"{n % 5}.mp4", "question": "what?", "id": str(n)} for n in range(20)]
+    manifest = read_manifest(written(tmp_path, *rows, "{broken", "{broken"), ())
+    parts = [planned(manifest, f"{n}/3") for n in (1, 2, 3)]
+    assert sorted(asked.id for part in parts for asked in part.asked) == sorted(map(str, range(20)))
+    videos = [{job.video for job in part.jobs} for part in parts]
+    assert sum(map(len, videos)) == 5 == len(set.union(*videos))
+    assert sorted(failure.line for part in parts for failure in part.failures) == [21, 22]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "x/3", "1", "1/", "-1/3", "1/0"])
+def test_a_shard_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--shard"):
+        read_shard(text)
+    assert read_shard("3/3") == Shard(3, 3)
+
+
+def test_the_digest_follows_the_file_the_question_and_the_settings(tmp_path: Path) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"1")
+
+    def digest(**changes: object) -> str:
+        manifest = read_manifest(written(tmp_path, {"video": "a.mp4", "question": "what?", **changes}), ())
+        return planned(manifest).asked[0].digest
+
+    first = digest()
+    assert digest(id="other") == first
+    assert len({first, digest(question="who?"), digest(frames=3), digest(m=0.1)}) == 4
+    os.utime(video, ns=(1, 1))
+    touched = digest()
+    video.write_bytes(b"12")
+    os.utime(video, ns=(1, 1))
+    assert len({first, touched, digest()}) == 3
+
+
+def test_what_is_done_is_left_out(tmp_path: Path) -> None:
+    found = planned(read_manifest(written(tmp_path, {**GOOD}, {**GOOD, "id": "b", "question": "who?"}), ()))
+    a, b = found.asked
+    assert [one.id for one in found.without({"a": a.digest, "b": "older"}).asked] == ["b"]
+    assert found.without({"a": a.digest, "b": b.digest}).jobs == ()

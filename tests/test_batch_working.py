@@ -1,0 +1,163 @@
+"""Jobs on the built-in model: every answer is the one that `sharpv ask` gives, and what fails fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import encode
+
+from sharpv_cli import pipeline
+from sharpv_cli.batch.local import Model, in_this_process
+from sharpv_cli.batch.planning import Asked, Job
+from sharpv_cli.batch.results import Document
+from sharpv_cli.batch.working import Worker
+from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.pipeline.ahead import ReadAhead
+from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.types import Finished, QuestionFailed
+
+SETTINGS = resolve({}, {}).settings
+QUESTIONS = ("how many objects are there?", "describe the video.", "what moves?")
+
+
+@pytest.fixture(scope="module")
+def worker() -> Worker:
+    return Model(SETTINGS, "tiny", "shipped").load()
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    dataset = shapes.load(None, 6, tmp_path_factory.mktemp("clips"))
+    return [str(dataset.prepare(item)) for item in dataset.items[::2]]
+
+
+def job(video: str, *questions: str, settings: Settings = SETTINGS) -> Job:
+    return Job(video, settings, tuple(Asked(f"{n}", n, text, "d") for n, text in enumerate(questions, 1)))
+
+
+def done(worker: Worker, *jobs: Job) -> list[Any]:
+    return list(in_this_process(jobs, worker, readers=2))
+
+
+def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
+    events = pipeline.ask(video, question, settings)
+    return next(event.answer.text for event in events if isinstance(event, Finished))
+
+
+def changed(**flags: object) -> Settings:
+    return resolve({name.replace("_", "-"): value for name, value in flags.items()}, {}).settings
+
+
+def test_answers_are_those_of_ask(worker: Worker, videos: list[str]) -> None:
+    """The questions of one clip share a look; the last clip has one question alone."""
+    jobs = [*(job(video, *QUESTIONS) for video in videos), job(videos[0], QUESTIONS[1])]
+    documents = done(worker, *jobs)
+    asked = [(one.video, question.question) for one in jobs for question in one.questions]
+    assert [(doc["video"]["path"], doc["question"]) for doc in documents] == asked
+    assert [doc["answer"] for doc in documents] == [alone(*one) for one in asked]
+    assert all(list(doc)[:3] == ["schema", "id", "digest"] for doc in documents)
+    assert [doc["timing"]["decode_sec"] > 0 for doc in documents[:3]] == [True, False, False]
+
+
+def test_rows_have_their_own_settings(worker: Worker, videos: list[str]) -> None:
+    few, dense = changed(frames=2, max_new_tokens=3), changed(prune="off", memory=False)
+    documents = done(
+        worker, job(videos[0], QUESTIONS[1], settings=few), job(videos[0], QUESTIONS[1], settings=dense)
+    )
+    assert [doc["answer"] for doc in documents] == [
+        alone(videos[0], QUESTIONS[1], few),
+        alone(videos[0], QUESTIONS[1], dense),
+    ]
+    assert (documents[0]["sampling"]["frames"], documents[0]["tokens"]["generated"]) == (2, 3)
+    assert documents[1]["tokens"]["visual_retention"] == 1.0
+
+
+def test_a_long_clip_comes_in_chunks_as_in_ask(worker: Worker, tmp_path: Path) -> None:
+    video = str(encode(tmp_path / "long.mp4", 90))
+    settings = changed(frames=80)
+    (document,) = done(worker, job(video, QUESTIONS[1], settings=settings))
+    assert document["answer"] == alone(video, QUESTIONS[1], settings)
+    assert document["sampling"]["frames"] == 80
+    assert done(worker, job(video, *QUESTIONS, settings=settings))[1]["answer"] == document["answer"]
+
+
+def test_what_fails_has_the_exit_code_it_would_have_had(
+    worker: Worker, videos: list[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(Path(videos[0]).read_bytes()[:200])
+    jobs = [
+        job("gone.mp4", "what?", "who?"),
+        job(str(broken), "what?"),
+        job(videos[0], "what? " * 5000, QUESTIONS[0]),
+        job("gone.mp4", "what?", settings=changed(frames=80)),
+        job(videos[0], QUESTIONS[0], settings=changed(start=100)),
+    ]
+    documents = done(worker, *jobs)
+    assert [doc.get("exit_code") for doc in documents] == [3, 3, 3, 2, None, 3, 2]
+    assert [(doc["id"], doc["line"]) for doc in documents[:2]] == [("1", 1), ("2", 2)]
+    assert documents[4]["answer"] == alone(videos[0], QUESTIONS[0])
+    failed = pipeline.ask_all(videos[0], ["what? " * 5000], SETTINGS)
+    (error,) = [event.error for event in failed if isinstance(event, QuestionFailed)]
+    assert documents[3]["error"] == str(error)
+
+
+def test_a_bug_in_a_reader_costs_its_video(
+    worker: Worker, videos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sharpv_cli.batch import local
+
+    read = local.read_frames
+
+    def read_or_fail(reader: Any, one: Job) -> Any:
+        if one.video == "bug":
+            raise ZeroDivisionError("a bug")
+        return read(reader, one)
+
+    monkeypatch.setattr(local, "read_frames", read_or_fail)
+    first, second = done(worker, job("bug", "what?"), job(videos[0], QUESTIONS[0]))
+    assert (first["exit_code"], first["error"]) == (1, "unexpected ZeroDivisionError: a bug")
+    assert second["schema"] == "sharpv.ask/1"
+
+
+def test_ctrl_c_gives_no_half_of_an_answer(
+    worker: Worker, videos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sharpv_cli.models.streaming import TextStream
+
+    push, pushed = TextStream.push, []
+
+    def push_or_stop(self: TextStream, token: int) -> str:
+        pushed.append(token)
+        if len(pushed) == 6:
+            raise KeyboardInterrupt
+        return push(self, token)
+
+    monkeypatch.setattr(TextStream, "push", push_or_stop)
+    documents: list[Document] = []
+    with pytest.raises(KeyboardInterrupt):
+        documents.extend(_each(in_this_process([job(videos[0], *QUESTIONS)], worker, readers=1), documents))
+    assert [document["id"] for document in documents] == ["1"]
+
+
+def _each(source: Iterator[Document], into: list[Document]) -> Iterator[Document]:
+    for document in source:
+        into.append(document)
+    return iter(())
+
+
+def test_reading_stays_a_bounded_number_of_videos_ahead() -> None:
+    begun: list[int] = []
+
+    def read(_reader: object, number: int) -> int:
+        begun.append(number)
+        return number * 10
+
+    with ReadAhead(read, readers=2, ahead=3) as ahead:
+        for number, coming in ahead.each(range(20)):
+            assert coming.result() == number * 10
+            assert len(begun) <= number + 1 + 3
+    assert begun == list(range(20))
