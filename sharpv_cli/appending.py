@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -48,7 +48,7 @@ class Lines:
         finally:
             reader.detach()
 
-    def _read(self, reader: BufferedReader) -> Documents:
+    def _read(self, reader: Iterable[bytes]) -> Documents:
         good = 0
         for number, line in enumerate(reader, start=1):
             if not line.endswith(b"\n"):

@@ -84,7 +84,7 @@ def test_a_file_of_ones_own_with_gaps(clips: Path, tmp_path: Path) -> None:
     assert "gone.mp4" in done.stderr
     assert "mine.jsonl:6" in done.stderr
     assert "answers go to sharpv-eval-mine.jsonl\n" in done.stderr
-    again = run(SHARPV, "eval", ".", "--quiet", "--out", "sharpv-eval-mine.jsonl", home=tmp_path)
+    again = run(SHARPV, "eval", ".", "--quiet", "--out", "other.jsonl", home=tmp_path)
     assert again.returncode == 6, "the results file is no dataset"
     assert "failures" in again.stderr, "also when it is quiet"
     assert "| `sharpv` | 100.0" in (tmp_path / "r.md").read_text()

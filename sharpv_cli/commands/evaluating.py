@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sharpv_cli.types import Evaluation
 
 _MOST_LINES = 20  # of failures on stderr; all are in the results file and in --json
+_LONGEST_NAME = 100  # characters of a results file's name that come from the dataset's
 _MOST_SHARES = 4  # methods whose accuracy stands beside the progress bar
 
 
@@ -93,8 +94,9 @@ def _check_kv(plan: Plan) -> None:
 
 def default_target(dataset: str) -> Path:
     """The results file where none is named."""
-    given = Path(dataset).resolve()
-    name = re.sub(r"[^\w.-]+", "-", given.stem if given.is_file() else given.name).strip("-.") or "dataset"
+    real = os.path.realpath(dataset)  # for `.`; unlike Path.resolve and is_file, these never raise
+    given = Path(real).stem if os.path.isfile(real) else Path(real).name  # noqa: PTH113
+    name = re.sub(r"[^\w.-]+", "-", given).strip("-.")[:_LONGEST_NAME] or "dataset"
     return Path(f"sharpv-eval-{name}.jsonl")
 
 
