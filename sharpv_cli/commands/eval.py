@@ -133,8 +133,9 @@ def evaluate(
 ) -> None:
     """Measure on a benchmark how often each pruning method is right, at which budgets.
 
-    Every answer is appended to a results file as it comes: run the same command again after Ctrl-C, a crash or a
-    power cut, and it goes on. stdout gets the report. Exit code 6: some questions could not be asked.
+    Every answer is appended to a results file as it comes: run the same command again after Ctrl-C or a crash, and it
+    goes on. What other methods leave to chance follows --seed. stdout gets the report. Exit code 6: some questions
+    could not be asked.
 
     \b
     Examples:
