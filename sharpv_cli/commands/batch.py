@@ -118,7 +118,7 @@ def batch(
     """Answer questions about many videos: one JSON document a line, appended to OUT.jsonl as it comes.
 
     The model is loaded once, videos are decoded ahead of it, and the questions about one video share one look at
-    it. Run the same command again after Ctrl-C, a crash or a power cut: what is answered is not asked again. What
+    it. Run the same command again after Ctrl-C or a crash: what is answered is not asked again. What
     cannot be answered becomes a `sharpv.error/1` line, and the rest goes on. Exit code 6: some have no answer.
 
     \b
