@@ -61,9 +61,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
-    dataset = shapes.load(None, 40, folder)
-    for item in dataset.items:
-        dataset.prepare(item)
+    dataset = shapes.load(None, 40, tmp_path_factory.mktemp("drawn"))
+    for item in dataset.items[:: shapes.QUESTIONS_PER_CLIP]:
+        drawn = dataset.prepare(item)
+        drawn.rename(folder / f"{item.id.partition('-')[0]}{drawn.suffix}")
     return folder
 
 
