@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from run_cli import ROOT
 
+from sharpv_cli import terminal
 from sharpv_cli.app import app
 
 FOLDER = ROOT / "docs" / "results"
@@ -18,6 +22,14 @@ COMMANDS = {
     match[2]: match[1]
     for match in re.finditer(r"^(sharpv eval .*-o docs/results/([\w-]+)\.jsonl.*)$", PAGE, re.M)
 }
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace() -> Iterator[None]:
+    """The command, run in this process, sets variables for libraries and how much is said: not for the next test."""
+    with mock.patch.dict(os.environ):
+        yield
+    terminal.set_level()
 
 
 def test_every_results_file_has_its_command_and_tables() -> None:
