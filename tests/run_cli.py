@@ -54,6 +54,16 @@ def run(
     )
 
 
+def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the file is larger than that."""
+    for _ in range(1200):
+        if path.exists() and path.stat().st_size > size:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no answer within a minute")
+
+
 def _script(scenario: str) -> None:
     """`real` forbids torch and transformers and replaces nothing."""
     for name in ("torch", "transformers"):

@@ -14,9 +14,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from run_cli import ROOT, SHARPV, environment, run, scripted
-
-from sharpv_cli.evaluation.datasets import shapes
+from held_out_clips import held_out_clips
+from run_cli import ROOT, SHARPV, environment, grown, run, scripted
 
 QUESTIONS = ("how many objects are there?", "describe the video.")
 
@@ -68,12 +67,7 @@ def test_rows_that_are_all_broken_need_no_model(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clips")
-    dataset = shapes.load(None, 40, tmp_path_factory.mktemp("drawn"))
-    for item in dataset.items[:: shapes.QUESTIONS_PER_CLIP]:
-        drawn = dataset.prepare(item)
-        drawn.rename(folder / f"{item.id.partition('-')[0]}{drawn.suffix}")
-    return folder
+    return held_out_clips(tmp_path_factory.mktemp("clips"), 20)
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -112,16 +106,6 @@ def finished(process: subprocess.Popen[str], code: int = 0) -> str:
     out, errors = process.communicate(timeout=120)
     assert (process.returncode, out) == (code, ""), errors
     return errors
-
-
-def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
-    """Wait until the file is larger than that."""
-    for _ in range(1200):
-        if path.exists() and path.stat().st_size > size:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("no answer within a minute")
 
 
 @pytest.fixture(scope="module")

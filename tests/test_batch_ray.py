@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from held_out_clips import held_out_clips
 from run_cli import ROOT, SHARPV, environment, run
-
-from sharpv_cli.evaluation.datasets import shapes
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'sharpv[ray]'")
 
@@ -60,12 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clips")
-    dataset = shapes.load(None, 40, tmp_path_factory.mktemp("drawn"))
-    for item in dataset.items[:: shapes.QUESTIONS_PER_CLIP]:
-        drawn = dataset.prepare(item)
-        drawn.rename(folder / f"{item.id.partition('-')[0]}{drawn.suffix}")
-    return folder
+    return held_out_clips(tmp_path_factory.mktemp("clips"), 20)
 
 
 def manifest(folder: Path, clips: Path) -> None:

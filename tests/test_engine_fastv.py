@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import pytest
 import tiny_families
 import tiny_model
 import torch
-from tiny_model import assert_close, assert_far, everything, hook_count, recorded_logits
+from tiny_model import assert_close, assert_far, everything, hook_count, masked_logits, recorded_logits
 
 from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.engine.fastv import FastVEngine
@@ -63,44 +62,18 @@ def dropped(family: str, keep: int, layer: int) -> list[int]:
     return sorted(visual, key=lambda place: (-received[place], place))[keep:]
 
 
-@torch.no_grad()
 def explicit_logits(
     family: str, attention: str, answer: list[int], gone: list[int], layer: int
 ) -> torch.Tensor:
     """Logits [len(answer), vocabulary] of one pass over prompt and answer; from index `layer` on `gone` is hidden."""
-    model, prompt = loaded(family, attention).model, dense(family, attention)
-    decoder, start, length = model.get_decoder(), len(prompt), len(prompt) + len(answer) - 1
-    embeds = torch.cat([prompt.embeds, model.get_input_embeddings()(torch.tensor([answer[:-1]]))], dim=1)
-    later = prompt.position_ids[..., -1:] + torch.arange(1, length - start + 1)
+    model, prompt = loaded(family, attention), dense(family, attention)
+    length = len(prompt) + len(answer) - 1
     seen = torch.ones(length, length, dtype=torch.bool).tril()
     hidden = seen.clone()
     hidden[:, gone] = False
     hidden |= torch.eye(length, dtype=torch.bool)
-    masks = [
-        mask[None, None]
-        if attention == "sdpa"
-        else torch.zeros(1, 1, length, length).masked_fill(~mask, torch.finfo(torch.float32).min)
-        for mask in (seen, hidden)
-    ]
-
-    def masked(mask: torch.Tensor) -> Any:
-        return lambda _layer, args, kwargs: (args, {**kwargs, "attention_mask": mask})
-
-    hooks = [
-        decoder.layers[index].register_forward_pre_hook(masked(masks[index >= layer]), with_kwargs=True)
-        for index in range(len(decoder.layers))
-    ]
-    try:
-        output = decoder(
-            inputs_embeds=embeds,
-            position_ids=torch.cat([prompt.position_ids, later], dim=-1),
-            attention_mask=masks[0],
-            use_cache=False,
-        )
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return model.get_output_embeddings()(output.last_hidden_state[0, start - 1 :])
+    layers = range(len(model.model.get_decoder().layers))
+    return masked_logits(model, prompt, answer, [hidden if index >= layer else seen for index in layers])
 
 
 @each

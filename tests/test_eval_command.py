@@ -6,13 +6,12 @@ import json
 import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from run_cli import ROOT, SHARPV, environment, run, scripted
+from run_cli import ROOT, SHARPV, environment, grown, run, scripted
 
 from sharpv_cli.evaluation.datasets import shapes
 
@@ -97,16 +96,6 @@ def start(clips: Path, home: Path, *args: str) -> subprocess.Popen[str]:
     command = [*SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED, *args]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment(home), cwd=home, stdout=pipe, stderr=pipe, text=True)
-
-
-def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
-    """Wait until the file is larger than that."""
-    for _ in range(1200):
-        if path.exists() and path.stat().st_size > size:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("no answer within a minute")
 
 
 def figures(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from make_outcome import make_outcome
 
 from sharpv_cli.evaluation import confusion
 from sharpv_cli.evaluation.datasets import shapes
@@ -12,24 +13,7 @@ from sharpv_cli.evaluation.results import Outcome, ResultsFile
 
 
 def outcome(item: str, answer: str, right: bool) -> Outcome:
-    return Outcome(
-        item=item,
-        method="dense",
-        key="k",
-        answer=answer,
-        right=right,
-        visual_retention=1.0,
-        kv_retention=1.0,
-        budget=None,
-        layers_discarded=0,
-        generated=1,
-        engine="fast",
-        prune_sec=0.0,
-        prefill_sec=0.1,
-        tpot_sec=None,
-        similarities=None,
-        warnings=[],
-    )
+    return make_outcome(item=item, answer=answer, right=right)
 
 
 def test_wrong_answers_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from make_outcome import make_outcome
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
@@ -19,20 +20,11 @@ KEYS = {"a": "ka", "b": "kb"}
 
 
 def outcome(item: str, method: str, *, right: bool = True) -> Outcome:
-    return Outcome(
+    return make_outcome(
         item=item,
         method=method,
         key=f"k{item}",
-        answer="left",
         right=right,
-        visual_retention=0.25,
-        kv_retention=0.125,
-        budget=None,
-        layers_discarded=3,
-        generated=2,
-        engine="fast",
-        prune_sec=0.001,
-        prefill_sec=0.02,
         tpot_sec=0.003,
         similarities=[0.5, None],
         warnings=["damaged"],

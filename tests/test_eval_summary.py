@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from make_outcome import make_outcome
 from rich.console import Console
 from run_cli import ROOT
 
@@ -36,22 +37,16 @@ ITEMS = (item("1", "x", "colour"), item("2", "x", "shape"), item("3", "y", "colo
 
 
 def outcome(name: str, method: str, right: bool, generated: int = 1, prefill: float = 0.02) -> Outcome:
-    return Outcome(
+    dense = method == "dense"
+    return make_outcome(
         item=name,
         method=method,
-        key="k",
-        answer="A",
         right=right,
-        visual_retention=0.5,
-        kv_retention=0.25,
-        budget=None if method == "dense" else 0.4,
-        layers_discarded=1,
+        budget=None if dense else 0.4,
         generated=generated,
-        engine="fast" if method == "dense" else "fastv",
-        prune_sec=0.001,
+        engine="fast" if dense else "fastv",
         prefill_sec=prefill,
-        tpot_sec=None,
-        similarities=None if method == "dense" else [0.5, 0.1],
+        similarities=None if dense else [0.5, 0.1],
         warnings=["damaged"] if name == "1" else [],
     )
 

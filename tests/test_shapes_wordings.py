@@ -12,7 +12,7 @@ import pytest
 from sharpv_cli.shapes import offtopic
 from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
-from sharpv_cli.shapes.wordings import OFFTOPIC, reworded, sample_reworded, training, unanswerable
+from sharpv_cli.shapes.wordings import held_out_offtopic, reworded, sample_reworded, training, unanswerable
 from sharpv_cli.shapes.world import DIRECTIONS, Scene, sample_scene
 
 _SLOTS = {
@@ -170,10 +170,10 @@ def test_an_orange_object_has_its_article() -> None:
 
 
 def test_200_offtopic_questions_none_of_the_shape_of_a_training_template() -> None:
-    assert isinstance(OFFTOPIC, tuple)
-    assert len({_plain(text) or text for text in OFFTOPIC}) == 200
+    assert isinstance(held_out_offtopic(), tuple)
+    assert len({_plain(text) or text for text in held_out_offtopic()}) == 200
     patterns = {template: _pattern(template) for template in offtopic._TEMPLATES}
-    for text in OFFTOPIC:
+    for text in held_out_offtopic():
         assert not [t for t, pattern in patterns.items() if pattern.fullmatch(_plain(text))], text
 
 
@@ -212,7 +212,7 @@ def test_what_training_calls_unanswerable_is_not_of_this_world() -> None:
     assert {question.answer for question in drawn} == {"i don't know"}
     assert not any("{" in question.text for question in drawn)
     assert len({question.text for question in drawn}) > 2000
-    held_out = {" ".join(re.findall(r"\w+", text.lower())) for text in OFFTOPIC}
+    held_out = {" ".join(re.findall(r"\w+", text.lower())) for text in held_out_offtopic()}
     assert not held_out & {" ".join(re.findall(r"\w+", question.text.lower())) for question in drawn}
 
 

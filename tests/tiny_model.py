@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -114,6 +114,22 @@ def explicit_mask_logits(
     `hidden_from_all` int64: columns that nobody sees (pruned tokens of an unpruned prompt). In
     `blind_layers` the answer does not see `prompt.visual`.
     """
+    start, length = len(prompt), len(prompt) + len(answer) - 1
+    seen = torch.ones(length, length, dtype=torch.bool).tril()
+    if hidden_from_all is not None:
+        seen[:, hidden_from_all] = False
+        seen |= torch.eye(length, dtype=torch.bool)
+    blind = seen.clone()
+    blind[start:, prompt.visual] = False
+    layers = range(len(model.model.get_decoder().layers))
+    return masked_logits(model, prompt, answer, [blind if i in blind_layers else seen for i in layers])
+
+
+@torch.no_grad()
+def masked_logits(
+    model: LoadedModel, prompt: Prompt, answer: Collection[int], seen: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Logits [len(answer), vocabulary] of one uncached pass; `seen` bool [length, length] by layer: row sees column."""
     decoder = model.model.get_decoder()
     start, length = len(prompt), len(prompt) + len(answer) - 1
     ids = torch.tensor([list(answer)[:-1]], dtype=torch.long)
@@ -122,13 +138,7 @@ def explicit_mask_logits(
     extra = dict(prompt.extra)
     if extra:
         extra[MASK] = torch.nn.functional.pad(extra[MASK], (0, length - start))
-    seen = torch.ones(length, length, dtype=torch.bool).tril()
-    if hidden_from_all is not None:
-        seen[:, hidden_from_all] = False
-        seen |= torch.eye(length, dtype=torch.bool)
-    blind = seen.clone()
-    blind[start:, prompt.visual] = False
-    masks = [_mask(model, blind if i in blind_layers else seen) for i in range(len(decoder.layers))]
+    masks = [_mask(model, one) for one in seen]
     hooks = [
         layer.register_forward_pre_hook(_with_mask(mask), with_kwargs=True)
         for layer, mask in zip(decoder.layers, masks, strict=True)
