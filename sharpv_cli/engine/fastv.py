@@ -19,6 +19,7 @@ from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.hooks import removed_after
 
 LAYER = 2
 """The paper's K."""
@@ -143,11 +144,8 @@ def _dropping(decoder: Any, layer: int, choice: _Choice) -> Iterator[None]:
     hooks += [
         behind.register_forward_pre_hook(choice.shrink, with_kwargs=True) for behind in decoder.layers[layer:]
     ]
-    try:
+    with removed_after(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from sharpv_cli.engine.choosing import Chooser
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.hooks import removed_after
 
 
 class ReferenceEngine(Engine):
@@ -82,11 +83,8 @@ def _watched(decoder: Any, prompt: Prompt, memory: MemorySharpV | None) -> Itera
     hooks = [
         decoder.layers[index].register_forward_hook(show(index, memory)) for index in memory.measured_layers
     ]
-    try:
+    with removed_after(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -105,8 +103,5 @@ def _own_masks(decoder: Any, cache: SharpVCache) -> Iterator[None]:
         return args, {**kwargs, "attention_mask": None}
 
     hooks = [layer.register_forward_pre_hook(unmask, with_kwargs=True) for layer in decoder.layers]
-    try:
+    with removed_after(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()

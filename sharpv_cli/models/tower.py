@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from sharpv_cli.models.hooks import removed_after
+
 
 @contextmanager
 def quick_tower(model: Any) -> Iterator[None]:
@@ -25,12 +27,8 @@ def quick_tower(model: Any) -> Iterator[None]:
         for module in model.modules()
         if type(module).__name__.endswith("VisionEmbeddings")
     ]
-    try:
-        with _ChannelsLast():
-            yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with removed_after(hooks), _ChannelsLast():
+        yield
 
 
 def _contiguous(_module: Any, _args: Any, output: Any) -> Any:
