@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report import pages
 from sharpv_cli.report.eval_chart import EvalChart
 from sharpv_cli.report.eval_document import eval_markdown
 from sharpv_cli.report.files import check_writable, write_whole
+from sharpv_cli.report.pages import page_formats
 from sharpv_cli.text import shown
 from sharpv_cli.types import Evaluation
 
@@ -69,21 +69,7 @@ def _markdown(evaluation: Evaluation) -> bytes:
     return eval_markdown(evaluation).encode()
 
 
-def _svg(evaluation: Evaluation) -> bytes:
-    return pages.svg_page(EvalChart(evaluation), width=WIDTH, title=_TITLE)
-
-
-def _html(evaluation: Evaluation) -> bytes:
-    return pages.html_page(EvalChart(evaluation), width=WIDTH, title=_TITLE)
-
-
-def _txt(evaluation: Evaluation) -> bytes:
-    return pages.text_page(EvalChart(evaluation), width=WIDTH)
-
-
 _CHARTS: dict[str, Callable[[Evaluation], bytes]] = {
-    ".svg": _svg,
-    ".html": _html,
+    **page_formats(lambda evaluation: (EvalChart(evaluation),), width=WIDTH, title=_TITLE),
     ".md": _markdown,
-    ".txt": _txt,
 }

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report import pages
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
 from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.markdown import markdown_chart
+from sharpv_cli.report.pages import page_formats
 from sharpv_cli.text import printable, shown
 from sharpv_cli.types import Answer
 
@@ -59,18 +59,6 @@ def _content(answer: Answer) -> tuple[RenderableType, ...]:
     return heading(facts), "", AnswerChart(answer)
 
 
-def _svg(answer: Answer) -> bytes:
-    return pages.svg_page(*_content(answer), width=WIDTH, title=_TITLE)
-
-
-def _html(answer: Answer) -> bytes:
-    return pages.html_page(*_content(answer), width=WIDTH, title=_TITLE)
-
-
-def _txt(answer: Answer) -> bytes:
-    return pages.text_page(*_content(answer), width=WIDTH)
-
-
 def _md(answer: Answer) -> bytes:
     return markdown_chart(answer).encode()
 
@@ -81,6 +69,8 @@ def _png(answer: Answer) -> bytes:
     return buffer.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Answer], bytes]] = dict(
-    zip(SUFFIXES, (_svg, _html, _png, _md, _txt), strict=True)
-)
+_FORMATS: dict[str, Callable[[Answer], bytes]] = {
+    **page_formats(_content, width=WIDTH, title=_TITLE),
+    ".png": _png,
+    ".md": _md,
+}

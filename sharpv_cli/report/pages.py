@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -12,6 +14,7 @@ from rich.padding import Padding
 
 from sharpv_cli.report import templates
 
+T = TypeVar("T")
 _SVG_LENGTH = re.compile(r'(<text [^>]*?)( textLength="[^"]*")([^>]*>)([^<]*)')
 
 
@@ -35,6 +38,17 @@ def text_page(*content: RenderableType, width: int) -> bytes:
     """`content` as UTF-8 text without colours; no line ends in spaces."""
     text = _drawn(content, width, color=False).export_text()
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines()).encode()
+
+
+def page_formats(
+    content: Callable[[T], Iterable[RenderableType]], *, width: int, title: str
+) -> dict[str, Callable[[T], bytes]]:
+    """By suffix, what writes a result as a page; `content` is what is drawn of it, one below the other."""
+    return {
+        ".svg": lambda result: svg_page(*content(result), width=width, title=title),
+        ".html": lambda result: html_page(*content(result), width=width, title=title),
+        ".txt": lambda result: text_page(*content(result), width=width),
+    }
 
 
 def _drawn(content: tuple[RenderableType, ...], width: int, *, color: bool) -> Console:

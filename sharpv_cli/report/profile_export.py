@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report import pages
 from sharpv_cli.report.document import TIMING, dump
 from sharpv_cli.report.export import check_target
 from sharpv_cli.report.files import check_writable, write_whole
+from sharpv_cli.report.pages import page_formats
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.report.profile_document import profile_document
 from sharpv_cli.report.profile_markdown import profile_markdown
@@ -126,18 +126,6 @@ def _markdown(profile: ClipProfile) -> bytes:
     return profile_markdown(profile).encode()
 
 
-def _svg(profile: ClipProfile) -> bytes:
-    return pages.svg_page(ProfileChart(profile), width=WIDTH, title=_TITLE)
-
-
-def _html(profile: ClipProfile) -> bytes:
-    return pages.html_page(ProfileChart(profile), width=WIDTH, title=_TITLE)
-
-
-def _txt(profile: ClipProfile) -> bytes:
-    return pages.text_page(ProfileChart(profile), width=WIDTH)
-
-
 def _png(profile: ClipProfile) -> bytes:
     buffer = io.BytesIO()
     profile_picture(profile).save(buffer, format="PNG", optimize=True)
@@ -145,9 +133,7 @@ def _png(profile: ClipProfile) -> bytes:
 
 
 _CHARTS: dict[str, Render] = {
-    ".svg": _svg,
-    ".html": _html,
+    **page_formats(lambda profile: (ProfileChart(profile),), width=WIDTH, title=_TITLE),
     ".png": _png,
     ".md": _markdown,
-    ".txt": _txt,
 }
