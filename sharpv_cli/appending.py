@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -100,14 +101,12 @@ class Lines:
                     f"cannot write {shown(self.path)}: {error.strerror}",
                     hint=f"choose another place with {self._option}",
                 ) from error
-            try:
+            with ExitStack() as unless_ours:
+                unless_ours.push(file)  # closed, too, where whoever had it wrote it anew in between
                 self._lock(file)
                 if _is(file, self.path):
+                    unless_ours.pop_all()
                     return file
-            except BaseException:
-                file.close()
-                raise
-            file.close()  # whoever had it wrote it anew in between
 
     def _lock(self, file: FileIO) -> None:
         """Two runs that append to one file would both do what the other has done."""

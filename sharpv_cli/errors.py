@@ -38,3 +38,11 @@ class ResourceError(SharpvError):
     """Not enough memory, or no such device (exit 5)."""
 
     exit_code = 5
+
+
+def unforeseen(error: Exception) -> SharpvError:
+    """What nobody expected, as the failure of one of many pieces of work (exit 1): the others go on."""
+    return SharpvError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="this is a bug in sharpv: report it as an issue, with the video if you can",
+    )

@@ -7,14 +7,17 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.manifest import Failure, Manifest, Row
 from sharpv_cli.errors import SharpvError, UsageError
+from sharpv_cli.settings import NOT_DECISIVE
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
 
+_Stamp = tuple[str, int, int]
 SettingsFor = Callable[[Mapping[str, object]], "Settings"]
 """The settings of the run with a row's own in place of some; raises UsageError."""
 
@@ -93,7 +96,7 @@ def plan(manifest: Manifest, settings_for: SettingsFor, shard: Shard, limit: int
     failures = [failure for failure in manifest.failures if shard.has(failure.line)]
     looks: dict[tuple[str, str], Job] = {}
     places: dict[str, int] = {}
-    stamps = _Stamps()
+    stamp_of = cache(_stamp)  # a video may stand in many rows
     for row in manifest.rows:
         if not shard.has(places.setdefault(row.video, len(places))):
             continue
@@ -102,14 +105,16 @@ def plan(manifest: Manifest, settings_for: SettingsFor, shard: Shard, limit: int
         except UsageError as error:
             failures.append(Failure(row.line, row.id, UsageError(f"{row.place}: {error}", hint=error.hint)))
             continue
-        _add(looks, row, settings, stamps)
+        _add(looks, row, settings, stamp_of)
     return Plan(_limited(list(looks.values()), limit), tuple(sorted(failures, key=lambda one: one.line)))
 
 
-def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamps: _Stamps) -> None:
+def _add(
+    looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamp_of: Callable[[str], _Stamp]
+) -> None:
     decisive = _decisive(settings)
     asked = tuple(
-        Asked(id, row.line, question, _digest(stamps.of(row.video), decisive, question))
+        Asked(id, row.line, question, _digest(stamp_of(row.video), decisive, question))
         for id, question in row.asked()
     )
     key = row.video, settings.model_dump_json()
@@ -130,27 +135,15 @@ def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
 
 
 def _decisive(settings: Settings) -> str:
-    """What of the settings decides an answer: not the device, the engine and the limits, so that a run may move."""
-    return settings.model_dump_json(exclude={"device", "engine", "offline", "memory_check", "video"})
+    return settings.model_dump_json(exclude=set(NOT_DECISIVE))
 
 
 def _digest(stamp: Sequence[object], settings: str, question: str) -> str:
     return hashlib.sha256(json.dumps([*stamp, settings, question]).encode()).hexdigest()[:16]
 
 
-class _Stamps:
-    """By video: its path, bytes and time of modification (nanoseconds), both 0 where there is no such file."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[str, int, int]] = {}
-
-    def of(self, video: str) -> tuple[str, int, int]:
-        if video not in self._known:
-            self._known[video] = _stamp(video)
-        return self._known[video]
-
-
-def _stamp(video: str) -> tuple[str, int, int]:
+def _stamp(video: str) -> _Stamp:
+    """The path, the bytes and the time of modification (nanoseconds), both 0 where there is no such file."""
     path = os.path.abspath(video)  # noqa: PTH100 - an address is left readable enough
     try:
         found = os.stat(video)  # noqa: PTH116

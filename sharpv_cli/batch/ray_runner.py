@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sharpv_cli import terminal
 from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Job
-from sharpv_cli.batch.results import Document
+from sharpv_cli.batch.results import Document, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 
 if TYPE_CHECKING:
@@ -156,8 +156,6 @@ def _warn(ray: Any, **wanted: float) -> None:
 
 
 def _lost(job: Job) -> Iterator[Document]:
-    from sharpv_cli.batch.working import error_documents
-
     error = SharpvError(
         "its Ray worker failed",
         hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); the same command tries it again",

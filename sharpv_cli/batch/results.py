@@ -6,14 +6,16 @@ id. An answer stays until the line that takes its place is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, Self
 
 from sharpv_cli.appending import Lines
+from sharpv_cli.batch.manifest import Failure
 from sharpv_cli.batch.planning import Plan
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report.document import ERROR_SCHEMA, SCHEMA
+from sharpv_cli.report.document import ERROR_SCHEMA, SCHEMA, error_document
 from sharpv_cli.text import shown
 
 Document = dict[str, object]
@@ -48,14 +50,13 @@ class ResultsFile:
         self._last: dict[str, int] = {}
         self._count = 0
         self._replaced = False
-        try:
+        with ExitStack() as on_failure:
+            on_failure.push(self._lines)
             for document in self._lines.documents():
                 self._note(_checked(document, path))
             if restart:
                 self._forget()
-        except BaseException:
-            self._lines.__exit__()
-            raise
+            on_failure.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +113,12 @@ class ResultsFile:
     def _forget(self) -> None:
         self._lines.keep(lambda *_: False)
         self.done, self._last, self._count, self._replaced = {}, {}, 0, False
+
+
+def error_documents(failures: Iterable[Failure]) -> Iterator[Document]:
+    """What stands in the place of the answers."""
+    for failure in failures:
+        yield error_document(failure.error, line=failure.line, id=failure.id)
 
 
 def _name(document: Mapping[str, object]) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpv_cli.batch.manifest import Failure
 from sharpv_cli.batch.planning import Asked, Job
-from sharpv_cli.batch.results import Document
-from sharpv_cli.errors import SharpvError
+from sharpv_cli.batch.results import Document, error_documents
+from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, timed
 from sharpv_cli.report.document import ask_document, error_document
-from sharpv_cli.types import Answer, Event, Finished, FrameSample, VideoInfo
+from sharpv_cli.types import Answer, FrameSample, VideoInfo
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.sources import local_video
 
@@ -57,15 +56,7 @@ def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
         return error
     if not isinstance(error, Exception):
         raise error
-    return SharpvError(
-        f"unexpected {type(error).__name__}: {error}",
-        hint="this is a bug in sharpv; report it with the video",
-    )
-
-
-def error_documents(failures: Iterable[Failure]) -> Iterator[Document]:
-    for failure in failures:
-        yield error_document(failure.error, line=failure.line, id=failure.id)
+    return unforeseen(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +111,7 @@ class Worker:
 
 def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvError]:
     """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
-    from sharpv_cli.pipeline.answering import answer_by
+    from sharpv_cli.pipeline.answering import answer_by, whole_answer
     from sharpv_cli.pipeline.reading import read_once
     from sharpv_cli.pipeline.sharing import SharedVideo
 
@@ -128,17 +119,10 @@ def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvE
     for number, asked in enumerate(job.questions, start=1):
         read = partial(shared.read, last=number == count) if count > 1 else partial(read_once, clip)
         try:
-            yield _finished(answer_by(read, clip, asked.question, decode_sec=decode_sec))
+            yield whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
         except SharpvError as error:
             yield error
         decode_sec = 0.0
-
-
-def _finished(events: Iterator[Event]) -> Answer:
-    answer = next(event.answer for event in events if isinstance(event, Finished))
-    if answer.finish_reason == "interrupted":
-        raise KeyboardInterrupt
-    return answer
 
 
 def _short(settings: Settings) -> bool:

@@ -24,7 +24,6 @@ STAGES = {
     "prefill": "reading the prompt",
     "generate": "answering",
 }
-SOME_FAILED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class Answers:
             terminal.write_answer(f"{dump(error_document(event.error, line=event.number))}\n")
         terminal.report_error(event.error)
         if not self._manner.loop:
-            self.exit_code = SOME_FAILED
+            self.exit_code = terminal.SOME_FAILED
 
     def _document(self, answer: Answer) -> str:
         """One line each where there are several; a single one is indented for people, one line for pipes."""

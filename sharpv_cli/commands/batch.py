@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.batching import SOME_FAILED, Runner, Tally, read_plan, run, summarize
+from sharpv_cli.commands.batching import Runner, Tally, read_plan, run, summarize
 from sharpv_cli.commands.options import (
     Flags,
     ProfileOption,
@@ -149,7 +149,7 @@ def batch(
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
     if tally.failures:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(terminal.SOME_FAILED)
 
 
 def _check(runner: Runner) -> None:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from sharpv_cli.batch.results import Document, Results
     from sharpv_cli.settings import Resolved, Settings
 
-SOME_FAILED = 6  # exit code
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
-_EACH_SEC = 60.0  # how often progress is told where nothing is drawn
 _ONE_OF = {
     "fps": ("frames",),
     "frames": ("fps", "max-frames"),
@@ -103,23 +101,18 @@ def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tup
 
     Raises ModelError, ResourceError, UsageError.
     """
+    from sharpv_cli.batch.results import error_documents
+
     left = plan.without(results.done)
     asked = len(left.asked)
     tally = Tally(len(plan.asked) - asked, asked + len(plan.failures))
     try:
-        _add_all(_bad_rows(plan), results, tally)
+        _add_all(error_documents(plan.failures), results, tally)
         if left.jobs:
             _work(left, results, resolved, runner, tally)
     except KeyboardInterrupt:
         return tally, True
     return tally, False
-
-
-def _bad_rows(plan: Plan) -> Iterator[Document]:
-    from sharpv_cli.report.document import error_document
-
-    for failure in plan.failures:
-        yield error_document(failure.error, line=failure.line, id=failure.id)
 
 
 def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> None:
@@ -135,19 +128,10 @@ def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tall
         on_leaving.enter_context(closing(documents))  # type: ignore[type-var]
         tally.began = time.monotonic()
         counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
-        told = time.monotonic()
         for document in documents:
             results.add(document)
             tally.count(document)
             counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
-            if not terminal.draws() and time.monotonic() - told > _EACH_SEC:
-                told = time.monotonic()
-                terminal.say("note", _progress(tally))
-
-
-def _progress(tally: Tally) -> str:
-    left = (tally.total - tally.done) / max(tally.rate, 1e-6)
-    return f"{tally.done} of {tally.total}, {tally.rate:.2f} questions/s, about {left / 60:.0f} min left"
 
 
 def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Document]:

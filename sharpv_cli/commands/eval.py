@@ -35,8 +35,6 @@ from sharpv_cli.commands.preparing import (
 )
 from sharpv_cli.errors import UsageError
 
-SOME_FAILED = 6  # exit code
-
 
 @takes_settings
 def evaluate(
@@ -159,13 +157,13 @@ def evaluate(
     exports = open_exports(export_markdown, chart_out, target)
     if show_settings:
         say_settings(resolved)
-    source.check()
+    early = source.read_early()
     check_model(resolved)
     name_demo_model(resolved)
-    result = run_evaluation(source, resolved, plan, target, exports, restart=restart)
+    result = run_evaluation(source, early, resolved, plan, target, exports, restart=restart)
     write_report(result, resolved, exports, as_json=as_json)
     report_failures(result)
     if result.interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
     if result.failures:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(terminal.SOME_FAILED)

@@ -117,8 +117,8 @@ class Source:
         name, colon, variant = self.given.partition(":")
         return name == SHAPES, variant if colon else None
 
-    def check(self) -> None:
-        """What can be refused without torch. Raises UsageError."""
+    def read_early(self) -> Dataset | None:
+        """The questions, where they can be read without torch; None of ShapesQA. Raises UsageError."""
         from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS
 
         is_shapes, variant = self._shapes
@@ -128,8 +128,7 @@ class Source:
             raise UsageError("--layout is for files, not for shapes", hint="leave it out")
         if not is_shapes and self.clips is not None:
             raise UsageError("--clips is for shapes", hint="leave it out")
-        if not is_shapes:
-            self.read()
+        return None if is_shapes else self.read()
 
     @property
     def place(self) -> str:
@@ -156,14 +155,19 @@ def open_exports(markdown: str | None, chart: str | None, results: Path) -> Eval
 
 
 def run_evaluation(
-    source: Source, resolved: Resolved, plan: Plan, target: Path, exports: EvalExports, *, restart: bool
+    source: Source,
+    early: Dataset | None,
+    resolved: Resolved,
+    plan: Plan,
+    target: Path,
+    exports: EvalExports,
+    *,
+    restart: bool,
 ) -> Evaluation:
     """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
     from sharpv_cli.evaluation.results import ResultsFile, item_key
 
-    with terminal.Progress() as progress, terminal.heavy_imports():
-        progress.stage("reading the dataset")
-        dataset = source.read()
+    dataset = early or _drawn(source)
     if source.limit is not None and len(dataset.items) < source.limit:
         terminal.say("note", f"--limit {source.limit}: {dataset.name} has {len(dataset.items)} questions")
     keys = {item.id: item_key(item) for item in dataset.items}
@@ -173,6 +177,12 @@ def run_evaluation(
         result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
     exports.write(result)
     return result
+
+
+def _drawn(source: Source) -> Dataset:
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("reading the dataset")
+        return source.read()
 
 
 def _answered(
@@ -232,7 +242,7 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
 
 
 def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
-    """By method: what decides its answers. Device, engine and limits are not in it: an evaluation may move."""
+    """By method: what decides its answers."""
     from sharpv_cli.evaluation.results import method_digest
     from sharpv_cli.models.identity import weights_identity
 
@@ -249,7 +259,9 @@ def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -
 
 def _decisive(settings: Settings) -> dict[str, object]:
     """The settings that decide an answer; those of a part that is off do not."""
-    told = settings.model_dump(exclude={"device", "engine", "offline", "memory_check", "video"})
+    from sharpv_cli.settings import NOT_DECISIVE
+
+    told = settings.model_dump(exclude=set(NOT_DECISIVE))
     if settings.visual.mode == "off":
         told["visual"] = "off"
     if not settings.memory.enabled:

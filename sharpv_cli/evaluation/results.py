@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -118,11 +119,10 @@ class ResultsFile:
         self._digests, self._restart = digests, restart
         self._known: dict[str, str] = {}
         self._lines = Lines(path, (_SCHEMAS,), command="sharpv eval")
-        try:
+        with ExitStack() as on_failure:
+            on_failure.push(self._lines)
             self.done = self._read(keys)
-        except BaseException:
-            self._lines.__exit__()
-            raise
+            on_failure.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -10,12 +10,14 @@ from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from sharpv_cli.errors import SharpvError
+from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.ahead import ReadAhead
+from sharpv_cli.pipeline.asking import read_isolated
+from sharpv_cli.video.local import LocalVideo
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
@@ -95,9 +97,6 @@ class Run:
 
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Decoded:
         """The video of the questions, made where it is missing, read in a child process."""
-        from sharpv_cli.pipeline.asking import read_isolated
-        from sharpv_cli.video.local import LocalVideo
-
         item = work[0][0]
         path = self.dataset.prepare(item)
         sampling = self.settings.sampling
@@ -137,11 +136,8 @@ _MOST_IN_A_ROW = 20
 
 
 def _missed(item: Item, method: EvalMethod, error: Exception) -> Missed:
-    if isinstance(error, SharpvError):
-        return Missed(item.id, method.label, item_key(item), str(error), error.hint, error.exit_code)
-    told = f"unexpected {type(error).__name__}: {error}"
-    hint = "this is a bug in sharpv: report it as an issue, with the video if you can"
-    return Missed(item.id, method.label, item_key(item), told, hint, _UNEXPECTED)
+    told = error if isinstance(error, SharpvError) else unforeseen(error)
+    return Missed(item.id, method.label, item_key(item), str(told), told.hint, told.exit_code)
 
 
 def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | None) -> Outcome:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from sharpv_cli.evaluation.datasets.dataset import Item
+from sharpv_cli.evaluation.datasets.dataset import LETTERS, Item
 from sharpv_cli.shapes import questions as shapesqa
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STATED = re.compile(
     r"\b(?:answer|option|choice)\b(?:\s+(?:is|would be|should be))?\s*:?\s*(?:option\s+)?(.+)", re.I | re.S
 )
@@ -39,7 +38,7 @@ def letter_of(answer: str, options: tuple[str, ...]) -> str | None:
     In this order: the answer begins with a letter ("A", "(B)", "C. the dog"), states one ("The answer is D"), is an
     option's text, has a letter in brackets or on its own, holds the text of one option alone.
     """
-    letters = _LETTERS[: len(options)]
+    letters = LETTERS[: len(options)]
     text = unicodedata.normalize("NFKC", answer).replace("*", "").strip()
     stated = _STATED.search(text)
     return (
@@ -66,7 +65,7 @@ def _leading(text: str, letters: str) -> str | None:
 
 def _letter_of_text(text: str, options: tuple[str, ...]) -> str | None:
     """The letter of the option that `text` is."""
-    same = [letter for letter, option in zip(_LETTERS, options, strict=False) if _same_text(text, option)]
+    same = [letter for letter, option in zip(LETTERS, options, strict=False) if _same_text(text, option)]
     return same[0] if len(same) == 1 else None
 
 
@@ -86,7 +85,7 @@ def _only_mentioned(text: str, options: tuple[str, ...]) -> str | None:
     longest = {m for m in mentioned if not any(f" {m} " in f" {n} " and m != n for n in mentioned)}
     if len(longest) != 1 or forms.count(form := longest.pop()) != 1:
         return None
-    return _LETTERS[forms.index(form)]
+    return LETTERS[forms.index(form)]
 
 
 def _same_text(answer: str, expected: str) -> bool:

@@ -83,6 +83,14 @@ def answer_by(
         yield from run.events()
 
 
+def whole_answer(events: Iterator[Event]) -> Answer:
+    """The answer that the events end with. An interrupted one is none: it raises KeyboardInterrupt."""
+    answer = next(event.answer for event in events if isinstance(event, Finished))
+    if answer.finish_reason == "interrupted":
+        raise KeyboardInterrupt
+    return answer
+
+
 @dataclass
 class _Run:
     """The state of one answer while it comes to be."""

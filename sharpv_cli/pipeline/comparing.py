@@ -13,13 +13,13 @@ from sharpv_cli.engine.device import synchronize
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.stem import Stem, stem_of
-from sharpv_cli.pipeline.answering import answer_by
+from sharpv_cli.pipeline.answering import answer_by, whole_answer
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.encoding import Encoded, encode
 from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.reading import Steps, prune, read_encoded
 from sharpv_cli.pruning.plan import KeepPlan
-from sharpv_cli.types import Answer, Finished
+from sharpv_cli.types import Answer
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -73,11 +73,7 @@ class ComparedClip:
                 own = _planned(encoded, plan) if plan is not None else encoded
             return (yield from read_encoded(replace(own, clip=clip), clock))
 
-        events = answer_by(read, clip, question)
-        answer = next(event.answer for event in events if isinstance(event, Finished))
-        if answer.finish_reason == "interrupted":
-            raise KeyboardInterrupt
-        return answer
+        return whole_answer(answer_by(read, clip, question))
 
     def _encoded(self, question: str) -> Encoded:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""

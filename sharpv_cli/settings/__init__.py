@@ -12,6 +12,7 @@ from sharpv_cli.settings.resolve import (
 )
 from sharpv_cli.settings.schema import (
     BUILTIN_MODEL,
+    NOT_DECISIVE,
     GenerationSettings,
     MemorySettings,
     ModelSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "BUILTIN_MODEL",
     "DEFAULT_PROFILE",
     "FLAGS",
+    "NOT_DECISIVE",
     "NO_PROFILE",
     "GenerationSettings",
     "MemorySettings",

@@ -151,6 +151,9 @@ class Settings(_Group):
     )
 
 
+# Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
+NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video"})
+
 GROUPS: dict[str, type[_Group]] = {
     name: field.annotation
     for name, field in Settings.model_fields.items()

@@ -18,9 +18,6 @@ from sharpv_cli.shapes.offtopic import THINGS, UNKNOWN
 from sharpv_cli.shapes.questions import WORDINGS, Question, Wordings, open_question
 from sharpv_cli.shapes.world import COLOURS, Scene
 
-OFFTOPIC: tuple[str, ...]
-"""200 questions that no clip answers; the right answer is `UNKNOWN`. Read from the asset when first used."""
-
 _WITH_SLOTS = ("colour", "shape", "direction", "moves", "exists", "event", "place")
 _FOREIGN_COLOURS = (
     "pink",
@@ -37,12 +34,6 @@ _FOREIGN_COLOURS = (
 
 # The slot of "a {object}" may take "orange circle", the only name of the world that begins with a vowel.
 _A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])", re.IGNORECASE)
-
-
-def __getattr__(name: str) -> tuple[str, ...]:
-    if name == "OFFTOPIC":
-        return _offtopic()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def sample_reworded(scene: Scene, rng: random.Random) -> Question:
@@ -89,7 +80,8 @@ def _training_offtopic() -> tuple[str, ...]:
 
 
 @cache
-def _offtopic() -> tuple[str, ...]:
+def held_out_offtopic() -> tuple[str, ...]:
+    """200 questions that no clip answers; the right answer is `UNKNOWN`."""
     return tuple(json.loads(_asset("offtopic.json")))
 
 

@@ -17,6 +17,7 @@ from sharpv_cli.terminal.messages import (
 )
 from sharpv_cli.terminal.output import (
     INTERRUPTED,
+    SOME_FAILED,
     ReaderClosed,
     leave,
     require_stdout,
@@ -31,6 +32,7 @@ heavy_imports = signals.uninterruptible
 
 __all__ = [
     "INTERRUPTED",
+    "SOME_FAILED",
     "Counting",
     "Progress",
     "ReaderClosed",

@@ -17,6 +17,8 @@ from sharpv_cli.text import encodable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+# Exit codes of runs that have done what they could.
+SOME_FAILED = 6
 INTERRUPTED = 130
 
 

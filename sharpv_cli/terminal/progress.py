@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.spinner import Spinner
 
 _QUIET_START_SEC = 0.5
+_EACH_SEC = 60.0  # how often progress is told where nothing is drawn
 _SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"
 
 
@@ -138,8 +139,8 @@ class Transfer:
 
 
 class Counting:
-    """Pieces of work that are done of those there are, on stderr: a bar and the time left on a terminal, elsewhere a
-    line at every tenth of the way.
+    """Pieces of work that are done of those there are, with the time left, on stderr: a bar on a terminal, elsewhere a
+    line each minute.
 
     `show` may come as often as it likes. A context manager; the bar is gone at its end.
     """
@@ -158,7 +159,8 @@ class Counting:
             redirect_stderr=False,
         )
         self._task = self._bars.add_task("", total=total, completed=done)
-        self._total, self._done = total, done
+        self._total, self._done, self._at_first = total, done, done
+        self._began = self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         if draws():
@@ -173,5 +175,7 @@ class Counting:
         """One more piece is done; `text` stands beside the bar."""
         self._done += 1
         self._bars.update(self._task, advance=1, description=text)
-        if not draws() and 10 * self._done // self._total > 10 * (self._done - 1) // self._total:
-            say("note", f"{self._done} of {self._total}: {text}")
+        if not draws() and time.monotonic() - self._told > _EACH_SEC:
+            self._told = time.monotonic()
+            left = (self._told - self._began) / (self._done - self._at_first) * (self._total - self._done)
+            say("note", f"{self._done} of {self._total}, about {left / 60:.0f} min left  {text}")

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError, Problem
 from sharpv_cli.tables.reading import columns_of
 from sharpv_cli.text import shortened, shown
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SUFFIXES = (".mp4", ".MP4", ".mkv", ".webm", ".avi")
 # LLaVA's instructions for short answers (Liu et al. 2023, arXiv 2310.03744, table 8), which lmms-eval uses as well.
 ANSWER_WITH_LETTER = "Answer with the option's letter from the given choices directly."

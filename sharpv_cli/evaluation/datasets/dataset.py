@@ -9,6 +9,8 @@ from typing import Literal, Self
 
 from sharpv_cli.tables.entries import Problem
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Of options, in their order."""
 Scoring = Literal["letter", "text", "shapes"]
 """How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.collecting import (
     ANSWER_WITH_LETTER,
-    LETTERS,
     Layout,
     checked_options,
     collect,
@@ -20,7 +19,7 @@ from sharpv_cli.evaluation.datasets.collecting import (
     letter_at,
     lettered,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError
 from sharpv_cli.tables.reading import read_table
 from sharpv_cli.text import shown

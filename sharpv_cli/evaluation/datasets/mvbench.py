@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from sharpv_cli.evaluation.datasets.collecting import (
-    LETTERS,
     SUFFIXES,
     Layout,
     Placed,
@@ -25,7 +24,7 @@ from sharpv_cli.evaluation.datasets.collecting import (
     make_items,
     video_folders,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError, Problem
 from sharpv_cli.tables.reading import read_table
 from sharpv_cli.text import shown

@@ -17,7 +17,7 @@ from sharpv_cli.shapes.clips import Clip, sample_clip, write
 from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.stress import STRESS, stressed
-from sharpv_cli.shapes.wordings import OFFTOPIC, sample_reworded
+from sharpv_cli.shapes.wordings import held_out_offtopic, sample_reworded
 from sharpv_cli.text import shown
 
 QUESTIONS_PER_CLIP = 2
@@ -94,7 +94,7 @@ def held_out(index: int) -> tuple[Clip, list[Question]]:
 def _drawn(variant: str | None, count: int) -> Iterator[tuple[Film, str, list[Question]]]:
     """Films with the stem of their file's name and their questions, as many as hold `count` questions."""
     if variant == "offtopic":
-        count = min(count, len(OFFTOPIC))
+        count = min(count, len(held_out_offtopic()))
     for index in range(-(-count // QUESTIONS_PER_CLIP)):
         clip, asked = held_out(index)
         if variant in STRESS:
@@ -105,7 +105,7 @@ def _drawn(variant: str | None, count: int) -> Iterator[tuple[Film, str, list[Qu
             rng = random.Random(f"test:reworded:{index}")
             asked = [sample_reworded(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
         elif variant == "offtopic":
-            texts = OFFTOPIC[QUESTIONS_PER_CLIP * index : QUESTIONS_PER_CLIP * (index + 1)]
+            texts = held_out_offtopic()[QUESTIONS_PER_CLIP * index : QUESTIONS_PER_CLIP * (index + 1)]
             asked = [Question("offtopic", text, UNKNOWN) for text in texts]
         yield Plain(clip), f"{index:05d}", asked
 

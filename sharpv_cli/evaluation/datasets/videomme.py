@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 from sharpv_cli.evaluation.datasets.collecting import (
-    LETTERS,
     SUFFIXES,
     Layout,
     checked_options,
@@ -20,7 +19,7 @@ from sharpv_cli.evaluation.datasets.collecting import (
     folder_of,
     video_folders,
 )
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError, checked_text
 from sharpv_cli.tables.reading import parse_json, read_tables
 
