@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sharpv_cli.shapes.checkpoint import IM_END, IM_START
 from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
-from sharpv_cli.shapes.wordings import training, unanswerable, with_articles
+from sharpv_cli.shapes.wordings import as_typed, training, unanswerable, with_articles
 from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
 
 Tensor = torch.Tensor
@@ -111,11 +111,12 @@ class Batches(IterableDataset[Batch]):
         if not self.other_words:
             return sample_question(scene, rng)
         if rng.random() < _UNANSWERABLE:
-            return unanswerable(rng)
-        if rng.random() >= self.other_words:
+            question = unanswerable(rng)
+        elif rng.random() >= self.other_words:
             return sample_question(scene, rng)
-        question = sample_question(scene, rng, wordings=training())
-        return replace(question, text=with_articles(question.text))
+        else:
+            question = sample_question(scene, rng, wordings=training())
+        return replace(question, text=as_typed(with_articles(question.text), rng))
 
 
 def encode(tokenizer: Any, question: Question) -> tuple[list[int], list[int]]:

@@ -34,6 +34,7 @@ _FOREIGN_COLOURS = (
 
 # The slot of "a {object}" may take "orange circle", the only name of the world that begins with a vowel.
 _A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])", re.IGNORECASE)
+_LONG_WORD = re.compile(r"\b[a-z]{6,}\b")
 
 
 def sample_reworded(scene: Scene, rng: random.Random) -> Question:
@@ -45,6 +46,21 @@ def sample_reworded(scene: Scene, rng: random.Random) -> Question:
 def with_articles(text: str) -> str:
     """`a orange circle` as people write it."""
     return _A_BEFORE_VOWEL.sub("an ", text)
+
+
+def as_typed(text: str, rng: random.Random) -> str:
+    """`text` as people type it: often right, sometimes in lower case, without its last sign or with a slip."""
+    if rng.random() < 0.15:
+        text = text.lower()
+    if rng.random() < 0.15:
+        text = text.rstrip(".?!")
+    words = list(_LONG_WORD.finditer(text))
+    if words and rng.random() < 0.1:
+        word = rng.choice(words)
+        # Two neighbours swapped, not the first letter: what is left can still be read.
+        slip = rng.randrange(word.start() + 1, word.end() - 1)
+        text = f"{text[:slip]}{text[slip + 1]}{text[slip]}{text[slip + 2 :]}"
+    return text
 
 
 @cache
