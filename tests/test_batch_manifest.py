@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sharpv_cli.batch.manifest import Manifest, read_manifest
-from sharpv_cli.batch.planning import Plan, Shard, plan, read_shard
+from sharpv_cli.batch.planning import Plan, plan
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.tables.shard import Shard, read_shard
 
 
 def settings_for(own: Mapping[str, object]) -> Settings:
@@ -26,7 +27,7 @@ def written(folder: Path, *rows: object, name: str = "m.jsonl") -> str:
 
 
 def planned(manifest: Manifest, shard: str = "1/1", limit: int | None = None) -> Plan:
-    return plan(manifest, settings_for, read_shard(shard), limit)
+    return plan(manifest, settings_for, "weights", read_shard(shard), limit)
 
 
 def test_json_lines_with_ids_and_without(tmp_path: Path) -> None:

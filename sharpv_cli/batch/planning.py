@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli.batch.manifest import Failure, Manifest, Row
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.settings import NOT_DECISIVE
+from sharpv_cli.tables.shard import Shard
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -46,17 +47,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """Part `index` of `count`, from 1."""
-
-    index: int = 1
-    count: int = 1
-
-    def has(self, number: int) -> bool:
-        return number % self.count == self.index - 1
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The jobs in the order of the manifest, and the rows of this part that cannot be used."""
 
@@ -76,46 +66,30 @@ class Plan:
         return replace(self, jobs=tuple(job for job in left if job.questions))
 
 
-def read_shard(text: str | None) -> Shard:
-    """`2/8`. Raises UsageError."""
-    if text is None:
-        return Shard()
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise UsageError(
-            f"--shard {text}: not a part of a whole", hint="the second of eight parts is --shard 2/8"
-        )
-    return Shard(int(index), int(count))
-
-
-def plan(manifest: Manifest, settings_for: SettingsFor, shard: Shard, limit: int | None = None) -> Plan:
-    """The part that `shard` is, of which `limit` takes the first questions.
+def plan(
+    manifest: Manifest, settings_for: SettingsFor, weights: str, shard: Shard, limit: int | None = None
+) -> Plan:
+    """The part that `shard` is, of which `limit` takes the first questions; `weights` tells the model's from others.
 
     The questions about one video are always in one part, and a row that cannot be used is in one as well.
     """
     failures = [failure for failure in manifest.failures if shard.has(failure.line)]
     looks: dict[tuple[str, str], Job] = {}
-    places: dict[str, int] = {}
     stamp_of = cache(_stamp)  # a video may stand in many rows
-    for row in manifest.rows:
-        if not shard.has(places.setdefault(row.video, len(places))):
-            continue
+    for row in shard.of(manifest.rows, key=lambda row: row.video):
         try:
             settings = settings_for(row.settings)
         except UsageError as error:
             failures.append(Failure(row.line, row.id, UsageError(f"{row.place}: {error}", hint=error.hint)))
             continue
-        _add(looks, row, settings, stamp_of)
+        _add(looks, row, settings, (weights, *stamp_of(row.video)))
     return Plan(_limited(list(looks.values()), limit), tuple(sorted(failures, key=lambda one: one.line)))
 
 
-def _add(
-    looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamp_of: Callable[[str], _Stamp]
-) -> None:
+def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamp: Sequence[object]) -> None:
     decisive = _decisive(settings)
     asked = tuple(
-        Asked(id, row.line, question, _digest(stamp_of(row.video), decisive, question))
-        for id, question in row.asked()
+        Asked(id, row.line, question, _digest(stamp, decisive, question)) for id, question in row.asked()
     )
     key = row.video, settings.model_dump_json()
     before = looks.get(key)

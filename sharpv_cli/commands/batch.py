@@ -18,7 +18,6 @@ from sharpv_cli.commands.options import (
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
-    check_model,
     keep_inputs,
     name_demo_model,
     read_settings,
@@ -131,7 +130,7 @@ def batch(
       sharpv batch clips.jsonl -o - | jq -r '[.id, .answer] | @tsv'
     """
     from sharpv_cli.batch.manifest import check_questions
-    from sharpv_cli.batch.planning import read_shard
+    from sharpv_cli.tables.shard import read_shard
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     place = Runner(runner, address, num_gpus, num_cpus, processes, readers)
@@ -143,7 +142,7 @@ def batch(
     keep_inputs([manifest, profile], [target])
     if show_settings:
         say_settings(resolved)
-    plan = read_plan(manifest, asked, flags, profile, part, limit)
+    plan = read_plan(manifest, asked, flags, profile, resolved, part, limit)
     tally, interrupted = _run(plan, target, resolved, place, restart=not resume)
     summarize(tally, target, interrupted=interrupted)
     if interrupted:
@@ -172,19 +171,17 @@ def _run(
     from sharpv_cli.report.document import dump
 
     if target is None:
-        _prepare(plan, resolved)
+        _name_model(plan, resolved)
         return run(
             plan, Written(lambda document: terminal.write_answer(f"{dump(document)}\n")), resolved, runner
         )
     with ResultsFile(target, restart=restart) as file:
         left = plan.without(file.done)
-        _prepare(left, resolved)
+        _name_model(left, resolved)
         file.begin(left)
         return run(plan, file, resolved, runner)
 
 
-def _prepare(left: Plan, resolved: Resolved) -> None:
-    """What can fail without the model does so before it is loaded. Raises ModelError, ResourceError, UsageError."""
+def _name_model(left: Plan, resolved: Resolved) -> None:
     if left.jobs:
-        check_model(resolved)
         name_demo_model(resolved)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.options import Flags
+from sharpv_cli.commands.preparing import check_model
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
-    from sharpv_cli.batch.planning import Plan, Shard
+    from sharpv_cli.batch.planning import Plan
     from sharpv_cli.batch.results import Document, Results
     from sharpv_cli.settings import Resolved, Settings
+    from sharpv_cli.tables.shard import Shard
 
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
 _ONE_OF = {
@@ -71,10 +73,15 @@ def read_plan(
     questions: tuple[str, ...],
     flags: Flags,
     profile: str | None,
+    resolved: Resolved,
     shard: Shard,
     limit: int | None,
 ) -> Plan:
-    """Raises UsageError where nothing can be read; what is wrong with a row is in the plan."""
+    """What is asked; what is wrong with a row is in the plan.
+
+    The model's files are checked, and downloaded where they are missing: whether a question is answered already depends
+    on them. Raises UsageError where nothing can be read, ModelError, ResourceError.
+    """
     from sharpv_cli.batch.manifest import read_manifest
     from sharpv_cli.batch.planning import plan
     from sharpv_cli.settings import resolve
@@ -93,7 +100,14 @@ def read_plan(
     if manifest.unused:
         names = ", ".join(shown(name) for name in manifest.unused)
         terminal.say("note", f"fields of the manifest that are not used: {names}")
-    return plan(manifest, settings_for, shard, limit)
+    return plan(manifest, settings_for, _weights(resolved) if manifest.rows else "", shard, limit)
+
+
+def _weights(resolved: Resolved) -> str:
+    from sharpv_cli.models.identity import weights_identity
+
+    check_model(resolved)
+    return weights_identity(resolved.settings.model, offline=resolved.settings.offline)
 
 
 def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tuple[Tally, bool]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.eval_source import Source
 from sharpv_cli.commands.evaluating import (
-    Source,
     default_target,
     open_exports,
     read_plan,
@@ -34,6 +34,7 @@ from sharpv_cli.commands.preparing import (
     say_settings,
 )
 from sharpv_cli.errors import UsageError
+from sharpv_cli.tables.shard import read_shard
 
 
 @takes_settings
@@ -90,6 +91,14 @@ def evaluate(
             help="Ask N questions, spread over the dataset (default: all; of shapes the first 500).",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Of N parts of the questions the I-th, from 1; the files of all parts together are the whole.",
+        ),
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
@@ -143,6 +152,7 @@ def evaluate(
       sharpv eval shapes:noise --methods dense,sharpv --json | jq .methods
       sharpv eval ~/MVBench -p llava-ov-7b --methods dense,sharpv,vidcom2 --match sharpv:kv
       sharpv eval mine.jsonl -p qwen2.5-vl-3b --baseline dense
+      sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
     terminal.set_level(quiet=quiet, verbose=verbose)
     if as_json and export_markdown == "-":
@@ -151,7 +161,7 @@ def evaluate(
         )
     resolved = read_settings(flags, profile)
     plan = read_plan(flags, profile, methods, sweep or [], match, baseline)
-    source = Source(dataset, layout, clips, limit)
+    source = Source(dataset, layout, clips, limit, read_shard(shard))
     target = out or default_target(dataset)
     keep_inputs([dataset, profile], [target, export_markdown, chart_out])
     exports = open_exports(export_markdown, chart_out, target)

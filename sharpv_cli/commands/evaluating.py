@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.eval_source import Source
 from sharpv_cli.commands.options import Flags
 from sharpv_cli.errors import UsageError
 from sharpv_cli.text import shown
@@ -100,54 +101,6 @@ def default_target(dataset: str) -> Path:
     return Path(f"sharpv-eval-{name}.jsonl")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the questions come from, as the user gave it."""
-
-    given: str
-    layout: str | None
-    clips: Path | None
-    limit: int | None
-
-    @property
-    def _shapes(self) -> tuple[bool, str | None]:
-        """Whether it is ShapesQA, and which variant of it; a file or folder of that name is meant by `./shapes`."""
-        from sharpv_cli.evaluation.datasets import SHAPES
-
-        name, colon, variant = self.given.partition(":")
-        return name == SHAPES, variant if colon else None
-
-    def read_early(self) -> Dataset | None:
-        """The questions, where they can be read without torch; None of ShapesQA. Raises UsageError."""
-        from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS
-
-        is_shapes, variant = self._shapes
-        if is_shapes and variant is not None and variant not in SHAPES_VARIANTS:
-            raise UsageError(f"no such variant: {self.given}", hint=f"choose of {', '.join(SHAPES_VARIANTS)}")
-        if is_shapes and self.layout is not None:
-            raise UsageError("--layout is for files, not for shapes", hint="leave it out")
-        if not is_shapes and self.clips is not None:
-            raise UsageError("--clips is for shapes", hint="leave it out")
-        return None if is_shapes else self.read()
-
-    @property
-    def place(self) -> str:
-        """What tells one dataset from another of the same name: ShapesQA is the same everywhere."""
-        return "" if self._shapes[0] else os.path.realpath(self.given)
-
-    def read(self) -> Dataset:
-        """The questions, the first or evenly spread `limit` of them. Raises UsageError."""
-        is_shapes, variant = self._shapes
-        if is_shapes:
-            from sharpv_cli.evaluation.datasets import shapes
-
-            folder = self.clips or shapes.default_folder(os.environ)
-            return shapes.load(variant, self.limit, folder)
-        from sharpv_cli.evaluation.datasets.loading import load
-
-        return load(Path(self.given), self.layout).limited(self.limit)
-
-
 def open_exports(markdown: str | None, chart: str | None, results: Path) -> EvalExports:
     from sharpv_cli.report.eval_export import EvalExports
 
@@ -168,8 +121,6 @@ def run_evaluation(
     from sharpv_cli.evaluation.results import ResultsFile, item_key
 
     dataset = early or _drawn(source)
-    if source.limit is not None and len(dataset.items) < source.limit:
-        terminal.say("note", f"--limit {source.limit}: {dataset.name} has {len(dataset.items)} questions")
     keys = {item.id: item_key(item) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
     with ResultsFile(target, digests, keys, restart=restart) as file:

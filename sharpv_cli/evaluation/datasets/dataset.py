@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from sharpv_cli.tables.entries import Problem
+from sharpv_cli.tables.shard import Shard
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of options, in their order."""
@@ -58,3 +59,7 @@ class Dataset:
             return self
         count = len(self.items)
         return replace(self, items=tuple(self.items[place * count // limit] for place in range(limit)))
+
+    def part(self, shard: Shard) -> Self:
+        """The items of one part; those about one video stay together."""
+        return replace(self, items=tuple(shard.of(self.items, key=lambda item: item.video)))
