@@ -12,7 +12,15 @@ import pytest
 from sharpv_cli.shapes import offtopic
 from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
-from sharpv_cli.shapes.wordings import held_out_offtopic, reworded, sample_reworded, training, unanswerable
+from sharpv_cli.shapes.wordings import (
+    _training_offtopic,
+    as_typed,
+    held_out_offtopic,
+    reworded,
+    sample_reworded,
+    training,
+    unanswerable,
+)
 from sharpv_cli.shapes.world import DIRECTIONS, Scene, sample_scene
 
 _SLOTS = {
@@ -212,8 +220,28 @@ def test_what_training_calls_unanswerable_is_not_of_this_world() -> None:
     assert {question.answer for question in drawn} == {"i don't know"}
     assert not any("{" in question.text for question in drawn)
     assert len({question.text for question in drawn}) > 2000
-    held_out = {" ".join(re.findall(r"\w+", text.lower())) for text in held_out_offtopic()}
-    assert not held_out & {" ".join(re.findall(r"\w+", question.text.lower())) for question in drawn}
+    held_out = {_words(text) for text in held_out_offtopic()}
+    assert not held_out & {_words(text) for text in (*(q.text for q in drawn), *_training_offtopic())}
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def test_typed_questions_keep_their_words_but_for_one_slip() -> None:
+    rng = random.Random("typed")
+    text = "Toward which edge does the ORANGE triangle travel?"
+    typed = [as_typed(text, rng) for _ in range(2000)]
+    assert 0.55 < typed.count(text) / 2000 < 0.75
+    assert 0.1 < sum(one == one.lower() for one in typed) / 2000 < 0.2
+    assert 0.1 < sum(not one.endswith("?") for one in typed) / 2000 < 0.2
+    slips = [one for one in typed if _words(one) != _words(text)]
+    assert 0.05 < len(slips) / 2000 < 0.12
+    for one in slips:
+        assert sorted(_words(one)) == sorted(_words(text))
+        changed = [(a, b) for a, b in zip(_words(one).split(), _words(text).split(), strict=True) if a != b]
+        assert [a[0] for a, _ in changed] == [b[0] for _, b in changed]
+        assert len(changed) == 1
 
 
 def test_trained_wordings_fit_their_slots() -> None:
