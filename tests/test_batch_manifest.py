@@ -26,8 +26,10 @@ def written(folder: Path, *rows: object, name: str = "m.jsonl") -> str:
     return str(path)
 
 
-def planned(manifest: Manifest, shard: str = "1/1", limit: int | None = None) -> Plan:
-    return plan(manifest, settings_for, "weights", read_shard(shard), limit)
+def planned(
+    manifest: Manifest, shard: str = "1/1", limit: int | None = None, weights: str = "0123456789abcdef"
+) -> Plan:
+    return plan(manifest, settings_for, weights, read_shard(shard), limit)
 
 
 def test_json_lines_with_ids_and_without(tmp_path: Path) -> None:
@@ -166,17 +168,18 @@ def test_a_shard_that_is_none(text: str) -> None:
     assert read_shard("3/3") == Shard(3, 3)
 
 
-def test_the_digest_follows_the_file_the_question_and_the_settings(tmp_path: Path) -> None:
+def test_the_digest_follows_the_file_the_question_the_settings_and_the_weights(tmp_path: Path) -> None:
     video = tmp_path / "a.mp4"
     video.write_bytes(b"1")
 
-    def digest(**changes: object) -> str:
+    def digest(weights: str = "trained", **changes: object) -> str:
         manifest = read_manifest(written(tmp_path, {"video": "a.mp4", "question": "what?", **changes}), ())
-        return planned(manifest).asked[0].digest
+        return planned(manifest, weights=weights).asked[0].digest
 
     first = digest()
     assert digest(id="other") == first
-    assert len({first, digest(question="who?"), digest(frames=3), digest(m=0.1)}) == 4
+    changed = (digest(question="who?"), digest(frames=3), digest(m=0.1), digest("trained anew"))
+    assert len({first, *changed}) == 5
     os.utime(video, ns=(1, 1))
     touched = digest()
     video.write_bytes(b"12")

@@ -41,6 +41,7 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["shapes", "--chart-out", "x.png"], "cannot write a chart"),
         (["shapes", "--json", "--export-markdown", "-"], "both write to stdout"),
         (["shapes", "--limit", "0"], "--limit"),
+        (["shapes", "--shard", "3/2"], "--shard 3/2"),
         (["shapes", "-o", "none/r.jsonl"], "none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -154,6 +155,21 @@ def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbro
     )
     assert "160 of 160 are there already" in again.stderr
     assert "40, about 20 videos" in again.stdout
+
+
+def test_parts_make_the_whole(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    """The files of all shards, one after the other, are the file of the whole, and nothing is asked again."""
+    parts = [f"part{number}.jsonl" for number in (1, 2, 3)]
+    asked = [
+        finished(start(clips, tmp_path, "--shard", f"{number}/3", "--out", part))["questions"]
+        for number, part in enumerate(parts, start=1)
+    ]
+    assert asked == [14, 14, 12], "20 videos with two questions each"
+    (tmp_path / "whole.jsonl").write_text("".join((tmp_path / part).read_text() for part in parts))
+    process = start(clips, tmp_path, "--out", "whole.jsonl")
+    out, errors = process.communicate(timeout=120)
+    assert figures(out) == unbroken
+    assert "160 of 160 are there already" in errors
 
 
 def test_other_settings_do_not_mix(clips: Path, tmp_path: Path) -> None:
