@@ -29,10 +29,10 @@ pytestmark = [
 ]
 
 
-def on_cuda(dtype: str) -> LoadedModel:
+def on_cuda(dtype: str, device: str = "cuda") -> LoadedModel:
     """On SDPA: heads of 16 are none that every build of flash-attn takes."""
     model = {"id": str(folder()), "dtype": dtype, "attention": "sdpa"}
-    return load(ModelSettings.model_validate(model), "cuda")
+    return load(ModelSettings.model_validate(model), device)
 
 
 def to_cuda(prompt: Prompt) -> Prompt:
@@ -149,3 +149,19 @@ def test_an_answer_in_bfloat16_has_device_figures() -> None:
     assert (
         last.answer.memory.kv_bytes == sum(layer.kv_entries for layer in last.answer.layers) * 2 * 2 * 16 * 2
     )
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_a_second_gpu_answers_as_the_first(engine: Wanted) -> None:
+    """Triton's kernels and CUDA graphs run on the current device, which is the first one unless somebody says so."""
+    settings = Settings.model_validate({"generation": {"max_new_tokens": 8}, "engine": engine})
+    told = []
+    for device in ("cuda:0", "cuda:1"):
+        with torch.cuda.device(0):  # the current one is again what it was
+            last = list(answer(on_cuda("float32", device), *clip(), QUESTION, settings))[-1]
+        assert isinstance(last, Finished)
+        told.append(
+            (last.answer.text, last.answer.engine, [layer.kv_entries for layer in last.answer.layers])
+        )
+    assert told[0] == told[1]
