@@ -93,7 +93,8 @@ class GraphSteps:
         with torch.cuda.stream(stream):
             self._launch()
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph):
+        # Left to itself, torch captures on one stream for the whole process, which is on the GPU that came first.
+        with torch.cuda.graph(self._graph, stream=stream):
             self._launch()
 
     def _launch(self) -> None:

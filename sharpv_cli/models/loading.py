@@ -105,7 +105,7 @@ def load(
     that would not fit it.
     """
     placement = place(device)
-    if placement.device.type == "cuda":
+    if placement.device.type == "cuda" and placement.device.index is not None:
         # Triton launches its kernels, and CUDA captures graphs, on the thread's current device: not on the tensors'.
         torch.cuda.set_device(placement.device)
     between_steps()
