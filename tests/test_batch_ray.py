@@ -182,10 +182,11 @@ def test_without_an_address_ray_starts_here(clips: Path, tmp_path: Path, expecte
         "ray",
         "--limit",
         "2",
+        "--quiet",
         home=tmp_path,
         PYTHONPATH=paths(),
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     answers = {document["id"]: document["answer"] for document in map(json.loads, done.stdout.splitlines())}
     assert answers == {id: expected[id] for id in ("00000#1", "00000#2")}
 

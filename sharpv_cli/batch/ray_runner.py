@@ -9,9 +9,10 @@ import pickle
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli import terminal
@@ -87,13 +88,30 @@ def _connected(cluster: Cluster) -> Any:
     own = {"include_dashboard": False} if address == "local" else {}
     try:
         _reach(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        with _greeting_hidden():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, ValueError, RuntimeError) as error:
         raise ResourceError(
             f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
             hint="start one with `ray start --head`",
         ) from error
     return ray
+
+
+@contextmanager
+def _greeting_hidden() -> Iterator[None]:
+    """Ray's core says on file descriptor 2 that its log level was set, at every level; `--verbose` shows it."""
+    if terminal.is_verbose():
+        yield
+        return
+    stderr = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _reach(address: str) -> None:
