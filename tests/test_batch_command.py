@@ -58,6 +58,17 @@ def test_mistakes_are_refused_before_torch(args: list[str], problem: str, tmp_pa
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files, "nothing was written"
 
 
+def test_a_file_that_cannot_be_written_is_told_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"video": "a.mp4", "question": "what?"}\n')
+    missing = ("--model", "nobody/nothing", "--offline")
+    done = run(scripted("real"), "batch", "m.jsonl", "-o", "none/r.jsonl", *missing, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "none/r.jsonl" in done.stderr
+    done = run(scripted("real"), "batch", "m.jsonl", "-o", "r.jsonl", *missing, home=tmp_path)
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "nobody/nothing" in done.stderr
+
+
 def test_rows_that_are_all_broken_need_no_model(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("{broken\n" + json.dumps({"video": "a.mp4"}) + "\n")
     done = run(scripted("real"), "batch", "m.jsonl", "-o", "r.jsonl", home=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -158,8 +159,9 @@ def test_a_second_gpu_answers_as_the_first(engine: Wanted) -> None:
     settings = Settings.model_validate({"generation": {"max_new_tokens": 8}, "engine": engine})
     told = []
     for device in ("cuda:0", "cuda:1"):
-        with torch.cuda.device(0):  # the current one is again what it was
-            last = list(answer(on_cuda("float32", device), *clip(), QUESTION, settings))[-1]
+        with torch.cuda.device(0), ThreadPoolExecutor(1) as pool:  # `sharpv ask` loads in another thread
+            model = pool.submit(on_cuda, "float32", device).result()
+            last = list(answer(model, *clip(), QUESTION, settings))[-1]
         assert isinstance(last, Finished)
         told.append(
             (last.answer.text, last.answer.engine, [layer.kv_entries for layer in last.answer.layers])

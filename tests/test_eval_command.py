@@ -90,6 +90,22 @@ def test_a_file_of_ones_own_with_gaps(clips: Path, tmp_path: Path) -> None:
     assert "| `sharpv` | 100.0" in (tmp_path / "r.md").read_text()
 
 
+def test_parts_of_a_file_share_what_is_wrong_with_it(clips: Path, tmp_path: Path) -> None:
+    """A broken line is in one part; a part without a video says so."""
+    [item] = shapes.load(None, 1, clips).items
+    good = json.dumps({"video": str(item.video), "question": item.prompt, "answer": item.answer})
+    (tmp_path / "mine.jsonl").write_text(f"{good}\n{{broken\n")
+    told = []
+    for part in ("1/2", "2/2"):
+        args = ("mine.jsonl", "--shard", part, "-o", f"{part[0]}.jsonl", "--json")
+        told.append(run(SHARPV, "eval", *args, home=tmp_path))
+    documents = [json.loads(done.stdout) for done in told]
+    assert [done.returncode for done in told] == [6, 0]
+    assert [len(document["failures"]) for document in documents] == [1, 0]
+    assert [document["questions"] for document in documents] == [1, 0]
+    assert "note: --shard 2/2: no video is left for this part" in told[1].stderr
+
+
 COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", "40", "--json")
 
 

@@ -15,6 +15,7 @@ import torch
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
 from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, stock_inputs
 
+from sharpv_cli.engine.device import make_current
 from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
 from sharpv_cli.pipeline import ask, asking
 from sharpv_cli.pipeline.answering import answer
@@ -298,6 +299,38 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     write_clip(path, clip(12)[1].images, fps=6.0)
     return path
+
+
+def test_the_thread_that_answers_has_the_models_gpu_as_its_current_one(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is another thread than the one that loads the model, and what CUDA launches follows the thread."""
+    current, answering = set(), set()
+    monkeypatch.setattr(
+        "sharpv_cli.pipeline.clip.make_current",
+        lambda device: current.add((threading.current_thread(), device.type)),
+    )
+    project = torch.nn.functional.linear
+
+    def linear(*args: Any) -> torch.Tensor:
+        answering.add(threading.current_thread())
+        return project(*args)
+
+    monkeypatch.setattr("torch.nn.functional.linear", linear)
+    list(ask(video, QUESTION, settings(sampling={"frames": 4})))
+
+    assert answering == {threading.current_thread()}
+    assert current == {(threading.current_thread(), "cpu")}
+
+
+@pytest.mark.parametrize(("device", "told"), [("cuda:1", ["cuda:1"]), ("cuda", []), ("cpu", []), ("mps", [])])
+def test_only_a_gpu_with_a_number_is_made_current(
+    device: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda chosen: seen.append(str(chosen)))
+    make_current(torch.device(device))
+    assert seen == told
 
 
 def test_a_question_about_a_file(video: Path) -> None:

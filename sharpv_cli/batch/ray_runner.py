@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -93,7 +94,7 @@ def _connected(cluster: Cluster) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         raise ResourceError(
             f"no Ray cluster at {address}: {str(error).splitlines()[0]}",
-            hint="start one with `ray start --head`",
+            hint="start one with `ray start --head`; --verbose shows what Ray says",
         ) from error
     return ray
 
@@ -101,7 +102,7 @@ def _connected(cluster: Cluster) -> Any:
 @contextmanager
 def _greeting_hidden() -> Iterator[None]:
     """Ray's core says on file descriptor 2 that its log level was set, at every level; `--verbose` shows it."""
-    if terminal.is_verbose():
+    if terminal.is_verbose() or sys.stderr is None:  # it was closed (`2>&-`)
         yield
         return
     stderr = os.dup(2)

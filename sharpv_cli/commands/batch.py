@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.batching import Runner, Tally, read_plan, run, summarize
+from sharpv_cli.commands.batching import Runner, Tally, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.options import (
     Flags,
     ProfileOption,
@@ -142,7 +143,11 @@ def batch(
     keep_inputs([manifest, profile], [target])
     if show_settings:
         say_settings(resolved)
-    plan = read_plan(manifest, asked, flags, profile, resolved, part, limit)
+    rows = read_rows(manifest, asked)
+
+    def plan() -> Plan:
+        return make_plan(rows, flags, profile, resolved, part, limit)
+
     tally, interrupted = _run(plan, target, resolved, place, restart=not resume)
     summarize(tally, target, interrupted=interrupted)
     if interrupted:
@@ -165,17 +170,20 @@ def _check(runner: Runner) -> None:
 
 
 def _run(
-    plan: Plan, target: Path | None, resolved: Resolved, runner: Runner, *, restart: bool
+    make: Callable[[], Plan], target: Path | None, resolved: Resolved, runner: Runner, *, restart: bool
 ) -> tuple[Tally, bool]:
+    """Plan what is asked once it is known where answers go, for planning may download the model."""
     from sharpv_cli.batch.results import ResultsFile, Written
     from sharpv_cli.report.document import dump
 
     if target is None:
+        plan = make()
         _name_model(plan, resolved)
         return run(
             plan, Written(lambda document: terminal.write_answer(f"{dump(document)}\n")), resolved, runner
         )
     with ResultsFile(target, restart=restart) as file:
+        plan = make()
         left = plan.without(file.done)
         _name_model(left, resolved)
         file.begin(left)

@@ -16,6 +16,7 @@ from sharpv_cli.commands.preparing import check_model
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
+    from sharpv_cli.batch.manifest import Manifest
     from sharpv_cli.batch.planning import Plan
     from sharpv_cli.batch.results import Document, Results
     from sharpv_cli.settings import Resolved, Settings
@@ -68,9 +69,19 @@ class Tally:
         return self.done / max(time.monotonic() - self.began, 1e-6)
 
 
-def read_plan(
-    source: str,
-    questions: tuple[str, ...],
+def read_rows(source: str, questions: tuple[str, ...]) -> Manifest:
+    """What the manifest says. Raises UsageError where nothing can be read."""
+    from sharpv_cli.batch.manifest import read_manifest
+
+    manifest = read_manifest(source, questions)
+    if manifest.unused:
+        names = ", ".join(shown(name) for name in manifest.unused)
+        terminal.say("note", f"fields of the manifest that are not used: {names}")
+    return manifest
+
+
+def make_plan(
+    manifest: Manifest,
     flags: Flags,
     profile: str | None,
     resolved: Resolved,
@@ -80,9 +91,8 @@ def read_plan(
     """What is asked; what is wrong with a row is in the plan.
 
     The model's files are checked, and downloaded where they are missing: whether a question is answered already depends
-    on them. Raises UsageError where nothing can be read, ModelError, ResourceError.
+    on them. Raises ModelError, ResourceError.
     """
-    from sharpv_cli.batch.manifest import read_manifest
     from sharpv_cli.batch.planning import plan
     from sharpv_cli.settings import resolve
 
@@ -96,10 +106,6 @@ def read_plan(
             known[key] = resolve({**kept, **own}, os.environ, profile=profile).settings
         return known[key]
 
-    manifest = read_manifest(source, questions)
-    if manifest.unused:
-        names = ", ".join(shown(name) for name in manifest.unused)
-        terminal.say("note", f"fields of the manifest that are not used: {names}")
     return plan(manifest, settings_for, _weights(resolved) if manifest.rows else "", shard, limit)
 
 

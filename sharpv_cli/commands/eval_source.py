@@ -56,7 +56,10 @@ class Source:
         dataset = self._whole()
         if self.limit is not None and len(dataset.items) < self.limit:
             terminal.say("note", f"--limit {self.limit}: {dataset.name} has {len(dataset.items)} questions")
-        return dataset.part(self.shard)
+        part = dataset.part(self.shard)
+        if dataset.items and not part.items:
+            terminal.say("note", f"--shard {self.shard}: no video is left for this part")
+        return part
 
     def _whole(self) -> Dataset:
         is_shapes, variant = self._shapes

@@ -1,10 +1,19 @@
-"""What devices are asked: to finish, and how much memory was used."""
+"""What devices are asked: to be the current one, to finish, and how much memory was used."""
 
 from __future__ import annotations
 
 import torch
 
 from sharpv_cli import metrics
+
+
+def make_current(device: torch.device) -> None:
+    """Have this thread launch on `device` where it is a GPU.
+
+    Triton launches its kernels, and CUDA captures graphs, on the thread's current device: not on the tensors'.
+    """
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from sharpv_cli.engine import passes, weights
 from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.engine.choosing import Chooser
+from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.late import Late
 from sharpv_cli.engine.memory import MemorySharpV
@@ -77,6 +78,7 @@ class FastEngine(Engine):
         device = self.model.device
         if device.type != "cuda":
             return
+        make_current(device)
         ids = torch.zeros(1, 8, dtype=torch.int64, device=device)
         positions = torch.arange(8, device=device)[None]
         rows = 3 if _has_sections(self._decoder) else 0

@@ -97,7 +97,7 @@ def load(
     memory_check: bool = True,
     between_steps: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
-    """Load the checkpoint that `settings` name onto `device`, which becomes this thread's current CUDA device.
+    """Load the checkpoint that `settings` name onto `device`.
 
     "auto" is cuda, else mps, else cpu; "balanced" spreads it over all GPUs. `between_steps` is called before
     each step that takes long; what it raises ends the loading. Raises ModelError for what is wrong with the
@@ -105,9 +105,6 @@ def load(
     that would not fit it.
     """
     placement = place(device)
-    if placement.device.type == "cuda" and placement.device.index is not None:
-        # Triton launches its kernels, and CUDA captures graphs, on the thread's current device: not on the tensors'.
-        torch.cuda.set_device(placement.device)
     between_steps()
     folder = checkpoint.fetch(settings, offline=offline)
     _quiet()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.models.loading import LoadedModel
@@ -33,6 +34,10 @@ class Clip:
     new_tokens: int | None = None
     frames: FramesAhead | None = None
     own_engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        # Whoever makes a clip answers about it in the same thread; the model may have been loaded in another one.
+        make_current(self.loaded.device)
 
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""

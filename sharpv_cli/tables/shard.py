@@ -18,6 +18,9 @@ class Shard:
     index: int = 1
     count: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
     def has(self, number: int) -> bool:
         return number % self.count == self.index - 1
 

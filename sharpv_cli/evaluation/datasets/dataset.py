@@ -61,5 +61,9 @@ class Dataset:
         return replace(self, items=tuple(self.items[place * count // limit] for place in range(limit)))
 
     def part(self, shard: Shard) -> Self:
-        """The items of one part; those about one video stay together."""
-        return replace(self, items=tuple(shard.of(self.items, key=lambda item: item.video)))
+        """The items of one part, those about one video together, and of what could not be loaded its share."""
+        return replace(
+            self,
+            items=tuple(shard.of(self.items, key=lambda item: item.video)),
+            problems=tuple(shard.of(self.problems, key=lambda problem: problem.place)),
+        )
