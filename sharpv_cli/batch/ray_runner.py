@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import pickle
 import socket
@@ -29,6 +30,7 @@ _AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is ans
 _IN_FLIGHT = (
     4  # jobs that are sent to it; below 1.75 times as many as it does, Ray Data would never add a worker
 )
+_RESOURCES = (("num_gpus", "GPU"), ("num_cpus", "CPU"))  # what we and what Ray calls them
 _PATIENCE_SEC = 10.0  # for a cluster to answer
 _MOST_BLOCKS = 10_000  # beyond so many jobs, several travel together
 
@@ -140,6 +142,7 @@ def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> A
         compute=data.ActorPoolStrategy(
             min_size=1,
             max_size=len(rows),
+            initial_size=_at_first(ray, len(rows), num_gpus=num_gpus, num_cpus=num_cpus),
             max_tasks_in_flight_per_actor=_IN_FLIGHT,
             max_concurrent_calls_per_actor=_AT_A_TIME,
             enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
@@ -164,10 +167,17 @@ def _gpus(ray: Any, model: Model) -> float:
     return 1.0 if has_any and model.settings.device != "cpu" else 0.0
 
 
+def _at_first(ray: Any, jobs: int, **wanted: float) -> int:
+    """How many workers begin: as many as there is room and work for. Ray Data adds more, one after the other."""
+    free = ray.available_resources()
+    room = [int(free.get(key, 0) / wanted[name]) for name, key in _RESOURCES if wanted[name] > 0]
+    return max(1, min([math.ceil(jobs / _IN_FLIGHT), *room]))
+
+
 def _warn(ray: Any, **wanted: float) -> None:
     """Ray waits without a word for resources that no node has; an autoscaling cluster may get them."""
     there = ray.cluster_resources()
-    for name, key in (("num_gpus", "GPU"), ("num_cpus", "CPU")):
+    for name, key in _RESOURCES:
         if wanted[name] > there.get(key, 0):
             terminal.say(
                 "warning", f"the cluster has {there.get(key, 0):g} {key} now, a worker wants {wanted[name]:g}"
