@@ -153,15 +153,16 @@ def _load_and_decode(
 
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
-        decoding = pool.submit(_work, lambda: begin_decoding(video, settings))
-        loading = pool.submit(_work, lambda: load_model(settings, between_steps=between_steps))
-        both: tuple[Future[Any], ...] = (decoding, loading)
-        wait(both, return_when=FIRST_EXCEPTION)
-        _raise_of(decoding)
-        return loading.result(), decoding.result()
-    except BaseException:
-        decoding.add_done_callback(_close)
-        raise
+        with ExitStack() as on_failure:
+            decoding = pool.submit(_work, lambda: begin_decoding(video, settings))
+            on_failure.callback(decoding.add_done_callback, _close)
+            loading = pool.submit(_work, lambda: load_model(settings, between_steps=between_steps))
+            both: tuple[Future[Any], ...] = (decoding, loading)
+            wait(both, return_when=FIRST_EXCEPTION)
+            _raise_of(decoding)
+            ready = loading.result(), decoding.result()
+            on_failure.pop_all()
+        return ready
     finally:
         given_up.set()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -172,11 +173,10 @@ def begin_decoding(video: VideoPath, settings: Settings) -> Decoded | Coming:
     if not chunking.may_come_in_chunks(settings):
         return decode_video(video, settings.sampling)
     frames = frames_ahead(video, settings.sampling)
-    try:
+    with ExitStack() as on_failure:
+        on_failure.callback(frames.close)
         first = frames.first()
-    except BaseException:
-        frames.close()
-        raise
+        on_failure.pop_all()
     return first if isinstance(first, tuple) else (first, frames)
 
 
