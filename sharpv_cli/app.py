@@ -13,7 +13,14 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import __version__, signals, terminal
-from sharpv_cli.commands import ask, batch, demo, doctor, eval, models, probe, profile
+from sharpv_cli.commands.ask.command import ask
+from sharpv_cli.commands.batch.command import batch
+from sharpv_cli.commands.demo import demo
+from sharpv_cli.commands.doctor.command import doctor
+from sharpv_cli.commands.eval.command import evaluate
+from sharpv_cli.commands.models import command as models
+from sharpv_cli.commands.probe import probe
+from sharpv_cli.commands.profile.command import profile
 from sharpv_cli.errors import ResourceError, SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
@@ -28,14 +35,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], **_narrow},
 )
-app.command("ask", short_help="Answer questions about a video.")(ask.ask)
-app.command("batch", short_help="Answer questions about many videos.")(batch.batch)
-app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile.profile)
-app.command("eval", short_help="Compare pruning methods on a benchmark.")(eval.evaluate)
-app.command("probe", short_help="Show what a video holds and would cost.")(probe.probe)
+app.command("ask", short_help="Answer questions about a video.")(ask)
+app.command("batch", short_help="Answer questions about many videos.")(batch)
+app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile)
+app.command("eval", short_help="Compare pruning methods on a benchmark.")(evaluate)
+app.command("probe", short_help="Show what a video holds and would cost.")(probe)
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
-app.command("demo", short_help="Write small clips with known answers.")(demo.demo)
-app.command("doctor", short_help="Show what this machine has, and lacks.")(doctor.doctor)
+app.command("demo", short_help="Write small clips with known answers.")(demo)
+app.command("doctor", short_help="Show what this machine has, and lacks.")(doctor)
 
 # Every usage error of Typer (unknown option, missing argument, bad value) shares the base of this one, the
 # only one that it exports in all versions.

@@ -32,17 +32,20 @@ RANKS = {
     "batch": 6,
     "commands": 7,
     "app": 8,
+    "benchmarks": 9,
+    "training": 9,
+    "docs": 9,
     "__main__": 9,
 }
 HOMES = {
     "yaml": {"settings"},
     "av": {"video"},
-    "transformers": {"models", "engine", "shapes", "evaluation"},
+    "transformers": {"models", "engine", "benchmarks", "training"},
     "rich": {"report", "terminal"},
-    "typer": {"commands", "app"},
+    "typer": {"commands", "app", "docs"},
     "click": set(),
     "prompt_toolkit": {"commands"},
-    "torchcodec": {"evaluation"},
+    "torchcodec": {"benchmarks"},
     "ray": {"batch"},
 }
 HEAVY = {"torch", "transformers", "av"}
@@ -68,13 +71,8 @@ def package_of(path: Path) -> str:
 
 
 def imports(nodes: list[ast.stmt], *, nested: bool) -> Iterator[str]:
-    """Dotted names that are imported; `nested` looks into functions and TYPE_CHECKING blocks as well.
-
-    What stands under `if __name__ == "__main__"` is a script beside the module and not counted.
-    """
+    """Dotted names that are imported; `nested` looks into functions and TYPE_CHECKING blocks as well."""
     for node in nodes:
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and not nested:
             continue
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not nested:

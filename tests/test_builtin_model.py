@@ -16,7 +16,7 @@ from run_cli import ROOT, SHARPV, run
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
 from sharpv_cli import pipeline
-from sharpv_cli.evaluation import sharing_cost
+from sharpv_cli.benchmarks import sharing_cost
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.demo import DemoClip, write_demo
 from sharpv_cli.types import Answer, Finished

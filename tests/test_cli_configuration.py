@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_cli import ROOT, run, scripted
 
-from sharpv_cli.commands.configuration import configuration
+from sharpv_cli.docs.configuration import configuration
 from sharpv_cli.settings import FLAGS, defaults, resolve, variable
 from sharpv_cli.video.encoding import write_clip
 
@@ -25,9 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_configuration_is_as_written() -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert configuration() == written, (
-        "run: python -m sharpv_cli.commands.configuration > docs/configuration.md"
-    )
+    assert configuration() == written, "run: python -m sharpv_cli.docs.configuration > docs/configuration.md"
 
 
 def test_configuration_names_every_setting_with_its_flag_variable_and_default() -> None:

@@ -13,11 +13,10 @@ import yaml
 from run_cli import ROOT, run, scripted
 
 import sharpv_cli
-from sharpv_cli.app import app
-from sharpv_cli.commands import models
 from sharpv_cli.commands.demo import command
+from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.options import SETTING_OPTIONS
-from sharpv_cli.commands.reference import reference
+from sharpv_cli.docs.cli import reference
 from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
@@ -29,7 +28,7 @@ COMMANDS = [
 
 def test_reference_is_as_written() -> None:
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert reference(app) == written, "run: python -m sharpv_cli.commands.reference > docs/cli.md"
+    assert reference() == written, "run: python -m sharpv_cli.docs.cli > docs/cli.md"
 
 
 def test_every_setting_with_a_flag_is_an_option() -> None:

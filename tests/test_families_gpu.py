@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_benchmarks_random_checkpoint import NARROW
 from test_engine_gpu import to_cuda
-from test_random_checkpoint import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
+from sharpv_cli.benchmarks.random_checkpoint import write_random_checkpoint
 from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.evaluation.random_checkpoint import write_random_checkpoint
 from sharpv_cli.models.attention import why_no_flash
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES

@@ -303,7 +303,7 @@ def on_a_terminal(hub: FakeHub, home: Path, typed: str, *args: str) -> int:
 
 
 def test_nothing_of_the_hub_is_imported_by_the_help() -> None:
-    code = "import sys, sharpv_cli.commands.models; print('huggingface_hub' in sys.modules)"
+    code = "import sys, sharpv_cli.commands.models.command; print('huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from run_cli import ROOT, SHARPV, environment, run, scripted
 
-from sharpv_cli.commands.sweep import KEYS, read_sweeps
+from sharpv_cli.commands.profile.sweep import KEYS, read_sweeps
 from sharpv_cli.errors import UsageError
 from sharpv_cli.video.encoding import write_clip
 

@@ -1,0 +1,1 @@
+"""`sharpv ask`: `command.py` is the file to open first."""

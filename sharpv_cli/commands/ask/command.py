@@ -1,0 +1,153 @@
+"""`sharpv ask`: questions about one video."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.ask import loop
+from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
+from sharpv_cli.commands.ask.order import refuse_file
+from sharpv_cli.commands.options import (
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    ShowSettingsOption,
+    VerboseOption,
+    VideoArgument,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import (
+    check_inputs,
+    first_after_loading,
+    keep_inputs,
+    name_demo_model,
+    opened,
+    read_settings,
+    say_settings,
+)
+from sharpv_cli.commands.question import NO_QUESTION, read_questions
+from sharpv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sharpv_cli.settings import Resolved
+    from sharpv_cli.types import Event
+    from sharpv_cli.video.local import LocalVideo
+
+
+@takes_settings
+def ask(
+    flags: Flags,
+    video: VideoArgument,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
+    ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", "-q", metavar="TEXT", help="A question; may be given several times."),
+    ] = None,
+    questions_file: Annotated[
+        str | None,
+        typer.Option("--questions", metavar="FILE", help="A file with one question a line; - is stdin."),
+    ] = None,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+    stats: Annotated[
+        bool | None,
+        typer.Option(
+            "--stats/--no-stats",
+            help="Chart and statistics on stderr (default: when stderr is a terminal).",
+            show_default=False,
+        ),
+    ] = None,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the answer when it is complete, not as it comes.")
+    ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    chart_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--chart-out", metavar="FILE", help="Write the chart to FILE.svg, .html, .png, .md or .txt."
+        ),
+    ] = None,
+    show_settings: ShowSettingsOption = False,
+) -> None:
+    """Answer questions about a video: the answers on stdout, all else on stderr.
+
+    Several questions share one look at the video; with --json they give one document a line. Without a question,
+    on a terminal, they are asked for one by one. Settings not given here come from SHARPV_* variables
+    (SHARPV_FRAMES=16), the profile, the config file and the defaults, in this order.
+
+    \b
+    Examples:
+      sharpv ask clip.mp4 "what colour is the circle?"
+      sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b --start 60
+      sharpv ask clip.mp4 -q "what moves?" -q "what colour is it?" --json
+      sharpv ask clip.mp4 --questions questions.txt > answers.txt
+      sharpv ask clip.mp4 "what happens?" --prune off --stats
+      echo "what moves?" | sharpv ask clip.mp4 - --chart-out chart.svg
+    """
+    terminal.set_level(quiet=quiet, verbose=verbose)
+    if quiet and stats:
+        raise UsageError("--quiet and --stats exclude each other", hint="leave out one of them")
+    if video == "-" and "-" in (question, questions_file):
+        raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
+    refuse_file(question, video)
+    asked = read_questions(question, questions or [], questions_file)
+    if not asked and not loop.possible():
+        raise NO_QUESTION
+    resolved = read_settings(flags, profile)
+    if chart_out is not None:
+        from sharpv_cli.report import export
+
+        export.check_target(chart_out)
+        keep_inputs([video, questions_file, profile], [chart_out])
+    if show_settings:
+        say_settings(resolved)
+    manner = Manner(
+        as_json=as_json,
+        stream=not (as_json or no_stream),
+        quiet=quiet,
+        stats=stats,
+        chart_out=chart_out,
+        several=len(asked) != 1 or questions_file is not None,
+        loop=not asked,
+    )
+    with opened(video, resolved) as local:
+        check_inputs(local, resolved)
+        name_demo_model(resolved)
+        code = _answer(local, asked, resolved, manner)
+    if code:
+        raise typer.Exit(code)
+
+
+def _answer(video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner) -> int:
+    """Run the pipeline; the exit code."""
+    with terminal.Progress() as progress:
+        events = _events(video, questions, resolved, manner)
+        with closing(events):
+            answers = Answers(resolved, manner, progress)
+            answers.follow(first_after_loading(events, progress, STAGES), events)
+    return answers.exit_code
+
+
+def _events(
+    video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner
+) -> Generator[Event, None, None]:
+    from sharpv_cli import pipeline
+
+    if not manner.several:
+        events = pipeline.ask(video, questions[0], resolved.settings)
+    else:
+        events = pipeline.ask_all(
+            video, loop.typed_questions() if manner.loop else questions, resolved.settings
+        )
+    return cast("Generator[Event, None, None]", events)

@@ -1,0 +1,1 @@
+"""`sharpv batch`: `command.py` is the file to open first."""

@@ -1,0 +1,1 @@
+"""`sharpv doctor`: `command.py` is the file to open first."""

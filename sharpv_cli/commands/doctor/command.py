@@ -1,0 +1,93 @@
+"""`sharpv doctor`: what this machine has for `sharpv ask`, and what stands against it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.options import JsonOption, ProfileOption
+
+if TYPE_CHECKING:
+    from sharpv_cli.models.environment import Check
+    from sharpv_cli.settings import Settings
+
+
+def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """Show what `sharpv ask` would run on, and why not on more: versions, devices, attention, cache, settings.
+
+    Exit 0 when nothing stands against `sharpv ask`, else the code that it would end with; each problem comes
+    with the next step. Nothing is downloaded and no model is loaded.
+
+    \b
+    Examples:
+      sharpv doctor
+      sharpv doctor -p llava-ov-7b
+      sharpv doctor --json | jq -r ".checks[].problem | values"
+    """
+    from sharpv_cli.report.checks import doctor_document, exit_code
+    from sharpv_cli.report.document import dump
+
+    terminal.require_stdout()
+    done: list[Check] = []
+    for checks in _groups(profile):
+        done += checks
+        if not as_json:
+            _write(checks)
+    if as_json:
+        terminal.write_answer(f"{dump(doctor_document(done), indent=2 if sys.stdout.isatty() else None)}\n")
+    else:
+        _conclude(done)
+    raise typer.Exit(exit_code(done))
+
+
+def _groups(profile: str | None) -> Iterator[list[Check]]:
+    """The checks in the order in which `sharpv ask` would stumble; what takes seconds comes last."""
+    from sharpv_cli.commands.doctor.checking import check_python, check_settings, check_video
+    from sharpv_cli.models import environment
+
+    settings, found = check_settings(profile)
+    yield [*check_python(), *found]
+    yield [environment.model(settings), environment.cache(), environment.offline(settings)]
+    yield list(environment.libraries())
+    yield check_video()
+    yield from _of_the_device(settings)
+
+
+def _of_the_device(settings: Settings) -> Iterator[list[Check]]:
+    from sharpv_cli.models import environment
+
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("importing PyTorch and transformers")
+        obstacle = environment.frameworks()
+    if obstacle is not None:
+        yield [obstacle]
+        return
+    memory = environment.memory(settings)
+    found = [*environment.devices(), *environment.choices(settings), *([memory] if memory else [])]
+    for group in dict.fromkeys(check.group for check in found):
+        yield [check for check in found if check.group == group]
+
+
+def _write(checks: list[Check]) -> None:
+    """A table on a terminal; whole lines in a pipe."""
+    from sharpv_cli.report.checks import CheckTable, plain_lines
+
+    if sys.stdout.isatty():
+        terminal.write_report(CheckTable(checks))
+    else:
+        terminal.write_answer(plain_lines(checks))
+
+
+def _conclude(checks: list[Check]) -> None:
+    """On stderr: the result on stdout is complete without it."""
+    stops = [check for check in checks if check.exit_code is not None]
+    if not stops:
+        terminal.say("note", "nothing stands against `sharpv ask`")
+    for check in stops:
+        terminal.say("error", f"{check.problem}")
+        if check.hint:
+            terminal.say("hint", check.hint)

@@ -1,0 +1,1 @@
+"""`sharpv eval`: `command.py` is the file to open first."""

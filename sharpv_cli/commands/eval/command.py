@@ -1,0 +1,179 @@
+"""`sharpv eval`: what pruning costs in right answers, on a benchmark, method against method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.eval.running import (
+    default_target,
+    open_exports,
+    read_plan,
+    report_failures,
+    run_evaluation,
+    write_report,
+)
+from sharpv_cli.commands.eval.source import Source
+from sharpv_cli.commands.options import (
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    ShowSettingsOption,
+    VerboseOption,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import (
+    check_model,
+    keep_inputs,
+    name_demo_model,
+    read_settings,
+    say_settings,
+)
+from sharpv_cli.errors import UsageError
+from sharpv_cli.tables.shard import read_shard
+
+
+@takes_settings
+def evaluate(
+    flags: Flags,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="shapes, shapes:VARIANT, a benchmark's folder, or a JSONL file of {video, question, answer}.",
+            show_default=False,
+        ),
+    ],
+    profile: ProfileOption = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            metavar="NAME[:KEY=X],...",
+            help="Of dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, dycoke, "
+            "fastv (default: dense,sharpv).",
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=X,...",
+            help="SharpV with these values too, of w, scale, k, min-tokens, m or positions; repeatable.",
+        ),
+    ] = None,
+    match: Annotated[
+        str,
+        typer.Option(
+            "--match",
+            metavar="BUDGET",
+            help="What the other methods may keep: as many visual tokens as SharpV (sharpv, the default), as many KV "
+            "entries (sharpv:kv), or a ratio.",
+            show_default=False,
+        ),
+    ] = "sharpv",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="NAME", help="Differences are to this method (default: the first one)."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="Ask N questions, spread over the dataset (default: all; of shapes the first 500).",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Of N parts of the questions the I-th, from 1; the files of all parts together are the whole.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            metavar="NAME",
+            help="mvbench, videomme, nextqa, activitynetqa or jsonl (default: by the files).",
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            "--clips", metavar="DIR", help="Where the clips of shapes are kept (default: the cache)."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE.jsonl",
+            help="Every answer, as it comes; what is there is not asked again (default: "
+            "sharpv-eval-DATASET.jsonl).",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget what is in --out and begin anew.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    show_settings: ShowSettingsOption = False,
+    export_markdown: Annotated[
+        str | None, typer.Option("--export-markdown", metavar="FILE|-", help="The report as Markdown.")
+    ] = None,
+    chart_out: Annotated[
+        str | None,
+        typer.Option("--chart-out", metavar="FILE", help="The report, to FILE.svg, .html, .md or .txt."),
+    ] = None,
+) -> None:
+    """Measure on a benchmark how often each pruning method is right, at which budgets.
+
+    Every answer is appended to a results file as it comes: run the same command again after Ctrl-C or a crash, and it
+    goes on. What other methods leave to chance follows --seed. stdout gets the report. Exit code 6: some questions
+    could not be asked.
+
+    \b
+    Examples:
+      sharpv eval shapes
+      sharpv eval shapes --limit 200 --methods dense,sharpv,random-dagger,evs,fastv
+      sharpv eval shapes --sweep w=0,0.5,1,2 --chart-out w.svg
+      sharpv eval shapes:noise --methods dense,sharpv --json | jq .methods
+      sharpv eval ~/MVBench -p llava-ov-7b --methods dense,sharpv,vidcom2 --match sharpv:kv
+      sharpv eval mine.jsonl -p qwen2.5-vl-3b --baseline dense
+      sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
+    """
+    terminal.set_level(quiet=quiet, verbose=verbose)
+    if as_json and export_markdown == "-":
+        raise UsageError(
+            "--json and --export-markdown - both write to stdout", hint="give one of them a file"
+        )
+    resolved = read_settings(flags, profile)
+    plan = read_plan(flags, profile, methods, sweep or [], match, baseline)
+    source = Source(dataset, layout, clips, limit, read_shard(shard))
+    target = out or default_target(dataset)
+    keep_inputs([dataset, profile], [target, export_markdown, chart_out])
+    exports = open_exports(export_markdown, chart_out, target)
+    if show_settings:
+        say_settings(resolved)
+    early = source.read_early()
+    check_model(resolved)
+    name_demo_model(resolved)
+    result = run_evaluation(source, early, resolved, plan, target, exports, restart=restart)
+    write_report(result, resolved, exports, as_json=as_json)
+    report_failures(result)
+    if result.interrupted:
+        raise typer.Exit(terminal.INTERRUPTED)
+    if result.failures:
+        raise typer.Exit(terminal.SOME_FAILED)

@@ -1,0 +1,281 @@
+"""What `sharpv eval` does between its options and its report."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.eval.source import Source
+from sharpv_cli.commands.options import Flags
+from sharpv_cli.errors import UsageError
+from sharpv_cli.text import shown
+
+if TYPE_CHECKING:
+    from sharpv_cli.evaluation.datasets.dataset import Dataset
+    from sharpv_cli.evaluation.matching import Match
+    from sharpv_cli.evaluation.methods import EvalMethod
+    from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile
+    from sharpv_cli.evaluation.running import Run
+    from sharpv_cli.report.eval_export import EvalExports
+    from sharpv_cli.settings import Resolved, Settings
+    from sharpv_cli.types import Evaluation
+
+_MOST_LINES = 20  # of failures on stderr; all are in the results file and in --json
+_LONGEST_NAME = 100  # characters of a results file's name that come from the dataset's
+_MOST_SHARES = 4  # methods whose accuracy stands beside the progress bar
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared, and how fairly."""
+
+    methods: tuple[EvalMethod, ...]
+    match: Match
+    baseline: str
+
+    @property
+    def labels(self) -> list[str]:
+        return [method.label for method in self.methods]
+
+
+def read_plan(
+    flags: Flags,
+    profile: str | None,
+    methods: str | None,
+    sweeps: Sequence[str],
+    match: str,
+    baseline: str | None,
+) -> Plan:
+    """Raises UsageError for whatever is not known, is given twice, or does not go together."""
+    from sharpv_cli.evaluation.matching import read_match
+    from sharpv_cli.evaluation.methods import DEFAULT_METHODS, read_methods, swept
+    from sharpv_cli.settings import resolve
+
+    def settings_for(changed: Mapping[str, object]) -> Settings:
+        return resolve({**flags, **changed}, os.environ, profile=profile).settings
+
+    listed = [*read_methods(DEFAULT_METHODS if methods is None else methods, settings_for)]
+    for sweep in sweeps:
+        listed += swept(sweep, settings_for)
+    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label)
+    _check(plan)
+    return plan
+
+
+def _check(plan: Plan) -> None:
+    labels = plan.labels
+    if repeated := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"the method {repeated!r} comes twice", hint="leave one out")
+    if plan.match.kind == "kv":
+        _check_kv(plan)
+    if plan.baseline not in labels:
+        raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose of {', '.join(labels)}")
+
+
+def _check_kv(plan: Plan) -> None:
+    """What matching KV entries needs, and what it does not go together with."""
+    from sharpv_cli.evaluation.methods import SHARPV
+
+    rivals = [method for method in plan.methods if method.is_rival]
+    if rivals and SHARPV not in plan.labels:
+        raise UsageError("--match sharpv:kv needs SharpV's own answers", hint="add sharpv to --methods")
+    if memory := next((method.label for method in rivals if method.settings.memory.enabled), None):
+        raise UsageError(
+            f"--match sharpv:kv: {memory} would discard KV entries of its budget",
+            hint="leave out +memory, or match visual tokens",
+        )
+
+
+def default_target(dataset: str) -> Path:
+    """The results file where none is named."""
+    real = os.path.realpath(dataset)  # for `.`; unlike Path.resolve and is_file, these never raise
+    given = Path(real).stem if os.path.isfile(real) else Path(real).name  # noqa: PTH113
+    name = re.sub(r"[^\w.-]+", "-", given).strip("-.")[:_LONGEST_NAME] or "dataset"
+    return Path(f"sharpv-eval-{name}.jsonl")
+
+
+def open_exports(markdown: str | None, chart: str | None, results: Path) -> EvalExports:
+    from sharpv_cli.report.eval_export import EvalExports
+
+    return EvalExports(markdown=markdown, chart=chart, results=results)
+
+
+def run_evaluation(
+    source: Source,
+    early: Dataset | None,
+    resolved: Resolved,
+    plan: Plan,
+    target: Path,
+    exports: EvalExports,
+    *,
+    restart: bool,
+) -> Evaluation:
+    """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
+    from sharpv_cli.evaluation.results import ResultsFile, item_key
+
+    dataset = early or _drawn(source)
+    keys = {item.id: item_key(item) for item in dataset.items}
+    digests = _digests(dataset, source, resolved, plan)
+    with ResultsFile(target, digests, keys, restart=restart) as file:
+        missed, interrupted = _answered(dataset, resolved, plan, file)
+        result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
+    exports.write(result)
+    return result
+
+
+def _drawn(source: Source) -> Dataset:
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("reading the dataset")
+        return source.read()
+
+
+def _answered(
+    dataset: Dataset, resolved: Resolved, plan: Plan, file: ResultsFile
+) -> tuple[Sequence[Missed], bool]:
+    """Ask what is not done; what was missed, and whether it was interrupted. Where all is done no model is loaded."""
+    total = len(dataset.items) * len(plan.methods)
+    there = sum((item.id, label) in file.done for item in dataset.items for label in plan.labels)
+    already = f"; {there} of {total} are there already" if there else ""
+    terminal.say("note", f"answers go to {shown(file.path)}{already}")
+    if there == total:
+        return (), False
+    with terminal.Progress() as progress, terminal.heavy_imports():
+        progress.stage("loading the model")
+        run = _run(dataset, resolved, plan)
+    file.begin(run.loaded.info.device)
+    tally = Tally(plan.labels)
+    for done in file.done.values():
+        tally.add(done)
+    try:
+        with terminal.Counting(total, there) as counting, closing(run.outcomes(file)) as outcomes:
+            for outcome in outcomes:
+                tally.add(outcome)
+                counting.show(str(tally))
+    except KeyboardInterrupt:
+        return run.missed, True
+    return run.missed, False
+
+
+def _summarized(
+    dataset: Dataset,
+    resolved: Resolved,
+    plan: Plan,
+    file: ResultsFile,
+    missed: Sequence[Missed],
+    *,
+    interrupted: bool,
+) -> Evaluation:
+    from sharpv_cli.evaluation.summary import About, summarize
+
+    about = About(resolved.settings.model.id, file.device, str(plan.match), plan.baseline)
+    return summarize(dataset, plan.labels, file.done, missed, about, interrupted=interrupted)
+
+
+def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
+    from sharpv_cli.evaluation.rivals import Contest, check
+    from sharpv_cli.evaluation.running import Run
+    from sharpv_cli.pipeline import load_model
+    from sharpv_cli.video.local import Limits
+
+    settings = resolved.settings
+    loaded = load_model(settings)
+    check(plan.methods, loaded)
+    contest = Contest(plan.match, settings.generation.seed or 0)
+    limits = Limits(**settings.video.model_dump())
+    return Run(dataset, plan.methods, settings, contest, loaded, limits)
+
+
+def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
+    """By method: what decides its answers."""
+    from sharpv_cli.evaluation.results import method_digest
+    from sharpv_cli.models.identity import weights_identity
+
+    weights = weights_identity(resolved.settings.model, offline=resolved.settings.offline)
+    common = (dataset.name, source.place, weights)
+    digests = {}
+    for method in plan.methods:
+        budget = (str(plan.match), _decisive(resolved.settings)) if method.is_rival else ()
+        digests[method.label] = method_digest(
+            *common, _decisive(method.settings), method.name, dict(method.parameters), budget
+        )
+    return digests
+
+
+def _decisive(settings: Settings) -> dict[str, object]:
+    """The settings that decide an answer; those of a part that is off do not."""
+    from sharpv_cli.settings import NOT_DECISIVE
+
+    told = settings.model_dump(exclude=set(NOT_DECISIVE))
+    if settings.visual.mode == "off":
+        told["visual"] = "off"
+    if not settings.memory.enabled:
+        told["memory"] = "off"
+    return told
+
+
+class Tally:
+    """How often each method was right so far, in a line, and how many have no answer."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._right = dict.fromkeys(labels, 0)
+        self._asked = dict.fromkeys(labels, 0)
+        self._missed = 0
+
+    def add(self, outcome: Outcome | Missed) -> None:
+        from sharpv_cli.evaluation.results import Outcome
+
+        if not isinstance(outcome, Outcome):
+            self._missed += 1
+        elif outcome.method in self._asked:  # the file may hold others
+            self._right[outcome.method] += outcome.right
+            self._asked[outcome.method] += 1
+
+    def __str__(self) -> str:
+        shares = [
+            f"{label} {100 * self._right[label] / asked:.1f} %"
+            for label, asked in self._asked.items()
+            if asked
+        ]
+        return "  ".join([*shares[:_MOST_SHARES], *([f"failed {self._missed}"] if self._missed else [])])
+
+
+def write_report(result: Evaluation, resolved: Resolved, exports: EvalExports, *, as_json: bool) -> None:
+    """The one thing that goes to stdout. JSON is indented for people, one line for pipes."""
+    if as_json:
+        from sharpv_cli.report.document import dump
+        from sharpv_cli.report.eval_document import eval_document
+
+        document = eval_document(result, settings=resolved.settings.model_dump())
+        terminal.write_answer(f"{dump(document, indent=2 if sys.stdout.isatty() else None)}\n")
+    elif (text := exports.stdout(result)) is not None:
+        terminal.write_answer(text)
+    else:
+        from sharpv_cli.report.eval_chart import EvalChart
+
+        terminal.write_report(EvalChart(result))
+    for what, path in exports.written:
+        terminal.say("note", f"{what} written to {shown(path)}")
+
+
+def report_failures(result: Evaluation) -> None:
+    """What could not be asked, by name, at the end where it is seen."""
+    for failure in result.failures[:_MOST_LINES]:
+        method = f" ({failure.method})" if failure.method else ""
+        terminal.say("warning", f"{failure.place}{method}: {failure.error}")
+        if failure.hint:
+            terminal.say("hint", failure.hint)
+    if (more := len(result.failures) - _MOST_LINES) > 0:
+        terminal.say("warning", f"and {more} more; --json lists all")
+    for text, count in result.warnings[:_MOST_LINES]:
+        terminal.say("warning", f"{count} answers: {text}")
+    if result.failures:
+        terminal.say("error", f"{len(result.failures)} failures; what could be asked was asked")
+    if result.interrupted:
+        terminal.say("note", "interrupted; the same command goes on from here")

@@ -1,0 +1,1 @@
+"""`sharpv models`: `command.py` is the file to open first."""

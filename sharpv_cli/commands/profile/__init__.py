@@ -1,0 +1,1 @@
+"""`sharpv profile`: `command.py` is the file to open first."""

@@ -1,0 +1,314 @@
+"""`sharpv profile`: what SharpV does to the tokens, the time and the memory of one's own clip."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.details import say_details
+from sharpv_cli.commands.options import (
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    ShowSettingsOption,
+    VerboseOption,
+    VideoArgument,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import (
+    check_inputs,
+    first_after_loading,
+    keep_inputs,
+    name_demo_model,
+    opened,
+    read_settings,
+    say_settings,
+)
+from sharpv_cli.commands.profile.sweep import read_sweeps
+from sharpv_cli.commands.question import read_question
+from sharpv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sharpv_cli.pipeline import SweptSettings
+    from sharpv_cli.report.profile_export import ProfileExports
+    from sharpv_cli.settings import Resolved
+    from sharpv_cli.types import ClipProfile, EngineName, MethodName, ProfileEvent
+    from sharpv_cli.video.local import LocalVideo
+
+_STAGES = {"load": "loading the model", "decode": "decoding the video"}
+
+
+def _export(name: str, what: str) -> object:
+    return typer.Option(f"--export-{name}", metavar="FILE|-", help=what, rich_help_panel="Exports")
+
+
+@takes_settings
+def profile(
+    flags: Flags,
+    video: VideoArgument,
+    question: Annotated[
+        str,
+        typer.Option(
+            "--question",
+            "-q",
+            metavar="TEXT",
+            help="The question (default: describe it).",
+            show_default=False,
+        ),
+    ] = "Describe the video.",
+    profile: ProfileOption = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods", metavar="NAME,...", help="Of dense, visual, memory and both (default: all)."
+        ),
+    ] = None,
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            "--engines",
+            metavar="NAME,...",
+            help="Measure these too, of stock (transformers' generate), reference and fast.",
+        ),
+    ] = None,
+    warmup: Annotated[
+        int,
+        typer.Option(
+            "--warmup", metavar="N", min=0, help="Rounds that are not kept (default: 1).", show_default=False
+        ),
+    ] = 1,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, help="Timed rounds (default: 5).", show_default=False)
+    ] = 5,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=X,...",
+            help="Measure these values too, of w, m, k (turns to --prune manual), scale or frames (dense as well); "
+            "repeatable.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    show_settings: ShowSettingsOption = False,
+    export_json: Annotated[str | None, _export("json", "Everything, raw times too.")] = None,
+    export_markdown: Annotated[str | None, _export("markdown", "The report as Markdown.")] = None,
+    export_csv: Annotated[str | None, _export("csv", "The times, one row a run.")] = None,
+    chart_out: Annotated[
+        str | None,
+        typer.Option(
+            "--chart-out",
+            metavar="FILE",
+            help="The charts, to FILE.svg, .html, .png, .md or .txt.",
+            rich_help_panel="Exports",
+        ),
+    ] = None,
+) -> None:
+    """Measure tokens, time and memory on a clip: dense against SharpV, side by side.
+
+    dense is the model without pruning, visual prunes tokens before it, memory discards KV entries inside of
+    it, both is the settings as given. Each answers once; then they take turns, in timed runs of exactly
+    --max-new-tokens new tokens (32 unless given; an end of the answer is ignored). stdout gets the report, or
+    the export whose FILE is -. Exports are written after each run, so that Ctrl-C keeps what was measured.
+
+    \b
+    Examples:
+      sharpv profile clip.mp4
+      sharpv profile talk.mp4 -q "what is on the slide?" -p llava-ov-7b --runs 10
+      sharpv profile clip.mp4 --sweep w=0,0.5,1,2 --chart-out profile.svg
+      sharpv profile clip.mp4 --engines stock,fast --sweep frames=8,32,128
+      sharpv profile clip.mp4 --methods dense,both --export-csv - > runs.csv
+      sharpv profile clip.mp4 --json | jq .methods.both.memory
+    """
+    terminal.set_level(quiet=quiet, verbose=verbose)
+    asked = read_question(None, [question])
+    targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv}
+    _refuse_two_documents(targets, as_json)
+    resolved = read_settings(flags, profile)
+    plan = _plan(resolved, methods, engines, read_sweeps(sweep or [], flags, profile), warmup, runs)
+    keep_inputs([video, profile], [*targets.values(), chart_out])
+    exports = _open_exports(video, resolved, targets, chart_out)
+    if show_settings:
+        say_settings(resolved)
+    with opened(video, resolved) as local:
+        check_inputs(local, resolved)
+        name_demo_model(resolved)
+        _say_what_is_off(resolved)
+        result = _measure(local, asked, resolved, plan, exports)
+    _write(result, resolved, exports, as_json=as_json)
+    _report(result, exports)
+    if result.interrupted:
+        raise typer.Exit(terminal.INTERRUPTED)
+
+
+def _refuse_two_documents(targets: Mapping[str, str | None], as_json: bool) -> None:
+    for name, target in targets.items():
+        if as_json and target == "-":
+            raise UsageError(
+                f"--json and --export-{name} - both write to stdout", hint="give one of them a file"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is measured, and how often."""
+
+    methods: tuple[MethodName, ...]
+    engines: tuple[EngineName, ...]
+    sweep: list[SweptSettings]
+    warmup: int
+    runs: int
+    new_tokens: int
+
+
+def _plan(
+    resolved: Resolved,
+    methods: str | None,
+    engines: str | None,
+    sweep: list[SweptSettings],
+    warmup: int,
+    runs: int,
+) -> _Plan:
+    from sharpv_cli.pipeline import METHODS, engine_names, method_names
+
+    names = tuple(METHODS) if methods is None else method_names(methods)
+    compared = () if engines is None else engine_names(engines)
+    return _Plan(names, compared, sweep, warmup, runs, _new_tokens(resolved))
+
+
+def _new_tokens(resolved: Resolved) -> int:
+    """What the user asked for. A profile's limit is there for its answers and often longer than needed here."""
+    from sharpv_cli.pipeline import DEFAULT_NEW_TOKENS
+
+    limit = resolved.settings.generation.max_new_tokens
+    asked = resolved.origins["generation.max_new_tokens"].startswith(("flag", "SHARPV_"))
+    return limit if asked else min(limit, DEFAULT_NEW_TOKENS)
+
+
+def _open_exports(
+    video: str, resolved: Resolved, targets: Mapping[str, str | None], chart_out: str | None
+) -> ProfileExports:
+    from sharpv_cli.report.profile_export import ProfileExports
+
+    return ProfileExports(**targets, chart=chart_out, video=video, **_about(resolved))
+
+
+class _About(TypedDict):
+    """What the documents say of the settings."""
+
+    profile_name: str
+    profile_source: str
+    settings: Mapping[str, object]
+
+
+def _about(resolved: Resolved) -> _About:
+    return {
+        "profile_name": resolved.profile_name,
+        "profile_source": resolved.profile_source,
+        "settings": resolved.settings.model_dump(),
+    }
+
+
+def _say_what_is_off(resolved: Resolved) -> None:
+    """With a part of SharpV turned off, two pairs of methods are the same."""
+    if resolved.settings.visual.mode == "off":
+        terminal.say("warning", "--prune off: visual is the same as dense, and both the same as memory")
+    if not resolved.settings.memory.enabled:
+        terminal.say("warning", "--no-memory: memory is the same as dense, and both the same as visual")
+
+
+def _measure(
+    video: LocalVideo, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports
+) -> ClipProfile:
+    from sharpv_cli import pipeline
+
+    events = cast(
+        "Generator[ProfileEvent, None, None]",
+        pipeline.profile(
+            video,
+            question,
+            resolved.settings,
+            methods=plan.methods,
+            warmup=plan.warmup,
+            runs=plan.runs,
+            new_tokens=plan.new_tokens,
+            sweep=plan.sweep,
+            engines=plan.engines,
+        ),
+    )
+    with closing(events):
+        with terminal.Progress() as progress:
+            event = first_after_loading(events, progress, _STAGES)
+        # A line that moves takes time from what is being measured: this one is drawn between the runs.
+        with terminal.Progress(still=True) as progress:
+            return _follow(event, events, progress, exports)
+
+
+def _follow(
+    event: ProfileEvent | None,
+    events: Generator[ProfileEvent, None, None],
+    progress: terminal.Progress,
+    exports: ProfileExports,
+) -> ClipProfile:
+    """Write the exports after each run. Ctrl-C while we write is told to the pipeline, for its last result."""
+    from sharpv_cli.types import ClipProfile, RunStarted
+
+    last: ClipProfile | None = None
+    while event is not None:
+        try:
+            match event:
+                case RunStarted(label, kind, number, total):
+                    progress.stage(f"{label}: {kind} (run {number} of {total})")
+                case ClipProfile():
+                    if last is None:
+                        say_details(event.methods[0].answer)
+                    last = event
+                    exports.write(event)
+            event = next(events, None)
+        except KeyboardInterrupt:
+            event = events.throw(KeyboardInterrupt())
+    assert last is not None, "a profile that ends has at least one answer"
+    return last
+
+
+def _write(result: ClipProfile, resolved: Resolved, exports: ProfileExports, *, as_json: bool) -> None:
+    """The one thing that goes to stdout. JSON is indented for people, one line for pipes."""
+    if as_json:
+        from sharpv_cli.report.document import dump
+        from sharpv_cli.report.profile_document import profile_document
+
+        document = profile_document(result, **_about(resolved))
+        terminal.write_answer(f"{dump(document, indent=2 if sys.stdout.isatty() else None)}\n")
+    elif (text := exports.stdout(result)) is not None:
+        terminal.write_answer(text)
+    else:
+        from sharpv_cli.report.profile_chart import ProfileChart
+
+        terminal.write_report(ProfileChart(result))
+
+
+def _report(result: ClipProfile, exports: ProfileExports) -> None:
+    measured = [*result.methods, *(point.profile for point in result.sweep)]
+    for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
+        terminal.say("warning", warning)
+    for failed in result.sweep_failures:
+        value = f"{failed.key}={failed.value:g}"
+        terminal.say("warning", f"--sweep {value} ({failed.method}) dropped out: {failed.failure.error}")
+    for engine in result.engines:
+        if engine.failure is not None:
+            terminal.say(
+                "warning", f"--engines {engine.engine} ({engine.method}) dropped out: {engine.failure.error}"
+            )
+    for what, path in exports.written:
+        terminal.say("note", f"{what} written to {path}")

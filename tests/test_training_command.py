@@ -1,0 +1,62 @@
+"""The training command runs in pieces: each leaves a whole checkpoint, from whose weights alone the next goes on."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
+
+from sharpv_cli.training import train
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.state_dict()
+
+
+def test_a_piece_and_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu"]
+    train.main([str(tmp_path / "one"), *quick, "--seed", "a"])
+    train.main([str(tmp_path / "two"), *quick, "--seed", "b", "--resume", str(tmp_path / "one")])
+    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [f["seed"] for f in figures] == ["a", "b"]
+    assert all(f["steps"] >= 1 for f in figures)
+    one, two = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+    moved = [name for name in one if not torch.equal(one[name], two[name])]
+    assert moved, "the second piece trained"
+    # One warm-up step moves a weight by about 1e-5: a piece that started anew would be far away.
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-2
+    processor = AutoProcessor.from_pretrained(tmp_path / "two")
+    assert processor.tokenizer.decode(processor.tokenizer.encode("a red ring grows.")) == "a red ring grows."
+
+
+def test_a_piece_for_other_words_leaves_the_vision_tower(tmp_path: Path) -> None:
+    quick = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu", "--seed", "c"]
+    train.main([str(tmp_path / "one"), *quick])
+    more = ["--resume", str(tmp_path / "one"), "--language-only", "--other-words", "0.5", "--peak", "0.1"]
+    train.main([str(tmp_path / "two"), *quick, *more])
+    one, two = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+    moved = {name for name in one if not torch.equal(one[name], two[name])}
+    assert moved
+    assert not any("vision" in name or "projector" in name for name in moved)
+
+
+def test_the_rate_warms_up_holds_and_cools_down() -> None:
+    assert train.learning_rate(0.0, 0, 0.5) < 0.01
+    assert train.learning_rate(0.4, 1000, 0.5) == 1.0
+    assert train.learning_rate(0.75, 1000, 0.5) == pytest.approx(0.5)
+    assert train.learning_rate(0.999, 1000, 0.5) == pytest.approx(0.02)
+    assert train.learning_rate(0.999, 1000, 0.0) == 1.0
+
+
+def test_discarded_layers_are_deep_ones_and_not_in_every_step() -> None:
+    trainer = train.Trainer.__new__(train.Trainer)  # only the draw is tested: no model, no optimizer
+    trainer.rng, trainer.depth = random.Random(0), 10
+    regime = train.Regime(8, 64, 1.0, discards=0.6)
+    drawn = [trainer._discarded(regime) for _ in range(600)]
+    assert all(layer >= train.FIRST_DISCARDED for layers in drawn for layer in layers)
+    assert 0.5 < sum(bool(layers) for layers in drawn) / len(drawn) < 0.65
