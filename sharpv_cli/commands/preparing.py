@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.pulling import pull_where_needed
+from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.text import shown
 
@@ -74,14 +74,18 @@ def check_model(resolved: Resolved) -> None:
 
     Raises ModelError, ResourceError, UsageError.
     """
-    from sharpv_cli.models import checkpoint
+    from sharpv_cli.models import checkpoint, hub
 
     model, offline = resolved.settings.model, resolved.settings.offline
     checkpoint.check(model, offline=offline)
-    if resolved.settings.memory_check and checkpoint.locate(model, offline=offline) is None:
+    if checkpoint.locate(model, offline=offline) is not None:
+        return
+    planned = hub.plan(model)  # a hub that is out of reach is told before torch is imported
+    hub.require_space(planned)
+    if resolved.settings.memory_check:
         with terminal.heavy_imports():
             _require_room(resolved)
-    pull_where_needed(model, offline=offline)
+    pull(model, planned)
 
 
 def say_settings(resolved: Resolved) -> None:

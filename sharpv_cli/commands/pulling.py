@@ -17,17 +17,8 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
 
 
-def pull_where_needed(model: ModelSettings, *, offline: bool) -> None:
-    """Download a model that is not (completely) on this machine, saying so first.
-
-    Raises ModelError: offline, a model that is not here; the hub's refusals. ResourceError: a full disk.
-    """
-    from sharpv_cli.models import checkpoint, hub
-
-    if checkpoint.locate(model, offline=offline) is not None:
-        return
-    planned = hub.plan(model)
-    hub.require_space(planned)
+def pull(model: ModelSettings, planned: Plan) -> None:
+    """Download what is missing of a model, saying so first. Raises ModelError: the hub's refusals."""
     terminal.say("note", told(planned))
     fetch(model, planned)
 

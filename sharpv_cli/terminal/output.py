@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -82,11 +83,14 @@ def write_report(what: RenderableType) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process. After a failure at once: a thread that still loads the model would hold it for long."""
-    if code and threading.active_count() > 1:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            with suppress(OSError):
-                stream.flush()
-        signals.run_cleanups()
-        os._exit(code)
-    sys.exit(code)
+    """End the process at once: tearing PyTorch down takes a second, and a thread may still load a model.
+
+    What has registered itself to run at exit runs, except where a failure left such a thread behind.
+    """
+    if not (code and threading.active_count() > 1):
+        atexit._run_exitfuncs()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError):
+            stream.flush()
+    signals.run_cleanups()
+    os._exit(code)
