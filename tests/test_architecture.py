@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sharpv_cli"
 
 RANKS = {
     "errors": -1,
+    "text": -1,
+    "units": -1,
     "types": 0,
     "signals": 0,
-    "text": 0,
-    "units": 0,
+    "smallfile": 0,
     "settings": 1,
     "metrics": 1,
     "appending": 1,
@@ -57,6 +58,7 @@ LIGHT_PACKAGES = {
     "errors",
     "types",
     "text",
+    "smallfile",
     "signals",
     "__main__",
     "__init__",

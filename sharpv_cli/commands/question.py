@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import BinaryIO
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.text import printable
+from sharpv_cli.smallfile import decoded, read_text, too_long
+from sharpv_cli.text import shown
 
 _HINT = 'for example: sharpv ask clip.mp4 "what moves?"'
 NO_QUESTION = UsageError("no question", hint=_HINT)
@@ -45,37 +44,26 @@ def read_questions(argument: str | None, options: list[str], file: str | None) -
 
 
 def _lines(file: str) -> list[str]:
-    name = "stdin" if file == "-" else printable(file)
-    lines = (_stdin() if file == "-" else _read(file)).split("\n")
-    questions = [line.strip() for line in lines if line.strip()]
+    text = _stdin() if file == "-" else _read(file)
+    questions = [line.strip() for line in text.split("\n") if line.strip()]
     if not questions:
-        raise UsageError(f"{name} holds no question", hint=_FILE_HINT)
+        raise UsageError(f"{'stdin' if file == '-' else shown(file)} holds no question", hint=_FILE_HINT)
     return questions
 
 
 def _read(file: str) -> str:
-    try:
-        with Path(file).open("rb") as stream:
-            return _decoded(stream, printable(file)).removeprefix("\ufeff")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        raise UsageError(f"--questions {printable(file)}: {reason}", hint=_FILE_HINT) from error
+    return read_text(file, most=_MOST_BYTES, name=f"--questions {shown(file)}", hint=_FILE_HINT)
 
 
 def _stdin() -> str:
+    """Read as it is, not by the name /dev/stdin: what is a socket, or another user's, has no name to be opened by."""
     if sys.stdin is None:
         raise UsageError("the question was to come from stdin, which is closed", hint=_HINT)
-    return _decoded(sys.stdin.buffer, "the question on stdin")
-
-
-def _decoded(stream: BinaryIO, what: str) -> str:
-    content = stream.read(_MOST_BYTES + 1)
+    name = "the question on stdin"
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise UsageError(f"{what} is over {_MOST_BYTES >> 20} MiB", hint=_FILE_HINT)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{what} is not UTF-8 text (byte {error.start})", hint=_HINT) from error
+        raise too_long(name, _MOST_BYTES, hint=_FILE_HINT)
+    return decoded(content, name=name, hint=_HINT)
 
 
 def _utf8(argument: str) -> str:

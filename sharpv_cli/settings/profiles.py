@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
+from sharpv_cli.smallfile import read_text
 
 _SUFFIXES = (".yaml", ".yml")
 _MOST_BYTES = 1 << 20
@@ -147,11 +148,7 @@ def _check(values: dict[str, object], lines: dict[str, int], path: Path) -> None
 
 def _compose(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(_content(path).decode("utf-8"), yaml.SafeLoader)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+        return yaml.compose(read_text(path, most=_MOST_BYTES), yaml.SafeLoader)
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply", hint="settings are two levels deep") from error
     except yaml.MarkedYAMLError as error:
@@ -159,14 +156,6 @@ def _compose(path: Path) -> yaml.Node | None:
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise UsageError(f"{path} is over {_MOST_BYTES >> 20} MiB", hint="is it the right file?")
-    return content
 
 
 def _entries(root: yaml.Node | None, path: Path) -> Iterator[tuple[str, yaml.Node]]:
