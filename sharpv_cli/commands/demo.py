@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.errors import UsageError
+from sharpv_cli.shapes.demo import write_demo
 
 FolderArgument = Annotated[
     Path,
@@ -29,12 +28,7 @@ def demo(folder: FolderArgument = Path("demo")) -> None:
       sharpv demo /tmp/clips | head -1 | sh
     """
     terminal.require_stdout()
-    _make(folder)
-    with terminal.Progress() as progress:
-        progress.stage("drawing the clips")
-        with terminal.heavy_imports():
-            from sharpv_cli.shapes.demo import write_demo
-        clips = write_demo(folder)
+    clips = write_demo(folder)
     terminal.say("note", f"wrote {len(clips)} clips to {folder}; try:")
     for clip in clips:
         terminal.write_answer(f"{command(clip.path, clip.question)}\n")
@@ -45,16 +39,3 @@ def command(video: Path, question: str) -> str:
     """The line that asks this, quoted for a shell; a leading dash is kept from looking like an option."""
     path = f"./{video}" if str(video).startswith("-") else str(video)
     return shlex.join(["sharpv", "ask", path, question])
-
-
-def _make(folder: Path) -> None:
-    """Make the folder and try it, before drawing takes seconds."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror}", hint="give another") from error
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}", hint="give another") from error
