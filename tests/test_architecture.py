@@ -151,3 +151,8 @@ def test_the_rank_test_can_fail(own: str, source: str, wrong: list[str]) -> None
 def test_the_home_test_can_fail() -> None:
     tree = ast.parse("import av.container\nif x:\n    from rich import box")
     assert home_errors("models", list(imports(tree.body, nested=True))) == ["av", "rich"]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.parent.glob("tests/**/*.py")), ids=lambda path: path.stem)
+def test_no_module_imports_a_test_module(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.startswith("test_")]

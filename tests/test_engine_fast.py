@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_families_equality import captured, selected, some_layers, stock
+from family_prompts import captured, selected, some_layers, stock
 from tiny_families import LAYERS, RECIPES
 from tiny_families import loaded as load_tiny
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits

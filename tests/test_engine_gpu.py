@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
-from typing import Any
 
 import pytest
 import torch
+from cuda_models import to_cuda
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
 from sharpv_cli.engine import passes
 from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
@@ -34,17 +32,6 @@ def on_cuda(dtype: str, device: str = "cuda") -> LoadedModel:
     """On SDPA: heads of 16 are none that every build of flash-attn takes."""
     model = {"id": str(folder()), "dtype": dtype, "attention": "sdpa"}
     return load(ModelSettings.model_validate(model), device)
-
-
-def to_cuda(prompt: Prompt) -> Prompt:
-    """The same numbers on the device: captured there, they would differ in the last bits."""
-    return Prompt(**{part.name: _moved(getattr(prompt, part.name)) for part in fields(prompt)})
-
-
-def _moved(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _moved(item) for name, item in value.items()}
-    return [item.cuda() for item in value] if isinstance(value, list) else value.cuda()
 
 
 @pytest.mark.parametrize("engine", ["reference", "fast"])

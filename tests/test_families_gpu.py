@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from dataclasses import replace
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_benchmarks_random_checkpoint import NARROW
-from test_engine_gpu import to_cuda
+from cuda_models import on_cuda, to_cuda, where_installed
+from narrow_models import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
 from sharpv_cli.benchmarks.random_checkpoint import write_random_checkpoint
@@ -24,13 +23,12 @@ from sharpv_cli.engine.pick import Wanted, engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.attention import why_no_flash
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
-from sharpv_cli.models.families import FAMILIES
-from sharpv_cli.models.loading import LoadedModel, load
+from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
-from sharpv_cli.settings import ModelSettings, PromptSettings, Settings
+from sharpv_cli.settings import PromptSettings, Settings
 from sharpv_cli.types import Answer, Finished
 
 pytestmark = [
@@ -40,18 +38,7 @@ pytestmark = [
 NEW = 12
 
 
-def _family(name: str) -> Any:
-    missing = [package for package in FAMILIES[name].needs if find_spec(package) is None]
-    return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"needs {missing}"))
-
-
-each = pytest.mark.parametrize("family", [_family(name) for name in RECIPES])
-
-
-@cache
-def on_cuda(place: Path, dtype: str, attention: str = "sdpa") -> LoadedModel:
-    settings = {"id": str(place), "dtype": dtype, "attention": attention}
-    return load(ModelSettings.model_validate(settings), "cuda")
+each = pytest.mark.parametrize("family", [where_installed(name) for name in RECIPES])
 
 
 @cache

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 
 @cache
 def verdicts() -> dict[str, str]:
-    script = Path(__file__).parent / "interpreted_kernels.py"
+    script = Path(__file__).parent / "helpers" / "interpreted_kernels.py"
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(
         [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300, check=False

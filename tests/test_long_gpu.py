@@ -7,9 +7,8 @@ from functools import partial
 
 import pytest
 import torch
-from long_clips import in_chunks
-from test_families_gpu import _family, on_cuda
-from test_pipeline_long import ONE_D, QUESTION, clip_for, next_value
+from cuda_models import on_cuda, where_installed
+from long_clips import ONE_D, QUESTION, clip_for, in_chunks, next_value
 from tiny_families import folder
 
 from sharpv_cli.metrics import StageClock
@@ -24,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-each = pytest.mark.parametrize("family", [_family(name) for name in ONE_D])
+each = pytest.mark.parametrize("family", [where_installed(name) for name in ONE_D])
 
 
 def on_gpu(family: str, frames: int = 40, **groups: object) -> Clip:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from family_answers import alone, asked, clip_of, finish
+from family_answers import alone, asked, finish
 from live_bytes import LiveBytes
-from long_clips import FakeFrames, chunks_of, in_chunks, take_of
+from long_clips import ONE_D, QUESTION, TIMES, FakeFrames, chunks_of, clip_for, in_chunks, next_value, take_of
 from tiny_families import clip as clip_with
 from tiny_model import assert_close, recorded_logits
 
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.pipeline import encoding, holding
 from sharpv_cli.pipeline.answering import answer_by
 from sharpv_cli.pipeline.clip import Clip
@@ -26,10 +25,7 @@ from sharpv_cli.pipeline.selecting import kept_by, scores_of
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.types import Answer
 
-ONE_D = [name for name, family in FAMILIES.items() if family.positions == "1d"]
-QUESTION = "What is shown?"
 QUESTIONS = (QUESTION, "  How many boxes are there, and where do they go? ß 日本 🙂", "Why?")
-TIMES = (0.0, 0.5, 1.1, 1.5, 2.0, 2.6, 3.0, 3.5, 4.9, 5.0, 61.0)
 CASES: dict[str, dict[str, Any]] = {
     "default": {},
     "off": {"visual": {"mode": "off"}, "memory": {"enabled": False}},
@@ -37,11 +33,6 @@ CASES: dict[str, dict[str, Any]] = {
     "some at least": {"visual": {"min_tokens": 3, "scale": 0.4, "w": 0.5}},
     "contiguous": {"positions": "contiguous"},
 }
-
-
-def clip_for(family: str, times: tuple[float, ...] = TIMES, **groups: Any) -> Clip:
-    info, sample = clip_with(times)
-    return replace(clip_of(family, **groups), info=info, sample=sample)
 
 
 def streamed(of: Clip, question: str, size: int = 4) -> tuple[Answer, torch.Tensor]:
@@ -241,14 +232,6 @@ def test_a_chunk_is_scored_as_in_the_whole_clip() -> None:
         torch.testing.assert_close(getattr(encoded.scores, name), getattr(want, name), rtol=0, atol=1e-5)
     kept = (kept_by(scores, of.settings.visual, whole.whole.slots) for scores in (want, encoded.scores))
     assert torch.equal(*kept)
-
-
-def next_value(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def test_memory_grows_with_what_is_kept_and_not_with_frames() -> None:

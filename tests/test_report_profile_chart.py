@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from drawing import drawn
+from golden_profile import ENGINES, FAILED, GOLDEN, REASON, SWEEP, golden_profile
 from make_answer import make_answer, make_profile
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,24 +20,11 @@ from rich.console import Console
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.types import (
     ClipProfile,
-    EngineName,
     EngineProfile,
     Failure,
     MethodName,
     MethodProfile,
-    SweepFailure,
 )
-
-GOLDEN = Path(__file__).parent / "golden"
-SWEEP = (("w", 0), ("w", 0.5), ("w", 1), ("k", 1.6), ("frames", 8), ("frames", 32))
-ENGINES: tuple[EngineName, ...] = ("stock", "reference", "fast")
-REASON = "reading 25088 visual tokens and 60 of text needs about 46.1 GiB; 30.2 GiB are free on cuda:0"
-FAILED = tuple(SweepFailure("frames", 128.0, method, Failure(REASON, None)) for method in ("both", "dense"))
-
-
-def golden_profile() -> ClipProfile:
-    """With everything that a report may have."""
-    return make_profile(8, sweep=SWEEP, engines=ENGINES, sweep_failures=FAILED)
 
 
 def chart(profile: ClipProfile, width: int, encoding: str = "utf-8") -> str:

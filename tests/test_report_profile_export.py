@@ -11,10 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from golden_profile import GOLDEN, golden_profile
 from jsonschema import Draft202012Validator
 from make_answer import make_profile
 from PIL import Image
-from test_report_profile_chart import golden_profile
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.report.profile_export import ProfileExports
@@ -219,7 +219,7 @@ def test_svg_and_html_load_nothing(tmp_path: Path) -> None:
 
 
 def test_txt_is_the_chart_at_80_columns(tmp_path: Path) -> None:
-    golden = (Path(__file__).parent / "golden" / "profile_80.txt").read_text(encoding="utf-8")
+    golden = (GOLDEN / "profile_80.txt").read_text(encoding="utf-8")
     assert chart(tmp_path, ".txt", golden_profile()).decode() == golden
 
 

@@ -119,7 +119,7 @@ def seen(tmp_path_factory, listener):
         else []
     )
     done = subprocess.run(
-        [*tracer, sys.executable, str(ROOT / "tests" / "sealed_work.py"), str(folder), *names],
+        [*tracer, sys.executable, str(ROOT / "tests" / "helpers" / "sealed_work.py"), str(folder), *names],
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

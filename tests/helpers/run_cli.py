@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
 PIECES = ["[red] is ", "not :smile: markup, ", "naïve"]
 TEXT = "".join(PIECES)

@@ -7,7 +7,7 @@ import traceback
 from types import SimpleNamespace
 
 import torch
-from test_families_equality import captured, selected, some_layers
+from family_prompts import captured, selected, some_layers
 from tiny_families import loaded
 
 from sharpv_cli.engine import kernels

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from family_answers import clip_of
 from numpy.typing import NDArray
+from tiny_families import clip as clip_with
 
+from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
 from sharpv_cli.video.sinks import Take
+
+ONE_D = [name for name, family in FAMILIES.items() if family.positions == "1d"]
+QUESTION = "What is shown?"
+TIMES = (0.0, 0.5, 1.1, 1.5, 2.0, 2.6, 3.0, 3.5, 4.9, 5.0, 61.0)
 
 
 def take_of(info: VideoInfo, sample: FrameSample) -> Take:
@@ -46,3 +54,16 @@ def in_chunks(clip: Clip, size: int) -> Clip:
     frames = FakeFrames(chunks_of(clip.sample, size))
     sample = blank_sample(take_of(clip.info, clip.sample))
     return replace(clip, sample=sample, frames=frames)  # type: ignore[arg-type]
+
+
+def clip_for(family: str, times: tuple[float, ...] = TIMES, **groups: Any) -> Clip:
+    info, sample = clip_with(times)
+    return replace(clip_of(family, **groups), info=info, sample=sample)
+
+
+def next_value(steps: Any) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

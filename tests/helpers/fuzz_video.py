@@ -1,6 +1,6 @@
 """Damages tiny videos of many containers in many ways, and reads each one in a child process of its own limits.
 
-    python tests/fuzz_video.py --files 5000 [--seed 0] [--workers 2] [--through-ask 50] [--keep FOLDER]
+    python tests/helpers/fuzz_video.py --files 5000 [--seed 0] [--workers 2] [--through-ask 50] [--keep FOLDER]
 
 Every file must be answered or refused in words. A traceback, a crash, a hang or memory over the bound is a
 failure: it is printed with the file's number, and the exit code is 1. The same seed gives the same files.
@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # as a script; pytest finds the package by itself
 
 import clips  # noqa: E402
