@@ -25,6 +25,7 @@ RANKS = {
     "models": 2,
     "pruning": 2,
     "engine": 3,
+    "session": 3.5,
     "pipeline": 4,
     "shapes": 4,
     "report": 5,

@@ -23,6 +23,7 @@ from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import known, shipped
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings, resolve
 from sharpv_cli.types import Answer, Finished
 
@@ -47,7 +48,7 @@ def loaded(profile: str) -> LoadedModel:
 @cache
 def answered(profile: str) -> Answer:
     settings = Settings.model_validate({"generation": {"max_new_tokens": 6}})
-    last = list(answer(loaded(profile), *clip(times=(0.0, 0.5)), "What is shown?", settings))[-1]
+    last = list(answer(Session.of(loaded(profile)), *clip(times=(0.0, 0.5)), "What is shown?", settings))[-1]
     assert isinstance(last, Finished)
     return last.answer
 

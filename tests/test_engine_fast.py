@@ -17,8 +17,8 @@ from torch import nn
 
 from sharpv_cli.engine import passes
 from sharpv_cli.engine.engine import Engine, Prefill
+from sharpv_cli.engine.factory import make_engine
 from sharpv_cli.engine.fast import FastEngine, why_not_fast
-from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.door import Prompt
@@ -34,7 +34,7 @@ def loaded(family: str, attention: str = "sdpa") -> LoadedModel:
 
 
 def fast(family: str) -> FastEngine:
-    engine = engine_for(loaded(family), "fast")
+    engine = make_engine(loaded(family), "fast")
     assert isinstance(engine, FastEngine)
     return engine
 
@@ -231,24 +231,23 @@ def test_the_prompt_is_not_changed_by_being_read() -> None:
     assert torch.equal(prompt.embeds, before)
 
 
-def test_what_it_was_made_for_is_said_and_made_once() -> None:
+def test_what_it_was_made_for_is_said() -> None:
     model = loaded(FAMILY)
 
-    assert engine_for(model, "auto").name == "fast"
-    assert engine_for(model, "auto").reason == "it serves llava_onevision"
-    assert engine_for(model, "auto") is engine_for(model, "auto")
-    assert engine_for(model, "reference").reason == "asked for by name"
+    assert make_engine(model, "auto").name == "fast"
+    assert make_engine(model, "auto").reason == "it serves llava_onevision"
+    assert make_engine(model, "reference").reason == "asked for by name"
 
 
 def test_eager_attention_is_left_to_the_reference_engine() -> None:
     model = loaded(FAMILY, "eager")
 
-    engine = engine_for(model, "auto")
+    engine = make_engine(model, "auto")
 
     assert engine.name == "reference"
     assert engine.reason == "not the fast one: eager attention is the stock layers' own"
     with pytest.raises(ModelError, match="fast engine cannot run this model: eager") as refused:
-        engine_for(model, "fast")
+        make_engine(model, "fast")
     assert refused.value.exit_code == 4
     assert refused.value.hint == "use --engine auto or reference"
 
@@ -288,7 +287,7 @@ def _changes() -> Iterator[Any]:
 def test_what_it_does_not_serve_is_said(change: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import copy
 
-    model = replace(loaded(FAMILY), model=copy.deepcopy(loaded(FAMILY).model), engines={})
+    model = replace(loaded(FAMILY), model=copy.deepcopy(loaded(FAMILY).model))
     assert why_not_fast(model) is None
 
     change(model.model.get_decoder())
@@ -296,4 +295,4 @@ def test_what_it_does_not_serve_is_said(change: Any, reason: str, monkeypatch: p
     said = why_not_fast(model)
     assert said is not None
     assert reason in said
-    assert engine_for(model, "auto").name == "reference"
+    assert make_engine(model, "auto").name == "reference"

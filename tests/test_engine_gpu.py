@@ -14,11 +14,12 @@ from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
 from sharpv_cli.engine import passes
-from sharpv_cli.engine.pick import Wanted, engine_for
+from sharpv_cli.engine.factory import Wanted, make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
+from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Finished
 
@@ -41,7 +42,7 @@ def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float, eng
     prompt = whole.prune(some(whole))
     here = ReferenceEngine(loaded().model).prefill(prompt, m=m)
     ids = list(ReferenceEngine(loaded().model).decode(here, max_new_tokens=10, stop_ids=()))
-    cuda = engine_for(on_cuda("float32"), engine)
+    cuda = make_engine(on_cuda("float32"), engine)
 
     there = cuda.prefill(to_cuda(prompt), m=m)
     lengths = there.cache.lengths
@@ -54,7 +55,7 @@ def test_late_decisions_are_those_of_the_cpu_and_so_are_the_tokens(m: float, eng
 
 def test_a_graph_serves_the_next_answer_and_two_at_once() -> None:
     whole, model = captured(), on_cuda("float32")
-    fast, reference = engine_for(model, "fast"), ReferenceEngine(model.model)
+    fast, reference = make_engine(model, "fast"), ReferenceEngine(model.model)
     prompts = [to_cuda(whole.prune(some(whole, part=part))) for part in (0.4, 0.3, 0.35)]
     want = [
         list(reference.decode(reference.prefill(p, m=0.2), max_new_tokens=40, stop_ids=())) for p in prompts
@@ -70,7 +71,7 @@ def test_a_graph_serves_the_next_answer_and_two_at_once() -> None:
 
 def test_a_long_answer_and_a_sampled_one_are_those_of_the_reference() -> None:
     whole, model = captured(), on_cuda("float32")
-    fast, reference = engine_for(model, "fast"), ReferenceEngine(model.model)
+    fast, reference = make_engine(model, "fast"), ReferenceEngine(model.model)
     prompt = to_cuda(whole.prune(some(whole)))
     for how in ({"max_new_tokens": 300}, {"max_new_tokens": 30, "temperature": 1.5, "seed": 3}):
         ids = list(fast.decode(fast.prefill(prompt, m=0.2), stop_ids=(), **how))
@@ -82,7 +83,7 @@ def test_a_long_answer_and_a_sampled_one_are_those_of_the_reference() -> None:
 
 
 def test_a_prompt_read_in_pieces_is_the_same_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, fast = captured(), engine_for(on_cuda("float32"), "fast")
+    whole, fast = captured(), make_engine(on_cuda("float32"), "fast")
     prompt = to_cuda(whole.prune(some(whole)))
     read = fast.prefill(prompt, m=0.2)
     monkeypatch.setattr(passes, "CHUNK_TOKENS", 37)
@@ -129,7 +130,7 @@ def test_an_answer_in_bfloat16_has_device_figures() -> None:
     settings = Settings.model_validate({"generation": {"max_new_tokens": 8}})
     model = on_cuda("auto")
 
-    last = list(answer(model, *clip(), QUESTION, settings))[-1]
+    last = list(answer(Session.of(model, settings.engine), *clip(), QUESTION, settings))[-1]
 
     assert isinstance(last, Finished)
     assert model.info.dtype == "bfloat16"
@@ -148,7 +149,7 @@ def test_a_second_gpu_answers_as_the_first(engine: Wanted) -> None:
     for device in ("cuda:0", "cuda:1"):
         with torch.cuda.device(0), ThreadPoolExecutor(1) as pool:  # `sharpv ask` loads in another thread
             model = pool.submit(on_cuda, "float32", device).result()
-            last = list(answer(model, *clip(), QUESTION, settings))[-1]
+            last = list(answer(Session.of(model, settings.engine), *clip(), QUESTION, settings))[-1]
         assert isinstance(last, Finished)
         told.append(
             (last.answer.text, last.answer.engine, [layer.kv_entries for layer in last.answer.layers])

@@ -19,7 +19,7 @@ from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.rivals import Contest
 from sharpv_cli.evaluation.running import Run
-from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
 from sharpv_cli.video.local import Limits
@@ -33,8 +33,8 @@ def settings_for(changed: Mapping[str, object]) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return pipeline.load_model(settings_for({}))
+def session() -> Session:
+    return open_session(settings_for({}))
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def evaluated(loaded: LoadedModel, tmp_path: Path) -> Evaluate:
+def evaluated(session: Session, tmp_path: Path) -> Evaluate:
     """A function: dataset, methods and budget -> outcomes by item and method, and what was missed."""
 
     def run(
         dataset: Dataset, methods: str, match: str = "sharpv", out: str = "r.jsonl"
     ) -> tuple[dict[tuple[str, str], Outcome], list[Missed]]:
         listed = read_methods(methods, settings_for)
-        work = Run(dataset, listed, settings_for({}), Contest(read_match(match), seed=0), loaded, Limits())
+        work = Run(dataset, listed, settings_for({}), Contest(read_match(match), seed=0), session, Limits())
         digests = {method.label: "x" for method in listed}
         keys = {item.id: item_key(item) for item in dataset.items}
         with ResultsFile(tmp_path / out, digests, keys) as file:

@@ -15,6 +15,7 @@ from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.stem import stem_of
 from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.session import Session
 from sharpv_cli.settings import PromptSettings, Settings
 from sharpv_cli.types import Answer, Finished, TextPiece
 
@@ -120,7 +121,8 @@ def test_another_question_behind_the_same_video_is_the_prompt_that_it_would_have
 def finished(family: str, attention: str = "sdpa", **groups: Any) -> tuple[Answer, str]:
     """An answer of 24 tokens, and the pieces it came in."""
     settings = Settings.model_validate({"model": {"id": str(folder(family))}, "device": "cpu"} | groups)
-    events = list(answer(loaded(family, attention), *clip(), QUESTION, settings, new_tokens=24))
+    session = Session.of(loaded(family, attention), settings.engine)
+    events = list(answer(session, *clip(), QUESTION, settings, new_tokens=24))
     assert isinstance(events[-1], Finished)
     return events[-1].answer, "".join(event.text for event in events if isinstance(event, TextPiece))
 

@@ -19,7 +19,7 @@ from narrow_models import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
 from sharpv_cli.benchmarks.random_checkpoint import write_random_checkpoint
-from sharpv_cli.engine.pick import Wanted, engine_for
+from sharpv_cli.engine.factory import Wanted, make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.attention import why_no_flash
 from sharpv_cli.models.door import Prompt, VisualPrompt, capture
@@ -28,6 +28,7 @@ from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
+from sharpv_cli.session import Session
 from sharpv_cli.settings import PromptSettings, Settings
 from sharpv_cli.types import Answer, Finished
 
@@ -59,7 +60,7 @@ def test_reading_and_decoding_in_float32_are_those_of_the_cpu(family: str, engin
     low, high = sorted(value for value in free.similarities if value is not None)[:2]
     m = (low + high) / 2  # far from both, so that exactly one layer discards on either device
     here = ReferenceEngine(model).prefill(prompt, m=m)
-    cuda = engine_for(on_cuda(folder(family), "float32"), engine)
+    cuda = make_engine(on_cuda(folder(family), "float32"), engine)
 
     there = cuda.prefill(to_cuda(prompt), m=m)
 
@@ -87,7 +88,7 @@ def test_the_front_end_hands_on_what_it_does_on_the_cpu(family: str, monkeypatch
 
 def answered(model: LoadedModel, **groups: Any) -> Answer:
     settings = Settings.model_validate({"generation": {"max_new_tokens": NEW}} | groups)
-    last = list(answer(model, *clip(), QUESTION, settings))[-1]
+    last = list(answer(Session.of(model, settings.engine), *clip(), QUESTION, settings))[-1]
     assert isinstance(last, Finished)
     return last.answer
 

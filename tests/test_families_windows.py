@@ -17,10 +17,12 @@ from tiny_model import assert_close, assert_far, everything, explicit_mask_logit
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.models.door import VisualPrompt, capture
+from sharpv_cli.models.layers import FULL, SLIDING, layer_kinds
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Answer, Finished
 
@@ -75,11 +77,11 @@ def enough() -> int:
 
 def clip_of(model: LoadedModel, **groups: Any) -> Clip:
     settings = Settings.model_validate({"model": {"id": model.info.id}, "device": "cpu"} | groups)
-    return Clip(model, *clip(), settings, new_tokens=NEW)
+    return Clip(Session.of(model), *clip(), settings, new_tokens=NEW)
 
 
 def answered(of: Clip) -> Answer:
-    events = answer(of.loaded, of.info, of.sample, QUESTION, of.settings, new_tokens=of.new_tokens)
+    events = answer(of.session, of.info, of.sample, QUESTION, of.settings, new_tokens=of.new_tokens)
     last = list(events)[-1]
     assert isinstance(last, Finished)
     return last.answer
@@ -116,7 +118,7 @@ def test_memory_sharpv_prunes_layers_of_full_attention_only(attention: str) -> N
         read = ReferenceEngine(model.model).prefill(prompt, m=1.1)
         ids = list(ReferenceEngine(model.model).decode(read, max_new_tokens=NEW, stop_ids=()))
 
-    assert model.full_attention == (True, False, True)
+    assert layer_kinds(model.model.config.get_text_config()) == (FULL, SLIDING, FULL)
     assert read.discarded == {0, 2}
     assert [similarity is None for similarity in read.similarities] == [False, True, False]
     got, gone = torch.stack(rows), whole().slots[~keep]

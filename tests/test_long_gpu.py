@@ -16,6 +16,7 @@ from sharpv_cli.pipeline import encoding, holding
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.reading import read_once
+from sharpv_cli.session import Session
 from sharpv_cli.types import Answer, Finished
 
 pytestmark = [
@@ -28,7 +29,7 @@ each = pytest.mark.parametrize("family", [where_installed(name) for name in ONE_
 
 def on_gpu(family: str, frames: int = 40, **groups: object) -> Clip:
     of = clip_for(family, tuple(t / 2 for t in range(frames)), **groups)
-    return replace(of, loaded=on_cuda(folder(family), "float32"))
+    return replace(of, session=Session.of(on_cuda(folder(family), "float32"), of.settings.engine))
 
 
 def chunked(of: Clip, size: int = 8) -> Answer:
@@ -39,7 +40,7 @@ def chunked(of: Clip, size: int = 8) -> Answer:
 
 
 def whole(of: Clip) -> Answer:
-    *_, last = answer(of.loaded, of.info, of.sample, QUESTION, of.settings, new_tokens=of.new_tokens)
+    *_, last = answer(of.session, of.info, of.sample, QUESTION, of.settings, new_tokens=of.new_tokens)
     assert isinstance(last, Finished)
     return last.answer
 

@@ -200,7 +200,8 @@ def test_a_mistral_with_its_window_is_read_as_one(copy: Path) -> None:
     edit(copy / "config.json", change)
     model = load(named(copy), "cpu")
 
-    assert (model.window, set(model.full_attention)) == (16, {False})
+    kinds = layers.layer_kinds(model.model.config.get_text_config())
+    assert (model.window, set(kinds)) == (16, {layers.SLIDING})
     assert "window of 16 tokens" in " ".join(model.warnings)
 
 
@@ -246,7 +247,8 @@ def test_what_our_cache_cannot_hold_is_refused(config: SimpleNamespace, said: st
 
 
 def test_every_layer_of_a_loaded_model_is_full_attention() -> None:
-    assert load(named(folder()), "cpu").full_attention == (True,) * 6
+    model = load(named(folder()), "cpu")
+    assert layers.layer_kinds(model.model.config.get_text_config()) == (layers.FULL,) * 6
 
 
 def test_balanced_needs_accelerate_and_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

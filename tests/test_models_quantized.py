@@ -18,6 +18,7 @@ from sharpv_cli.models import checkpoint, quantized
 from sharpv_cli.models.facts import read_facts
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Finished
 
@@ -125,7 +126,9 @@ def test_a_quantised_model_answers(tmp_path: Path) -> None:
     run = Settings.model_validate({"generation": {"max_new_tokens": 8}})
 
     first, second = (
-        next(event for event in answer(model, *clip(), "what?", run) if isinstance(event, Finished)).answer
+        next(
+            event for event in answer(Session.of(model), *clip(), "what?", run) if isinstance(event, Finished)
+        ).answer
         for model in (load(settings, "cpu"), dense)
     )
 
@@ -233,6 +236,6 @@ def test_bitsandbytes_weights_stay_small_and_answer(tmp_path: Path) -> None:
         expected = stock(**stock_inputs(model)).logits[0, -1].float()
     assert (logits(model) - expected).abs().max() <= 1e-4 * expected.abs().max()
     run = Settings.model_validate({"generation": {"max_new_tokens": 4}})
-    last = list(answer(model, *clip(), "what?", run))[-1]
+    last = list(answer(Session.of(model), *clip(), "what?", run))[-1]
     assert isinstance(last, Finished)
     assert last.answer.generated_tokens > 0

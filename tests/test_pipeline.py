@@ -13,7 +13,7 @@ import pytest
 import reference
 import torch
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
-from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, stock_inputs
+from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, session, stock_inputs
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
@@ -34,8 +34,9 @@ def settings(**groups: Any) -> Settings:
 
 
 def events(frames: int = FRAMES, max_positions: int = 4096, **groups: Any) -> list[Event]:
-    model = loaded(max_positions=max_positions)
-    return list(answer(model, *clip(frames), QUESTION, settings(**groups)))
+    given = settings(**groups)
+    of = session(given.engine, max_positions=max_positions)
+    return list(answer(of, *clip(frames), QUESTION, given))
 
 
 def result(frames: int = FRAMES, max_positions: int = 4096, **groups: Any) -> Answer:
@@ -191,7 +192,7 @@ def test_ctrl_c_between_tokens_ends_the_answer_where_it_is(monkeypatch: pytest.M
 
 
 def test_ctrl_c_in_the_caller_can_be_handed_in() -> None:
-    stream = answer(loaded(), *clip(), QUESTION, settings())
+    stream = answer(session(), *clip(), QUESTION, settings())
     first = next(event for event in stream if isinstance(event, TextPiece))
 
     rest = [stream.throw(KeyboardInterrupt()), *stream]
@@ -203,7 +204,7 @@ def test_ctrl_c_in_the_caller_can_be_handed_in() -> None:
 
 def test_closing_the_events_cleans_up() -> None:
     before = hook_count(loaded())
-    stream = answer(loaded(), *clip(), QUESTION, settings(engine="reference"))
+    stream = answer(session("reference"), *clip(), QUESTION, settings())
     next(event for event in stream if isinstance(event, TextPiece))
     assert hook_count(loaded()) > before
 
@@ -266,7 +267,7 @@ def test_system_and_suffix_reach_the_model() -> None:
 @pytest.mark.parametrize("text", ["what is <video>?", "and <image>?"])
 def test_a_placeholder_in_the_question_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=text.split()[-1].rstrip("?")):
-        list(answer(loaded(), *clip(), text, settings()))
+        list(answer(session(), *clip(), text, settings()))
 
 
 def test_no_memory_left_is_a_resource_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,7 +380,7 @@ def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch
             loading_ended.set()
 
     monkeypatch.setattr(asking, "frames_ahead", decode_once_loading)
-    monkeypatch.setattr(asking, "load_model", slow_load)
+    monkeypatch.setattr(asking, "open_session", slow_load)
     try:
         with pytest.raises(VideoError, match=r"nowhere\.mp4"):
             list(ask("nowhere.mp4", QUESTION, settings()))

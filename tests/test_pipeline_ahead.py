@@ -113,15 +113,15 @@ def wait_for_chunk(frames: FramesAhead, number: int) -> None:
 def test_decoding_begins_before_the_model_and_waits_for_it(
     video: Path, made: list[FramesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_model, held = asking.load_model, []
+    open_session, held = asking.open_session, []
 
     def slow_load(*args: Any, **kwargs: Any) -> Any:
-        loaded = load_model(*args, **kwargs)
+        loaded = open_session(*args, **kwargs)
         wait_for_chunk(made[0], 1)
         held.append(sorted(made[0]._window._filling))
         return loaded
 
-    monkeypatch.setattr(asking, "load_model", slow_load)
+    monkeypatch.setattr(asking, "open_session", slow_load)
     (got,) = finished(list(ask(video, QUESTION, settings())))
     assert held == [[0, 1]], "two chunks and no more"
     assert len(got.sample) == FRAMES
@@ -182,6 +182,6 @@ def test_a_model_that_cannot_be_loaded_ends_the_decoder(
         wait_for_chunk(made[0], 1)
         raise ModelError("no")
 
-    monkeypatch.setattr(asking, "load_model", refused)
+    monkeypatch.setattr(asking, "open_session", refused)
     with pytest.raises(ModelError):
         list(ask(video, QUESTION, settings()))

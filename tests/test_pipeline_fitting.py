@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import QUESTION, clip, folder, loaded
+from tiny_model import QUESTION, clip, folder, session
 
 from sharpv_cli.commands import preparing
 from sharpv_cli.errors import ResourceError
@@ -31,7 +31,7 @@ def settings(**groups: Any) -> Settings:
 
 def ask(free: int | None, monkeypatch: pytest.MonkeyPatch, frames: int = FRAMES, **groups: Any) -> Answer:
     monkeypatch.setattr(fitting, "available_bytes", lambda _device: free)
-    events = list(answer(loaded(), *clip(frames), QUESTION, settings(**groups)))
+    events = list(answer(session(), *clip(frames), QUESTION, settings(**groups)))
     assert isinstance(events[-1], Finished)
     return events[-1].answer
 
@@ -97,7 +97,9 @@ def test_what_would_not_fit_is_not_downloaded(tmp_path: Path, monkeypatch: pytes
     video = tmp_path / "clip.mp4"
     write_clip(video, clip(4)[1].images, fps=4.0)
     pulled: list[str] = []
-    monkeypatch.setattr(preparing, "pull_where_needed", lambda model, *, offline: pulled.append(model.id))
+    monkeypatch.setattr("sharpv_cli.models.hub.plan", lambda model: model.id)
+    monkeypatch.setattr("sharpv_cli.models.hub.require_space", lambda planned: None)
+    monkeypatch.setattr(preparing, "pull", lambda model, planned: pulled.append(planned))
     monkeypatch.setattr("sharpv_cli.models.checkpoint.locate", lambda model, *, offline=False: None)
     monkeypatch.setattr("sharpv_cli.models.known.locate", lambda model: None)
     monkeypatch.setattr(placement, "available_bytes", lambda _device: 1 << 30)

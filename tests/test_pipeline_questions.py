@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_checkpoint import LAYERS
-from tiny_model import clip, folder, hook_count, loaded, recorded_logits
+from tiny_model import clip, folder, hook_count, loaded, recorded_logits, session
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.metrics import StageClock
@@ -53,7 +53,8 @@ def shared(**groups: Any) -> SharedVideo:
     max_positions = groups.pop("max_positions", 4096)
     frames = groups.pop("frames", 6)
     attention = groups.pop("attention", "sdpa")
-    return SharedVideo(Clip(loaded(attention, max_positions), *clip(frames), settings(attention, **groups)))
+    of = session("auto", attention, max_positions)
+    return SharedVideo(Clip(of, *clip(frames), settings(attention, **groups)))
 
 
 def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
@@ -71,7 +72,7 @@ def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Ans
 
 def alone(clip_: Clip, question: str) -> tuple[Answer, torch.Tensor]:
     with recorded_logits(clip_.loaded) as rows:
-        events = list(answer(clip_.loaded, clip_.info, clip_.sample, question, clip_.settings))
+        events = list(answer(clip_.session, clip_.info, clip_.sample, question, clip_.settings))
     assert isinstance(events[-1], Finished)
     return events[-1].answer, torch.stack(rows)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_checkpoint import LAYERS
-from tiny_model import QUESTION, clip, folder, loaded
+from tiny_model import QUESTION, clip, folder, loaded, session
 
 from sharpv_cli import metrics
+from sharpv_cli.engine import factory
 from sharpv_cli.engine import memory as engine_memory
-from sharpv_cli.engine import pick
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.pipeline import (
     METHODS,
@@ -38,8 +38,10 @@ from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.bench import Bench
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.engine_runs import run_engine
+from sharpv_cli.pipeline.lanes import MethodLane
 from sharpv_cli.pipeline.methods import settings_of
 from sharpv_cli.pipeline.stock import run_stock
+from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import (
     Answer,
@@ -82,7 +84,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is loaded already, and the device's rates are known."""
-    monkeypatch.setattr(profiling, "load_model", lambda settings: loaded())
+    monkeypatch.setattr(profiling, "open_session", lambda settings: session())
     monkeypatch.setattr(rates, "measure_rates", lambda device, dtype: RATES)
 
 
@@ -97,7 +99,7 @@ def last(events: list[ProfileEvent]) -> ClipProfile:
 
 
 def one_answer(given: Settings, **options: Any) -> Answer:
-    events = answer(loaded(), *clip(), QUESTION, given, **options)
+    events = answer(session(given.engine), *clip(), QUESTION, given, **options)
     return next(event.answer for event in events if isinstance(event, Finished))
 
 
@@ -238,7 +240,7 @@ def test_each_method_answers_as_ask_would_with_its_settings(video: Path) -> None
         "both": {},
     }
     for one in result.methods:
-        events = answer(loaded(), info, sample, QUESTION, settings(**changes[one.method]))
+        events = answer(session(), info, sample, QUESTION, settings(**changes[one.method]))
         want = next(event.answer for event in events if isinstance(event, Finished))
         got = one.answer
         assert (got.text, got.layers, got.retention) == (want.text, want.layers, want.retention)
@@ -436,13 +438,13 @@ def test_engines_take_turns_and_answer_alike(video: Path) -> None:
 def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    timed = Clip(loaded(), *clip(), settings(), new_tokens=12)
+    timed = Clip(session(), *clip(), settings(), new_tokens=12)
     whole = run_stock(timed, QUESTION)[0].tokens
     assert len(whole) == 12
     stop = next(token for index, token in enumerate(whole) if index and token not in whole[:index])
     monkeypatch.setattr(loaded().model.generation_config, "eos_token_id", stop)
 
-    natural = Clip(loaded(), *clip(), settings_of("dense", settings()))
+    natural = Clip(session(), *clip(), settings_of("dense", settings()))
     answered, run = run_stock(natural, QUESTION)
     assert answered.tokens == whole[: whole.index(stop)]
     assert answered.tokens == run_engine(natural, QUESTION)[0].tokens
@@ -453,15 +455,17 @@ def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
 def test_stock_is_refused_where_it_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "available_bytes", lambda device: 10_000)
     with pytest.raises(ResourceError, match="are free on cpu"):
-        run_stock(Clip(loaded(), *clip(), settings()), QUESTION)
+        run_stock(Clip(session(), *clip(), settings()), QUESTION)
 
 
 @pytest.mark.usefixtures("quick")
 def test_an_engine_that_cannot_run_says_why_and_ends_nothing(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pick, "why_not_fast", lambda loaded: "it is Thursday")
-    monkeypatch.setattr(profiling, "load_model", lambda settings: replace(loaded(), engines={}))
+    monkeypatch.setattr(factory, "why_not_fast", lambda loaded: "it is Thursday")
+    monkeypatch.setattr(
+        profiling, "open_session", lambda settings: Session(loaded(), ReferenceEngine(loaded().model))
+    )
     result = last(measure(video, methods=("both",), runs=2, engines=("reference", "fast")))
     runs = {(one.engine, one.method): len(one.runs) for one in result.engines}
     assert runs == {
@@ -482,17 +486,14 @@ def test_with_sharpv_off_engines_are_measured_dense_only(video: Path) -> None:
 
 
 def test_each_lane_has_an_engine_of_its_own_and_all_share_the_weights() -> None:
-    model = replace(loaded(), engines={})
-    info, sample = clip()
-    given = settings()
-    shared = Bench(model, 0.0, "", {given.sampling: ((info, sample), 0.0)}, set(), QUESTION, NEW)
-    lanes = [object(), object()]
-    engines = [shared.clip(given, lane=lane).engine for lane in lanes]
-    assert engines[0] is not engines[1]
-    assert engines[0] is shared.clip(given, lane=lanes[0]).engine
-    assert engines[0]._decoder is engines[1]._decoder
-    named = shared.clip(settings(engine="fast"), lane=object()).engine
-    assert named._decoder is engines[0]._decoder
+    shared = Bench(loaded(), 0.0, "", {}, set(), QUESTION, NEW)
+    lanes = [MethodLane("both", settings()) for _ in range(2)]
+    lanes.append(MethodLane("both", settings(engine="fast")))
+    engines = [lane.session(shared).engine for lane in lanes]
+    assert len({id(engine) for engine in engines}) == 3
+    assert lanes[0].session(shared).engine is engines[0]
+    weights = [[layer.qkv.data_ptr() for layer in engine._decoder.layers] for engine in engines]
+    assert weights[0] == weights[1] == weights[2]
 
 
 # Ctrl-C

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from sharpv_cli.errors import VideoError
-from sharpv_cli.models.loading import LoadedModel
-from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.asking import decode_video
+from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Finished
 
@@ -55,12 +54,12 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def loaded(settings: Settings) -> LoadedModel:
-    return load_model(settings)
+def session(settings: Settings) -> Session:
+    return open_session(settings)
 
 
 @pytest.mark.parametrize("path", _FILES, ids=[ascii(path.name) for path in _FILES])
-def test_an_answer_or_a_refusal_in_words(path: Path, loaded: LoadedModel, settings: Settings) -> None:
+def test_an_answer_or_a_refusal_in_words(path: Path, session: Session, settings: Settings) -> None:
     refusal = None
     try:
         info, sample = decode_video(path, settings.sampling)
@@ -70,7 +69,7 @@ def test_an_answer_or_a_refusal_in_words(path: Path, loaded: LoadedModel, settin
         assert path.name.isprintable() <= (path.name in refusal)
         assert refusal.isprintable()
         return
-    *_, last = answer(loaded, info, sample, "describe the video", settings)
+    *_, last = answer(session, info, sample, "describe the video", settings)
     assert isinstance(last, Finished)
     assert last.answer.text.strip()
     times = sample.timestamps_sec

@@ -16,8 +16,8 @@ from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Document
 from sharpv_cli.batch.working import Frames, Worker, outcome, read_frames
 from sharpv_cli.errors import ResourceError
-from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.ahead import ReadAhead
+from sharpv_cli.session import open_session
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -43,8 +43,8 @@ class Model:
     def load(self, device: str | None = None) -> Worker:
         """Raises ModelError, ResourceError."""
         changes = {} if device is None else {"device": device}
-        loaded = load_model(self.settings.model_copy(update=changes))
-        return Worker(loaded, self.profile_name, self.profile_source)
+        session = open_session(self.settings.model_copy(update=changes))
+        return Worker(session, self.profile_name, self.profile_source)
 
 
 def default_readers(processes: int) -> int:

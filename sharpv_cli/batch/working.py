@@ -15,12 +15,12 @@ from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, timed
 from sharpv_cli.report.document import ask_document, error_document
+from sharpv_cli.session import Session
 from sharpv_cli.types import Answer, FrameSample, VideoInfo
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.sources import local_video
 
 if TYPE_CHECKING:
-    from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import Settings
     from sharpv_cli.video.isolated import IsolatedReader
@@ -61,9 +61,9 @@ def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A loaded model that does jobs; `profile_name` and `profile_source` are told in the documents."""
+    """A session that does jobs; `profile_name` and `profile_source` are told in the documents."""
 
-    loaded: LoadedModel
+    session: Session
     profile_name: str
     profile_source: str
 
@@ -90,12 +90,12 @@ class Worker:
         if read is not None:
             from sharpv_cli.pipeline.clip import Clip
 
-            clip = Clip(self.loaded, read.info, read.sample, job.settings)
+            clip = Clip(self.session, read.info, read.sample, job.settings)
             yield from _asked(clip, job, read.seconds)
             return
         with local_video(job.video, _limits(job.settings)) as video:
             decoded, seconds = timed(lambda: begin_decoding(video, job.settings))
-            clip = clip_of(self.loaded, decoded, job.settings)
+            clip = clip_of(self.session, decoded, job.settings)
             with closing(clip.frames) if clip.frames is not None else nullcontext():
                 yield from _asked(clip, job, 0.0 if clip.frames else seconds)
 

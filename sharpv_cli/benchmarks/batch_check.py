@@ -102,19 +102,19 @@ def _resident(pid: int) -> int:
 
 def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     """Every question by itself, on a model that is loaded once: what one `sharpv ask` each would say."""
-    from sharpv_cli.pipeline import load_model
     from sharpv_cli.pipeline.answering import answer
     from sharpv_cli.pipeline.asking import decode_video
+    from sharpv_cli.session import open_session
     from sharpv_cli.settings import resolve
     from sharpv_cli.types import Finished
 
     settings = resolve({}, os.environ).settings
-    loaded = load_model(settings)
+    session = open_session(settings)
     answers = {}
     for video in videos:
         decoded = decode_video(video.path, settings.sampling)
         for number, question in enumerate(video.questions, start=1):
-            events = answer(loaded, *decoded, question, settings)
+            events = answer(session, *decoded, question, settings)
             answers[f"{video.path.stem}#{number}"] = next(
                 e.answer.text for e in events if isinstance(e, Finished)
             )

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -26,17 +26,16 @@ import transformers
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.benchmarks.memory_curve import curve_lines
 from sharpv_cli.benchmarks.random_checkpoint import random_model
-from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.models.door import capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
-from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.costs import cost_of
 from sharpv_cli.pipeline.rates import measure_rates
 from sharpv_cli.pipeline.selecting import largest_scale, scores_of
 from sharpv_cli.pipeline.stock import run_stock
+from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished, FrameSample, VideoInfo
 
@@ -63,22 +62,23 @@ def frames_of(count: int, side: int) -> tuple[VideoInfo, FrameSample]:
     return info, FrameSample("uniform", images, tuple(range(count)), tuple(map(float, range(count))))
 
 
-def lanes(base: Clip, retentions: Sequence[float]) -> Iterator[Lane]:
-    """Stock, both engines dense, and both at each retention; the fast one without Memory SharpV as well."""
+def lanes(clips: Mapping[str, Clip], retentions: Sequence[float]) -> Iterator[Lane]:
+    """Stock, both engines dense, and both at each retention; the fast one without Memory SharpV as well.
+
+    `clips` are the same frames for each engine.
+    """
     dense = {"visual": {"mode": "off"}, "memory": {"enabled": False}}
-    yield Lane("stock generate, dense", partial(_stock, base))
+    yield Lane("stock generate, dense", partial(_stock, clips["fast"]))
     for engine in ("reference", "fast"):
-        yield Lane(f"{engine}, dense", partial(_ours, base, {"engine": engine, **dense}))
-    scales, half = _thresholds(base, retentions)
+        yield Lane(f"{engine}, dense", partial(_ours, clips[engine], dense))
+    scales, half = _thresholds(clips["fast"], retentions)
     for retention, scale in zip(retentions, scales, strict=True):
         visual = {"visual": {"mode": "adaptive", "scale": scale}}
         for engine in ("reference", "fast"):
             memory = {"memory": {"enabled": True, "m": half}}
-            yield Lane(
-                f"{engine}, {retention:.0%}", partial(_ours, base, {"engine": engine, **visual, **memory})
-            )
-        alone = {"engine": "fast", **visual, "memory": {"enabled": False}}
-        yield Lane(f"fast, {retention:.0%}, no memory stage", partial(_ours, base, alone))
+            yield Lane(f"{engine}, {retention:.0%}", partial(_ours, clips[engine], {**visual, **memory}))
+        alone = {**visual, "memory": {"enabled": False}}
+        yield Lane(f"fast, {retention:.0%}, no memory stage", partial(_ours, clips["fast"], alone))
 
 
 def _thresholds(base: Clip, retentions: Sequence[float]) -> tuple[list[float], float]:
@@ -91,7 +91,7 @@ def _thresholds(base: Clip, retentions: Sequence[float]) -> tuple[list[float], f
     tokens = whole.slots.shape[1]
     counts = [round(share * whole.slots.numel()) for share in retentions]
     scales = [largest_scale(scores.ratio, tokens, visual, count) for count in counts]
-    first = _ours(base, {"engine": "fast", "visual": {"scale": scales[0]}, "memory": {"m": -1.0}})["answer"]
+    first = _ours(base, {"visual": {"scale": scales[0]}, "memory": {"m": -1.0}})["answer"]
     similar = sorted(layer.similarity for layer in first.layers if layer.similarity is not None)
     return scales, (similar[len(similar) // 2 - 1] + similar[len(similar) // 2]) / 2
 
@@ -105,7 +105,7 @@ def _changed(settings: Settings, groups: dict[str, Any]) -> Settings:
 
 def _ours(base: Clip, groups: dict[str, Any]) -> dict[str, Any]:
     settings = _changed(base.settings, groups)
-    events = answer(base.loaded, base.info, base.sample, QUESTION, settings, new_tokens=base.new_tokens)
+    events = answer(base.session, base.info, base.sample, QUESTION, settings, new_tokens=base.new_tokens)
     result = next(event.answer for event in events if isinstance(event, Finished))
     seconds = {stage: getattr(result.timing, f"{stage}_sec") for stage in _STAGES}
     return {**seconds, "total": result.timing.total_sec, "answer": result}
@@ -205,16 +205,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     flags = {"device": options.device, "dtype": options.dtype, "attention": options.attention}
     settings = resolve(flags, {}, profile=options.profile).settings
-    loaded = random_model(options.profile, settings) if options.random else load_model(settings)
-    engine_for(loaded, settings.engine).warm_up()
+    loaded = random_model(options.profile, settings) if options.random else open_session(settings).loaded
+    fast = Session.of(loaded, "fast")
+    fast.engine.warm_up()
     if options.curve:
         counts = [int(count) for count in options.curve.split(",")]
-        for line in curve_lines(loaded, settings, counts, options.side):
+        for line in curve_lines(fast, settings, counts, options.side):
             print(line, flush=True)
         return 0
     info, sample = frames_of(options.frames, options.side)
-    base = Clip(loaded, info, sample, settings, options.new_tokens)
-    chosen = list(lanes(base, [float(share) for share in options.retention.split(",")]))
+    base = Clip(fast, info, sample, settings, options.new_tokens)
+    clips = {"fast": base, "reference": replace(base, session=Session.of(loaded, "reference"))}
+    chosen = list(lanes(clips, [float(share) for share in options.retention.split(",")]))
     chosen = [lane for lane in chosen if lane.name.startswith(options.only)]
     measure(chosen, options.runs, options.warmup)
     for line in report(loaded, chosen, options.frames):

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline.answering import answer_by
 from sharpv_cli.pipeline.asking import frames_ahead
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.reading import read_once
 from sharpv_cli.pipeline.thumbnails import blank_sample
+from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings
 from sharpv_cli.types import Answer, Finished
 from sharpv_cli.video.encoding import write_clip
@@ -27,7 +27,7 @@ from sharpv_cli.video.encoding import write_clip
 _NEW_TOKENS = 16
 
 
-def curve_lines(loaded: LoadedModel, settings: Settings, counts: Sequence[int], side: int) -> Iterator[str]:
+def curve_lines(session: Session, settings: Settings, counts: Sequence[int], side: int) -> Iterator[str]:
     """A Markdown table, a row a number of frames and method."""
     yield "| frames | method | kept | KV | above weights | decode | waited for | vision | prefill | TTFT | TPOT |"
     yield "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
@@ -40,7 +40,7 @@ def curve_lines(loaded: LoadedModel, settings: Settings, counts: Sequence[int], 
                 if method == "dense" and failed:
                     continue
                 try:
-                    yield _row(count, method, _answer(loaded, video, _settings(settings, method, count)))
+                    yield _row(count, method, _answer(session, video, _settings(settings, method, count)))
                 except (UsageError, ResourceError) as error:
                     yield f"| {count} | {method} | fails: {error} | | | | | | | | |"
                     failed = failed or method == "dense"
@@ -60,14 +60,14 @@ def _settings(settings: Settings, method: str, count: int) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _answer(loaded: LoadedModel, video: Path, settings: Settings) -> Answer:
-    loaded.engines.clear()  # what they keep for a next answer would count in this one's memory
+def _answer(session: Session, video: Path, settings: Settings) -> Answer:
+    session.release()  # what it keeps for a next answer would count in this one's memory
     with frames_ahead(video, settings.sampling) as frames:
         first = frames.first()
         if isinstance(first, tuple):
-            clip = Clip(loaded, *first, settings, _NEW_TOKENS)
+            clip = Clip(session, *first, settings, _NEW_TOKENS)
         else:
-            clip = Clip(loaded, first.info, blank_sample(first), settings, _NEW_TOKENS, frames)
+            clip = Clip(session, first.info, blank_sample(first), settings, _NEW_TOKENS, frames)
         events = answer_by(lambda question, clock: read_once(clip, question, clock), clip, QUESTION)
         return next(event.answer for event in events if isinstance(event, Finished))
 

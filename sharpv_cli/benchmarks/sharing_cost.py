@@ -13,12 +13,11 @@ from functools import partial
 from statistics import median
 
 from sharpv_cli.metrics import now
-from sharpv_cli.models.loading import LoadedModel
-from sharpv_cli.pipeline import load_model
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.asking import decode_video
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
 
@@ -40,13 +39,13 @@ class Cost:
 
 def measure(video: str, questions: Sequence[str], settings: Settings, runs: int, warmup: int = 1) -> Cost:
     """Time `runs` rounds after `warmup` ones; in each, every question alone and then all together."""
-    loaded = load_model(settings)
+    session = open_session(settings)
     alone: list[float] = []
     together: list[float] = []
     same, shared = True, None
     for number in range(warmup + runs):
-        single = [_timed(partial(_alone, loaded, video, question, settings)) for question in questions]
-        answers, seconds = _timed(partial(_together, loaded, video, questions, settings))
+        single = [_timed(partial(_alone, session, video, question, settings)) for question in questions]
+        answers, seconds = _timed(partial(_together, session, video, questions, settings))
         same &= [given.text for given in answers] == [given.text for (given,), _ in single]
         shared = answers[0].memory.shared_prefix_bytes
         if number >= warmup:
@@ -55,14 +54,14 @@ def measure(video: str, questions: Sequence[str], settings: Settings, runs: int,
     return Cost(alone, together, same, shared)
 
 
-def _alone(loaded: LoadedModel, video: str, question: str, settings: Settings) -> list[Answer]:
+def _alone(session: Session, video: str, question: str, settings: Settings) -> list[Answer]:
     info, sample = decode_video(video, settings.sampling)
-    events = answer(loaded, info, sample, question, settings)
+    events = answer(session, info, sample, question, settings)
     return [event.answer for event in events if isinstance(event, Finished)]
 
 
-def _together(loaded: LoadedModel, video: str, questions: Sequence[str], settings: Settings) -> list[Answer]:
-    shared = SharedVideo(Clip(loaded, *decode_video(video, settings.sampling), settings))
+def _together(session: Session, video: str, questions: Sequence[str], settings: Settings) -> list[Answer]:
+    shared = SharedVideo(Clip(session, *decode_video(video, settings.sampling), settings))
     answers = []
     for question in questions:
         events = answer_by(partial(shared.read, last=question is questions[-1]), shared.clip, question)

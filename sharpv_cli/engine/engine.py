@@ -92,6 +92,9 @@ class Engine(ABC):
     def warm_up(self) -> None:  # noqa: B027 - most engines have nothing to make ready
         """Make ready what the first answer would wait for."""
 
+    def release(self) -> None:  # noqa: B027 - most engines keep nothing
+        """Give back what is kept for a next answer."""
+
     @property
     def layers(self) -> int:
         """Decoder layers."""

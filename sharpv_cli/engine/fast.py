@@ -90,6 +90,9 @@ class FastEngine(Engine):
         )
         for _ in self.decode(self.prefill(prompt, m=-1.0), max_new_tokens=3, stop_ids=()):
             pass
+        self.release()
+
+    def release(self) -> None:
         self._idle = None
 
     @torch.no_grad()

@@ -21,8 +21,8 @@ from sharpv_cli.video.local import LocalVideo
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
-    from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.comparing import ComparedClip
+    from sharpv_cli.session import Session
     from sharpv_cli.settings import Settings
     from sharpv_cli.types import Answer, FrameSample, VideoInfo
     from sharpv_cli.video.isolated import IsolatedReader
@@ -45,7 +45,7 @@ class Run:
     methods: Sequence[EvalMethod]
     settings: Settings
     contest: Contest
-    loaded: LoadedModel
+    session: Session
     limits: Limits
     missed: list[Missed] = field(default_factory=list)
     _in_a_row: int = field(default=0, init=False)
@@ -108,7 +108,7 @@ class Run:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        return ComparedClip(Clip(self.loaded, info, sample, self.settings))
+        return ComparedClip(Clip(self.session, info, sample, self.settings))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
         sharpv = file.done.get((item.id, SHARPV))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,8 +37,7 @@ _TOO_SMALL = frozenset({"cpu", "meta"})
 class LoadedModel:
     """A model that can answer, and what belongs to it.
 
-    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user. `engines`
-    are those that were made for it, by name (`sharpv_cli.engine.pick`).
+    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user.
     """
 
     model: Any
@@ -47,7 +46,6 @@ class LoadedModel:
     info: ModelInfo
     weights_bytes: int
     warnings: tuple[str, ...] = ()
-    engines: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def tokenizer(self) -> Any:
@@ -63,12 +61,6 @@ class LoadedModel:
     def split(self) -> bool:
         """Whether the layers are on several devices."""
         return len(set((getattr(self.model, "hf_device_map", None) or {}).values())) > 1
-
-    @property
-    def full_attention(self) -> tuple[bool, ...]:
-        """By decoder layer: whether it attends to everything before it, and so is Memory SharpV's to prune."""
-        kinds = layers.layer_kinds(self.model.config.get_text_config())
-        return tuple(kind == layers.FULL for kind in kinds)
 
     @property
     def window(self) -> int | None:

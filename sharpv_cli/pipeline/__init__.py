@@ -1,10 +1,10 @@
 """The one place that joins the stages; it yields events and prints nothing.
 
-`ask`, `ask_all`, `profile` and `load_model` import torch only when they run, so that arguments, profile and video
+`ask`, `ask_all` and `profile` import torch only when they run, so that arguments, profile and video
 can be refused first. `sharpv_cli.pipeline.answering.answer` asks a model that is loaded already.
 """
 
-from sharpv_cli.pipeline.asking import ask, ask_all, load_model
+from sharpv_cli.pipeline.asking import ask, ask_all
 from sharpv_cli.pipeline.lanes import SweptSettings
 from sharpv_cli.pipeline.methods import ENGINES, METHODS, engine_names, method_names
 from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, profile
@@ -17,7 +17,6 @@ __all__ = [
     "ask",
     "ask_all",
     "engine_names",
-    "load_model",
     "method_names",
     "profile",
 ]

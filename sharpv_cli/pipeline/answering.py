@@ -16,6 +16,7 @@ from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.reading import Reading, Steps, read_once
+from sharpv_cli.session import Session
 from sharpv_cli.types import (
     Answer,
     Event,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def answer(
-    loaded: LoadedModel,
+    session: Session,
     info: VideoInfo,
     sample: FrameSample,
     question: str,
@@ -52,9 +53,10 @@ def answer(
 
     `load_sec`, `decode_sec` and `decode_wait_sec` are reported as given; `started` is the `metrics.now()` at which
     the total began, now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end
-    tokens do not end it. `settings.model`, `.device` and `.sampling` are not read. Raises UsageError, ResourceError.
+    tokens do not end it. `settings.model`, `.device`, `.engine` and `.sampling` are not read.
+    Raises UsageError, ResourceError.
     """
-    clip = Clip(loaded, info, sample, settings, new_tokens)
+    clip = Clip(session, info, sample, settings, new_tokens)
     return answer_by(
         partial(read_once, clip),
         clip,

@@ -9,12 +9,12 @@ from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPo
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.pipeline import chunking
+from sharpv_cli.session import Session, open_session
 from sharpv_cli.types import (
     Event,
     FrameSample,
@@ -28,7 +28,6 @@ from sharpv_cli.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.video.ahead import FramesAhead
@@ -99,7 +98,7 @@ def _clip(
 
     with ExitStack() as on_failure:
         info, sample, frames = _opened(decoding.value, on_failure)
-        yield Loaded(info, sample, loading.value.info)
+        yield Loaded(info, sample, loading.value.loaded.info)
         on_failure.pop_all()
     spent = {
         "load_sec": loading.seconds,
@@ -107,25 +106,6 @@ def _clip(
         "decode_wait_sec": max(0.0, decoding.ended - loading.ended),
     }
     return Clip(loading.value, info, sample, settings, frames=frames), spent
-
-
-def load_model(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> LoadedModel:
-    """The model of the settings, ready for `answering.answer`. Raises ModelError, ResourceError."""
-    for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
-        import_module(library)
-        between_steps()
-    from sharpv_cli.engine.pick import engine_for
-    from sharpv_cli.models.loading import load
-
-    loaded = load(
-        settings.model,
-        settings.device,
-        offline=settings.offline,
-        memory_check=settings.memory_check,
-        between_steps=between_steps,
-    )
-    engine_for(loaded, settings.engine).warm_up()
-    return loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +117,7 @@ class _Work(Generic[T]):
     ended: float
 
 
-def _load_and_decode(
-    video: VideoPath, settings: Settings
-) -> tuple[_Work[LoadedModel], _Work[Decoded | Coming]]:
+def _load_and_decode(video: VideoPath, settings: Settings) -> tuple[_Work[Session], _Work[Decoded | Coming]]:
     """Both at once. What fails first is raised at once: a bad video does not wait.
 
     The other thread is not left running: loading ends before its next step, and the process waits for it
@@ -156,7 +134,7 @@ def _load_and_decode(
         with ExitStack() as on_failure:
             decoding = pool.submit(_work, lambda: begin_decoding(video, settings))
             on_failure.callback(decoding.add_done_callback, _close)
-            loading = pool.submit(_work, lambda: load_model(settings, between_steps=between_steps))
+            loading = pool.submit(_work, lambda: open_session(settings, between_steps=between_steps))
             both: tuple[Future[Any], ...] = (decoding, loading)
             wait(both, return_when=FIRST_EXCEPTION)
             _raise_of(decoding)
@@ -180,14 +158,14 @@ def begin_decoding(video: VideoPath, settings: Settings) -> Decoded | Coming:
     return first if isinstance(first, tuple) else (first, frames)
 
 
-def clip_of(loaded: LoadedModel, decoded: Decoded | Coming, settings: Settings) -> Clip:
-    """What `begin_decoding` gave, for a loaded model; the clip's `frames` are the caller's to close."""
+def clip_of(session: Session, decoded: Decoded | Coming, settings: Settings) -> Clip:
+    """What `begin_decoding` gave, for a session; the clip's `frames` are the caller's to close."""
     from sharpv_cli.pipeline.clip import Clip
 
     with ExitStack() as on_failure:
         info, sample, frames = _opened(decoded, on_failure)
         on_failure.pop_all()
-    return Clip(loaded, info, sample, settings, frames=frames)
+    return Clip(session, info, sample, settings, frames=frames)
 
 
 def frames_ahead(video: VideoPath, sampling: SamplingSettings) -> FramesAhead:

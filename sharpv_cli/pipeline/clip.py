@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
-from sharpv_cli.engine.pick import engine_for
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline.thumbnails import blank_sample
+from sharpv_cli.session import Session
 from sharpv_cli.types import FrameSample, VideoInfo
 from sharpv_cli.video.sinks import Take
 
@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A decoded video, the model that answers about it, and the settings.
+    """A decoded video, the session that answers about it, and the settings of what comes after the engine's choice.
 
     With `new_tokens` an answer has exactly so many, whatever the settings. `frames` are those of a long clip, which
-    come in chunks and once; what its `sample` shows is complete when they have all come. `own_engine` runs in the
-    place of the one that the settings name, for methods that are compared with SharpV.
+    come in chunks and once; what its `sample` shows is complete when they have all come.
     """
 
-    loaded: LoadedModel
+    session: Session
     info: VideoInfo
     sample: FrameSample
     settings: Settings
     new_tokens: int | None = None
     frames: FramesAhead | None = None
-    own_engine: Engine | None = None
 
     def __post_init__(self) -> None:
         # Whoever makes a clip answers about it in the same thread; the model may have been loaded in another one.
@@ -44,9 +42,13 @@ class Clip:
         return replace(self, info=take.info, sample=blank_sample(take))
 
     @property
+    def loaded(self) -> LoadedModel:
+        return self.session.loaded
+
+    @property
     def engine(self) -> Engine:
-        """What runs the language model. Raises ModelError where the fast engine is asked for and cannot."""
-        return self.own_engine or engine_for(self.loaded, self.settings.engine)
+        """What runs the language model."""
+        return self.session.engine
 
     @property
     def on_device(self) -> bool:

@@ -19,6 +19,7 @@ from sharpv_cli.pipeline.encoding import Encoded, encode
 from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.reading import Steps, prune, read_encoded
 from sharpv_cli.pruning.plan import KeepPlan
+from sharpv_cli.session import Session
 from sharpv_cli.types import Answer
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class ComparedClip:
         An interrupted answer is none: it raises KeyboardInterrupt.
         """
         encoded = self._encoded(question)
-        clip = replace(self.clip, settings=settings, own_engine=engine)
+        session = self.clip.session if engine is None else Session(self.clip.loaded, engine)
+        clip = replace(self.clip, settings=settings, session=session)
 
         def read(_question: str, clock: StageClock) -> Steps:
             with clock.stage("prune"), torch.no_grad():

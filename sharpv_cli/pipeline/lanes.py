@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from sharpv_cli.session import Session
 from sharpv_cli.types import EngineName, EngineProfile, Failure, MethodName, MethodProfile
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Lane(ABC):
     settings: Settings
     failure: Failure | None = field(default=None, kw_only=True)
     essential: ClassVar[bool] = False
+    _session: Session | None = field(default=None, init=False, compare=False)
 
     @property
     @abstractmethod
@@ -47,6 +49,21 @@ class Lane(ABC):
     @abstractmethod
     def run(self, bench: Bench, *, kept: bool) -> None:
         """Give an answer of a set number of tokens, and keep its times or not."""
+
+    def session(self, bench: Bench) -> Session:
+        """The model with an engine of the lane's own.
+
+        What an engine keeps for a next answer is made for one length of prompt, and lanes of other lengths take
+        turns: with a common engine each would make it anew.
+        """
+        if self._session is None:
+            self._session = Session.of(bench.loaded, self.settings.engine)
+        return self._session
+
+    def release(self) -> None:
+        """Give back what the engine holds, so that it does not count in another lane's peak memory."""
+        if self._session is not None:
+            self._session.release()
 
 
 @dataclass
@@ -63,12 +80,12 @@ class MethodLane(Lane):
     def answer(self, bench: Bench) -> None:
         from sharpv_cli.pipeline.costs import cost_of
 
-        answer = bench.answer(self.settings)
+        answer = bench.answer(self.session(bench), self.settings)
         self.measured = MethodProfile(self.method, answer, (), cost_of(bench.loaded, answer))
 
     def run(self, bench: Bench, *, kept: bool) -> None:
         assert self.measured is not None, "the first run gives the answer"
-        timing = bench.answer(self.settings, lane=self).timing
+        timing = bench.answer(self.session(bench), self.settings, timed=True).timing
         if kept:
             self.measured = replace(self.measured, runs=(*self.measured.runs, timing))
 
@@ -104,16 +121,16 @@ class EngineLane(Lane):
         return EngineProfile(self.engine, self.method, self.answered, self.runs, self.failure)
 
     def answer(self, bench: Bench) -> None:
-        self.answered, _ = self._once(bench, None)
+        self.answered, _ = self._once(bench)
 
     def run(self, bench: Bench, *, kept: bool) -> None:
-        _, run = self._once(bench, self)
+        _, run = self._once(bench, timed=True)
         if kept:
             self.runs = (*self.runs, run)
 
-    def _once(self, bench: Bench, lane: Lane | None) -> tuple[EngineAnswer, EngineRun]:
+    def _once(self, bench: Bench, *, timed: bool = False) -> tuple[EngineAnswer, EngineRun]:
         from sharpv_cli.pipeline.engine_runs import run_engine
         from sharpv_cli.pipeline.stock import run_stock
 
-        clip = bench.clip(self.settings, lane=lane)
+        clip = bench.clip(self.session(bench), self.settings, timed=timed)
         return (run_stock if self.engine == "stock" else run_engine)(clip, bench.question)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
 from sharpv_cli.pipeline import chunking
-from sharpv_cli.pipeline.asking import VideoPath, decode_video, frames_ahead, load_model, timed
+from sharpv_cli.pipeline.asking import VideoPath, decode_video, frames_ahead, timed
 from sharpv_cli.pipeline.lanes import EngineLane, Lane, MethodLane, SweepLane, SweptSettings
 from sharpv_cli.pipeline.methods import METHODS, engine_settings, settings_of
+from sharpv_cli.session import open_session
 from sharpv_cli.types import (
     ClipProfile,
     DeviceRates,
@@ -69,13 +70,13 @@ def profile(
     compared = [
         EngineLane(method, at, engine=engine) for engine, method, at in engine_settings(engines, given)
     ]
-    session = _Session(video, question, settings, named, swept, compared, warmup, runs, new_tokens)
+    run = _Profile(video, question, settings, named, swept, compared, warmup, runs, new_tokens)
     try:
-        yield from session.events()
+        yield from run.events()
     except KeyboardInterrupt:
         if named[0].measured is None:
             raise
-        yield session.result(interrupted=True)
+        yield run.result(interrupted=True)
 
 
 def _swept(point: SweptSettings, seed: int | None) -> Iterator[SweepLane]:
@@ -88,7 +89,7 @@ def _swept(point: SweptSettings, seed: int | None) -> Iterator[SweepLane]:
 
 
 @dataclass
-class _Session:
+class _Profile:
     """The state of one profile while it comes to be."""
 
     video: VideoPath
@@ -108,34 +109,37 @@ class _Session:
         import_module("sharpv_cli.video.decoding")  # not within the time of the first clip
         clips, streamed = self._decode()
         yield StageStarted("load")
-        loaded, load_sec = timed(lambda: load_model(self.settings))
+        session, load_sec = timed(lambda: open_session(self.settings))
+        loaded = session.loaded
         from sharpv_cli.pipeline.bench import Bench
         from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
         bench = Bench(loaded, load_sec, self.video, clips, streamed, self.question, self.new_tokens)
         for lane in self._alive():
-            bench.release()
-            yield from self._turn(bench, lane, "answer", partial(lane.answer, bench))
+            self._release()
+            yield from self._turn(lane, "answer", partial(lane.answer, bench))
             yield self.result()
-        bench.release()
+        self._release()
         # After the answers, because on the CPU its buffers would count in their peak resident size.
         self.rates = measure_rates(loaded.device, loaded.model.dtype)
         for number in range(self.warmup + self.runs):
             yield from self._round(bench, kept=number >= self.warmup)
-        bench.release()
+        self._release()
         self.rates = best_rates(self.rates, measure_rates(loaded.device, loaded.model.dtype))
         yield self.result()
 
     def _round(self, bench: Bench, *, kept: bool) -> Iterator[ProfileEvent]:
         for lane in self._alive():
             work = partial(lane.run, bench, kept=kept)
-            yield from self._turn(bench, lane, "timed" if kept else "warm-up", work)
+            yield from self._turn(lane, "timed" if kept else "warm-up", work)
             if kept:
                 yield self.result()
 
-    def _turn(
-        self, bench: Bench, lane: Lane, kind: RunKind, work: Callable[[], None]
-    ) -> Iterator[ProfileEvent]:
+    def _release(self) -> None:
+        for lane in self._lanes:
+            lane.release()
+
+    def _turn(self, lane: Lane, kind: RunKind, work: Callable[[], None]) -> Iterator[ProfileEvent]:
         """One run. A lane that others can do without drops out where it fails."""
         self.started += 1
         rounds = self.warmup + self.runs
@@ -148,7 +152,7 @@ class _Session:
                 raise
             lane.failure = Failure(str(error), error.hint)
         if lane.failure:
-            bench.release()
+            self._release()
 
     def _decode(self) -> tuple[dict[SamplingSettings, Decoded], set[SamplingSettings]]:
         """Each way of sampling once: only a sweep over frames has several. And those that come while they are encoded.

@@ -13,6 +13,7 @@ from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, TextPiece
 
@@ -22,7 +23,8 @@ NEW = 6
 def clip_of(family: str, attention: str = "sdpa", **groups: Any) -> Clip:
     model = {"id": str(folder(family)), "attention": attention}
     settings = Settings.model_validate({"model": model, "device": "cpu"} | groups)
-    return Clip(loaded(family, attention), *clip(), settings, new_tokens=NEW)
+    session = Session.of(loaded(family, attention), settings.engine)
+    return Clip(session, *clip(), settings, new_tokens=NEW)
 
 
 def finish(stream: Iterator[Event], rows: list[torch.Tensor]) -> tuple[Answer, torch.Tensor]:
@@ -44,5 +46,5 @@ def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Ans
 
 def alone(of: Clip, question: str) -> tuple[Answer, torch.Tensor]:
     with recorded_logits(of.loaded) as rows:
-        events = answer(of.loaded, of.info, of.sample, question, of.settings, new_tokens=of.new_tokens)
+        events = answer(of.session, of.info, of.sample, question, of.settings, new_tokens=of.new_tokens)
         return finish(events, rows)

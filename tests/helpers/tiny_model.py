@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from tiny_checkpoint import write_checkpoint
 
+from sharpv_cli.engine.factory import Wanted
 from sharpv_cli.models.door import MASK, Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, PromptSettings
 from sharpv_cli.types import FrameSample, VideoInfo
 
@@ -44,6 +46,15 @@ def loaded(attention: str = "sdpa", max_positions: int = 4096) -> LoadedModel:
 def _load(attention: str, max_positions: int) -> LoadedModel:
     settings = ModelSettings.model_validate({"id": str(folder(max_positions)), "attention": attention})
     return load(settings, "cpu")
+
+
+def session(engine: Wanted = "auto", attention: str = "sdpa", max_positions: int = 4096) -> Session:
+    return _open(engine, attention, max_positions)
+
+
+@cache
+def _open(engine: Wanted, attention: str, max_positions: int) -> Session:
+    return Session.of(loaded(attention, max_positions), engine)
 
 
 def clip(frames: int = FRAMES) -> tuple[VideoInfo, FrameSample]:

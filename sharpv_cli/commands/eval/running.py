@@ -149,7 +149,7 @@ def _answered(
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
         run = _run(dataset, resolved, plan)
-    file.begin(run.loaded.info.device)
+    file.begin(run.session.loaded.info.device)
     tally = Tally(plan.labels)
     for done in file.done.values():
         tally.add(done)
@@ -181,15 +181,15 @@ def _summarized(
 def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     from sharpv_cli.evaluation.rivals import Contest, check
     from sharpv_cli.evaluation.running import Run
-    from sharpv_cli.pipeline import load_model
+    from sharpv_cli.session import open_session
     from sharpv_cli.video.local import Limits
 
     settings = resolved.settings
-    loaded = load_model(settings)
-    check(plan.methods, loaded)
+    session = open_session(settings)
+    check(plan.methods, session.loaded)
     contest = Contest(plan.match, settings.generation.seed or 0)
     limits = Limits(**settings.video.model_dump())
-    return Run(dataset, plan.methods, settings, contest, loaded, limits)
+    return Run(dataset, plan.methods, settings, contest, session, limits)
 
 
 def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
