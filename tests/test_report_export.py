@@ -6,6 +6,7 @@ import html.parser
 import os
 import re
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -140,12 +141,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "chart.txt"
     path.write_text("old", encoding="utf-8")
 
-    def full_disk(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def full_disk(file: FileIO, content: bytes) -> None:
+        file.write(content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr("sharpv_cli.files.write_all", full_disk)
     with pytest.raises(UsageError, match="No space left on device"):
         write_chart(make_answer(1), path)
     assert path.read_text(encoding="utf-8") == "old"

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from io import FileIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -138,12 +139,11 @@ def test_a_full_disk_keeps_what_was_written_before(tmp_path: Path, monkeypatch: 
     made.write(make_profile(2, runs=1))
     before = (tmp_path / "a.json").read_bytes()
 
-    def full_disk(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def full_disk(file: FileIO, content: bytes) -> None:
+        file.write(content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr("sharpv_cli.files.write_all", full_disk)
     with pytest.raises(UsageError, match="No space left on device"):
         made.write(make_profile(2, runs=2))
     assert (tmp_path / "a.json").read_bytes() == before
@@ -157,11 +157,11 @@ def test_ctrl_c_while_writing_keeps_what_was_written_before(
     made.write(make_profile(2, runs=1))
     before = (tmp_path / "a.csv").read_bytes()
 
-    def interrupted(self: Path, data: bytes) -> int:
-        self.touch()
+    def interrupted(file: FileIO, content: bytes) -> None:
+        file.write(content[:10])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    monkeypatch.setattr("sharpv_cli.files.write_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
         made.write(make_profile(2, runs=2))
     assert (tmp_path / "a.csv").read_bytes() == before

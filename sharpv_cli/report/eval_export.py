@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.report.eval_chart import EvalChart
 from sharpv_cli.report.eval_document import eval_markdown
-from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.pages import page_formats
 from sharpv_cli.text import shown
 from sharpv_cli.types import Evaluation

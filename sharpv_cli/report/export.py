@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
-from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.markdown import markdown_chart
 from sharpv_cli.report.pages import page_formats
 from sharpv_cli.text import printable, shown

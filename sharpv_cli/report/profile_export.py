@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.report.document import TIMING, dump
 from sharpv_cli.report.export import check_target
-from sharpv_cli.report.files import check_writable, write_whole
 from sharpv_cli.report.pages import page_formats
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.report.profile_document import profile_document

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.files import write_whole
 
 DEMO_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "demo"
 
@@ -33,7 +33,7 @@ def write_demo(folder: Path) -> list[DemoClip]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for clip, copy in zip(CLIPS, copies, strict=True):
-            shutil.copyfile(clip.path, copy.path)
+            write_whole(copy.path, clip.path.read_bytes())
     except OSError as error:
         raise UsageError(
             f"cannot write into {folder}: {error.strerror}", hint="give another folder"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from io import BufferedRandom
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -17,8 +18,8 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
+from sharpv_cli.files import replacing
 from sharpv_cli.video.picture import assumed_colorspace
 from sharpv_cli.video.refusals import shown
 
@@ -54,16 +55,15 @@ def write_clip(
     target = Path(path)
     container = _CONTAINERS[target.suffix.lower()]
     assert container != "webm" or codec == "vp9", (path, codec)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         # Matroska draws random track numbers otherwise, and mp4 writes the clock.
         reproducible = {"fflags": "bitexact"}
-        with signals.unfinished(unfinished):
-            with av.open(
-                f"file:{unfinished.absolute()}", "w", format=container, container_options=reproducible
-            ) as output:
-                _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality, place)
-            unfinished.replace(target)
+        with (
+            replacing(target) as file,
+            BufferedRandom(file) as buffered,  # FFmpeg takes a short write for a whole one
+            av.open(buffered, "w", format=container, container_options=reproducible) as output,
+        ):
+            _encode(output, frames, Fraction(fps).limit_denominator(1001), codec, quality, place)
     except OSError as error:
         raise UsageError(
             f"{shown(path)} cannot be written: {error.strerror}", hint="choose a folder that you can write to"
