@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.engine.memory import MemorySharpV
@@ -142,7 +141,7 @@ def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> T
     """Causal attention of the last P of n tokens: [1, H, P, d] and [1, K, n, d] -> [P, H d]."""
     length, seen = queries.shape[2], keys.shape[2]
     # Without a mask PyTorch takes its fused kernels; its own causal flag is aligned to the first token, not the last.
-    mask = causal_lower_right(length, seen) if 1 < length < seen else None
+    mask = _causal(length, seen, queries.device) if 1 < length < seen else None
     attended = F.scaled_dot_product_attention(
         queries,
         keys,
@@ -153,3 +152,13 @@ def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> T
         enable_gqa=queries.shape[1] != keys.shape[1],
     )
     return attended[0].transpose(0, 1).reshape(length, -1)
+
+
+def _causal(length: int, seen: int, device: torch.device) -> Tensor:
+    """What each of the last `length` of `seen` tokens may look at: itself and all before it, [length, seen]."""
+    if device.type == "cuda":
+        # Fused kernels read it without holding it; its import brings torch._dynamo, which takes most of a second.
+        from torch.nn.attention.bias import causal_lower_right
+
+        return causal_lower_right(length, seen)
+    return torch.ones(length, seen, dtype=torch.bool, device=device).tril(seen - length)
