@@ -81,8 +81,8 @@ READ = """
 import sys
 from sharpv_cli.metrics import peak_rss_bytes
 from sharpv_cli.video.ahead import FramesAhead
-with FramesAhead(sys.argv[1], strategy="uniform", frames=int(sys.argv[2]), fps=None, max_frames=None,
-                 start_sec=None, end_sec=None, whole=16, chunk=16) as frames:
+from sharpv_cli.video.sampling import Sampling
+with FramesAhead(sys.argv[1], Sampling(frames=int(sys.argv[2])), whole=16, chunk=16) as frames:
     frames.first()
     taken = 0
     while (chunk := frames.get()) is not None:

@@ -21,7 +21,9 @@ from sharpv_cli.pipeline import ask, asking
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, StageStarted, TextPiece
+from sharpv_cli.video import decoding
 from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.probe import scan
 
 NEW = 16
 KV_ENTRY = 2 * 2 * 16 * 4  # keys and values, 2 heads of 16, float32
@@ -352,6 +354,18 @@ def test_a_question_about_a_file(video: Path) -> None:
     timing = got.timing
     assert min(timing.load_sec, timing.decode_sec) > 0
     assert timing.total_sec > max(timing.load_sec, timing.decode_sec) + timing.ttft_sec
+
+
+def test_a_video_that_was_scanned_is_not_scanned_again(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, found = settings(sampling={"frames": 4}), scan(video)
+    want = list(ask(video, QUESTION, given))[-1]
+    monkeypatch.setattr(decoding, "scanned", lambda _path: pytest.fail("scanned again"))
+
+    got = list(ask(video, QUESTION, given, found))[-1]
+
+    assert isinstance(got, Finished) and isinstance(want, Finished)
+    assert got.answer.text == want.answer.text
+    np.testing.assert_array_equal(got.answer.sample.images, want.answer.sample.images)
 
 
 def test_frames_by_rate(video: Path) -> None:

@@ -293,9 +293,9 @@ def test_a_clip_is_decoded_once_for_each_way_of_sampling(
     decoded: list[int] = []
     decode_video = profiling.decode_video
 
-    def decode(path: Any, sampling: Any) -> Any:
+    def decode(path: Any, sampling: Any, scan: Any) -> Any:
         decoded.append(sampling.frames)
-        return decode_video(path, sampling)
+        return decode_video(path, sampling, scan)
 
     monkeypatch.setattr(profiling, "decode_video", decode)
     frames = [SweptSettings("frames", float(n), settings(sampling={"frames": n})) for n in (2, 4, 8)]
@@ -384,10 +384,10 @@ def test_a_value_whose_frames_cannot_be_decoded_is_a_row_too(
 ) -> None:
     decode_video = profiling.decode_video
 
-    def decode(path: Any, sampling: Any) -> Any:
+    def decode(path: Any, sampling: Any, scan: Any) -> Any:
         if sampling.frames == 8:
             raise ResourceError("8 frames are too many to hold")
-        return decode_video(path, sampling)
+        return decode_video(path, sampling, scan)
 
     monkeypatch.setattr(profiling, "decode_video", decode)
     sweep = [SweptSettings("frames", 8.0, settings(sampling={"frames": 8}))]
@@ -486,7 +486,7 @@ def test_with_sharpv_off_engines_are_measured_dense_only(video: Path) -> None:
 
 
 def test_each_lane_has_an_engine_of_its_own_and_all_share_the_weights() -> None:
-    shared = Bench(loaded(), 0.0, "", {}, set(), QUESTION, NEW)
+    shared = Bench(loaded(), 0.0, "", None, {}, set(), QUESTION, NEW)
     lanes = [MethodLane("both", settings()) for _ in range(2)]
     lanes.append(MethodLane("both", settings(engine="fast")))
     engines = [lane.session(shared).engine for lane in lanes]

@@ -12,6 +12,7 @@ from sharpv_cli.video import ahead, inorder, window
 from sharpv_cli.video.ahead import FramesAhead
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits, LocalVideo
+from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sinks import Take
 
 KEYS = {"preset": "veryfast", "g": "10", "bf": "3"}
@@ -25,7 +26,6 @@ FILES = {
     "raw.h264": {"options": {"bf": "2"}},
 }
 COUNT = 100
-SAMPLING = {"strategy": "uniform", "fps": None, "max_frames": None, "start_sec": None, "end_sec": None}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def clip(tmp_path_factory):
 
 
 def stream(path, frames=COUNT, whole=4, chunk=8):
-    return FramesAhead(path, frames=frames, whole=whole, chunk=chunk, **SAMPLING)
+    return FramesAhead(path, Sampling(frames=frames), whole=whole, chunk=chunk)
 
 
 def collected(frames):
@@ -56,7 +56,7 @@ def collected(frames):
 
 
 def assert_same(path, frames=COUNT, chunk=8):
-    info, sample = sample_frames(path, **{k: v for k, v in SAMPLING.items() if "sec" not in k}, frames=frames)
+    info, sample = sample_frames(path, Sampling(frames=frames))
     take, chunks, takes = collected(stream(path, frames, chunk=chunk))
     assert take.info == info
     assert (take.plan.indices, take.plan.timestamps_sec) == (sample.indices, sample.timestamps_sec)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sharpv_cli.video.decoding import sample_frames
+from sharpv_cli.video.sampling import Sampling
 
 CODES = {"PQ": 16, "HLG": 18}  # ISO 23091-2, TransferCharacteristics
 # BT.2087-0: linear BT.709 to linear BT.2020.
@@ -42,7 +43,7 @@ def shown(tmp_path, transfer, signal, width=160, height=96):
     planes = [np.full(width * height, round(64 + 876 * luma))]
     planes += [np.full(width * height // 4, round(512 + 896 * chroma)) for chroma in (cb, cr)]
     path = write_hdr(tmp_path / "hdr.mkv", transfer, np.concatenate(planes), width, height)
-    sample = sample_frames(path, strategy="uniform", frames=1, fps=None, max_frames=None)[1]
+    sample = sample_frames(path, Sampling(frames=1))[1]
     assert any(f"HDR ({transfer})" in warning for warning in sample.warnings)
     return sample.images[0].astype(float).mean((0, 1))
 
@@ -92,7 +93,7 @@ def test_interlaced_pictures_show_one_field(tmp_path, name, codec):
         {"qmax": "3"} if codec == "mpeg2video" else {"x264-params": "tff=1"}
     )
     path = clips.encode(tmp_path / name, 12, codec=codec, images=combed, options=options)
-    sample = sample_frames(path, strategy="uniform", frames=3, fps=None, max_frames=None)[1]
+    sample = sample_frames(path, Sampling(frames=3))[1]
     assert any("interlaced" in warning for warning in sample.warnings)
     for image in sample.images.astype(int):
         # One bar, in all lines; a combed picture has two, in every other one.

@@ -15,7 +15,7 @@ from sharpv_cli.video import picture
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.probe import scan
-from sharpv_cli.video.sampling import Selection
+from sharpv_cli.video.sampling import Sampling, Selection
 from sharpv_cli.video.seeking import by_seeking
 
 MS = Fraction(1, 1000)
@@ -86,7 +86,7 @@ def clip(tmp_path_factory):
 
 
 def take(path, frames=6, **range_):
-    return sample_frames(path, strategy="uniform", frames=frames, fps=None, max_frames=None, **range_)
+    return sample_frames(path, Sampling(frames=frames, **range_))
 
 
 def on_screen(times, start, end, n):
@@ -166,24 +166,24 @@ def test_frames_before_an_edit_list_are_not_shown(tmp_path):
 
 
 def test_start_and_end_pick_from_that_range(clip):
-    sample = take(clip("bframes.mp4"), 4, start_sec=0.8, end_sec=1.2)[1]
+    sample = take(clip("bframes.mp4"), 4, start=0.8, end=1.2)[1]
     assert sample.indices == (21, 23, 26, 28)
     assert [clips.number_of(image) for image in sample.images] == [21, 23, 26, 28]
 
 
 def test_fps_and_max_frames(clip):
     path = clip("bframes.mkv")
-    by_rate = sample_frames(path, strategy="fps", frames=None, fps=5.0, max_frames=None)[1]
+    by_rate = sample_frames(path, Sampling("fps", fps=5.0))[1]
     assert by_rate.indices == (2, 7, 12, 17, 22, 27, 32, 37)
     assert by_rate.strategy == "fps"
-    capped = sample_frames(path, strategy="fps", frames=None, fps=5.0, max_frames=4)[1]
+    capped = sample_frames(path, Sampling("fps", fps=5.0, max_frames=4))[1]
     assert capped.indices == (5, 15, 25, 35)
     assert "max_frames takes 4" in capped.warnings[0]
 
 
 def test_a_range_outside_of_the_clip_is_a_usage_error(clip):
     with pytest.raises(UsageError, match="the start 9 s is not in the clip") as caught:
-        take(clip("bframes.mp4"), start_sec=9.0)
+        take(clip("bframes.mp4"), start=9.0)
     assert caught.value.hint == "the clip is 1.60 s long"
 
 
@@ -433,8 +433,8 @@ def test_damage_found_after_a_seek_is_said(tmp_path):
     sound, broken = (range(start, start + 25) for start in (25, 50))
     assert by_seeking(path, plan, Selection((max(sound),))) is not None
     assert by_seeking(path, plan, Selection((max(broken),))) is None
-    assert "the video is damaged" in take(path, 1, start_sec=2.9, end_sec=3.0)[1].warnings[0]
-    assert take(path, 1, start_sec=1.9, end_sec=2.0)[1].warnings == ()
+    assert "the video is damaged" in take(path, 1, start=2.9, end=3.0)[1].warnings[0]
+    assert take(path, 1, start=1.9, end=2.0)[1].warnings == ()
 
 
 def test_a_frame_that_the_scan_promises_and_that_does_not_come_ends_seeking(clip):

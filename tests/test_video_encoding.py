@@ -7,6 +7,7 @@ import pytest
 from sharpv_cli.errors import UsageError
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.sampling import Sampling
 
 WAYS = [
     ("a.mp4", "h264"),
@@ -20,7 +21,7 @@ WAYS = [
 
 
 def read(path, frames=64):
-    return sample_frames(path, strategy="uniform", frames=frames, fps=None, max_frames=None)
+    return sample_frames(path, Sampling(frames=frames))
 
 
 @pytest.mark.parametrize("quality", ["high", "low"])

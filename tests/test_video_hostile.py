@@ -18,8 +18,9 @@ from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.patience import in_time
 from sharpv_cli.video.probe import probe
+from sharpv_cli.video.sampling import Sampling
 
-EIGHT = partial(sample_frames, strategy="uniform", frames=8, fps=None, max_frames=None)
+EIGHT = partial(sample_frames, sampling=Sampling(frames=8))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_a_refusal_comes_back_with_its_hint(tmp_path, reader):
         "check the spelling",
     )
     with pytest.raises(UsageError, match="the start 60 s is not in the clip"):
-        reader.read(clips.encode(tmp_path / "a.mp4"), partial(EIGHT, start_sec=60.0))
+        reader.read(clips.encode(tmp_path / "a.mp4"), partial(sample_frames, sampling=Sampling(start=60.0)))
 
 
 def test_a_crash_is_a_refusal_and_the_child_is_replaced(film, reader):

@@ -15,11 +15,12 @@ from PIL import Image
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import probe
+from sharpv_cli.video.sampling import Sampling
 
 TESTS = Path(__file__).resolve().parent
 DOCUMENT = TESTS.parent / "docs" / "video-input.md"
 
-take = partial(sample_frames, strategy="uniform", frames=6, fps=None, max_frames=None)
+take = partial(sample_frames, sampling=Sampling(frames=6))
 
 
 def numbers_are_the_indices(path):

@@ -18,6 +18,7 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import open_video, probe
 from sharpv_cli.video.refusals import shown
+from sharpv_cli.video.sampling import Sampling
 
 
 def refusal(path):
@@ -25,7 +26,7 @@ def refusal(path):
     with pytest.raises(VideoError) as first:
         probe(path)
     with pytest.raises(VideoError) as second:
-        sample_frames(path, strategy="uniform", frames=4, fps=None, max_frames=None)
+        sample_frames(path, Sampling(frames=4))
     assert (str(first.value), first.value.hint) == (str(second.value), second.value.hint)
     assert first.value.exit_code == 3
     return str(first.value), first.value.hint

@@ -25,6 +25,7 @@ from sharpv_cli.video import download
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.probe import probe
+from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sources import local_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def take(source, frames=4, progress=None, **limits):
     with local_video(str(source), Limits(**limits), progress=progress) as video:
-        return sample_frames(video, strategy="uniform", frames=frames, fps=None, max_frames=None)
+        return sample_frames(video, Sampling(frames=frames))
 
 
 def refused(source, **limits):

@@ -13,7 +13,7 @@ from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Document, error_documents
 from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.pipeline import chunking
-from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, timed
+from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, sampling_of, timed
 from sharpv_cli.report.document import ask_document, error_document
 from sharpv_cli.session import Session
 from sharpv_cli.types import Answer, FrameSample, VideoInfo
@@ -127,8 +127,7 @@ def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvE
 
 def _short(settings: Settings) -> bool:
     """Whether no more frames can be taken than are encoded together: then they are held whole."""
-    sampling = settings.sampling
-    most = sampling.frames if sampling.strategy == "uniform" else sampling.max_frames
+    most = sampling_of(settings.sampling).most
     return (most is not None and most <= chunking.WHOLE_FRAMES) or not chunking.may_come_in_chunks(settings)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.video.decoding import sample_frames
+from sharpv_cli.video.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def readers() -> tuple[list[Reader], list[str]]:
 
 
 def _sharpv(path: Path, n: int) -> Taken:
-    sample = sample_frames(path, strategy="uniform", frames=n, fps=None, max_frames=None)[1]
+    sample = sample_frames(path, Sampling(frames=n))[1]
     return Taken(list(sample.images), sample.timestamps_sec)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.local import LocalVideo
+    from sharpv_cli.video.probe import Scan
 
 T = TypeVar("T")
 
@@ -60,13 +61,14 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
         yield local
 
 
-def check_inputs(video: LocalVideo, resolved: Resolved) -> None:
-    """Refuse a video or a checkpoint that cannot be used, then download what is missing of the model.
+def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
+    """Refuse a video or a checkpoint that cannot be used, then download what is missing of the model; the video's scan.
 
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
-    _check_video(video, resolved)
+    scan = _scanned(video, resolved)
     check_model(resolved)
+    return scan
 
 
 def check_model(resolved: Resolved) -> None:
@@ -144,12 +146,12 @@ def _require_room(resolved: Resolved) -> None:
     require_weights(model, dtype.itemsize, placement.name, placement.available_bytes())
 
 
-def _check_video(video: LocalVideo, resolved: Resolved) -> None:
+def _scanned(video: LocalVideo, resolved: Resolved) -> Scan:
     from sharpv_cli.video.patience import in_time
-    from sharpv_cli.video.probe import probe
+    from sharpv_cli.video.probe import scan
     from sharpv_cli.video.sampling import check_range
 
-    info = in_time(video, "reading", lambda: probe(video))
+    found = in_time(video, "reading", lambda: scan(video))
     sampling = resolved.settings.sampling
-    if info.duration_sec is not None:
-        check_range(sampling.start, sampling.end, info.duration_sec)
+    check_range(sampling.start, sampling.end, found.timeline.end)
+    return found

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sharpv_cli.video.ahead import FramesAhead
     from sharpv_cli.video.isolated import IsolatedReader
     from sharpv_cli.video.local import LocalVideo
+    from sharpv_cli.video.probe import Scan
+    from sharpv_cli.video.sampling import Sampling
     from sharpv_cli.video.sinks import Take
 
     Decoded = tuple[VideoInfo, FrameSample]
@@ -42,16 +44,17 @@ VideoPath = str | os.PathLike[str]
 T = TypeVar("T")
 
 
-def ask(video: VideoPath, question: str, settings: Settings) -> Iterator[Event]:
+def ask(video: VideoPath, question: str, settings: Settings, scan: Scan | None = None) -> Iterator[Event]:
     """Answer `question` about `video`: stages, pieces of text, and last of all Finished.
 
+    A `scan` of the video that was made before saves another one.
     KeyboardInterrupt while tokens come ends the answer where it is, with finish_reason "interrupted"; a
     caller that is interrupted itself, between two events, gets the same Finished from
     `events.throw(KeyboardInterrupt())`. Closing the generator at any time cleans up. Raises VideoError,
     ModelError, ResourceError, UsageError.
     """
     started = metrics.now()
-    clip, spent = yield from _clip(video, settings)
+    clip, spent = yield from _clip(video, settings, scan)
     from sharpv_cli.pipeline.answering import answer_by
     from sharpv_cli.pipeline.reading import read_once
 
@@ -59,7 +62,9 @@ def ask(video: VideoPath, question: str, settings: Settings) -> Iterator[Event]:
         yield from answer_by(partial(read_once, clip), clip, question, started=started, **spent)
 
 
-def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> Iterator[Event]:
+def ask_all(
+    video: VideoPath, questions: Iterable[str], settings: Settings, scan: Scan | None = None
+) -> Iterator[Event]:
     """Answer several questions about `video`, which is decoded, encoded and read once.
 
     For each: QuestionStarted, events as of `ask`, and Finished or, where this question cannot be answered,
@@ -69,7 +74,7 @@ def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> I
     closed like `ask`; a question may follow an interrupted one. Raises VideoError, ModelError, ResourceError.
     """
     started = metrics.now()
-    clip, spent = yield from _clip(video, settings)
+    clip, spent = yield from _clip(video, settings, scan)
     from sharpv_cli.pipeline.answering import answer_by
     from sharpv_cli.pipeline.sharing import SharedVideo
 
@@ -88,12 +93,12 @@ def ask_all(video: VideoPath, questions: Iterable[str], settings: Settings) -> I
 
 
 def _clip(
-    video: VideoPath, settings: Settings
+    video: VideoPath, settings: Settings, scan: Scan | None
 ) -> Generator[StageStarted | Loaded, None, tuple[Clip, dict[str, float]]]:
     """The loaded model and the video, decoded or still coming; with the seconds spent, by their names in Timings."""
     yield StageStarted("load")
     yield StageStarted("decode")
-    loading, decoding = _load_and_decode(video, settings)
+    loading, decoding = _load_and_decode(video, settings, scan)
     from sharpv_cli.pipeline.clip import Clip
 
     with ExitStack() as on_failure:
@@ -117,7 +122,9 @@ class _Work(Generic[T]):
     ended: float
 
 
-def _load_and_decode(video: VideoPath, settings: Settings) -> tuple[_Work[Session], _Work[Decoded | Coming]]:
+def _load_and_decode(
+    video: VideoPath, settings: Settings, scan: Scan | None
+) -> tuple[_Work[Session], _Work[Decoded | Coming]]:
     """Both at once. What fails first is raised at once: a bad video does not wait.
 
     The other thread is not left running: loading ends before its next step, and the process waits for it
@@ -132,7 +139,7 @@ def _load_and_decode(video: VideoPath, settings: Settings) -> tuple[_Work[Sessio
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
         with ExitStack() as on_failure:
-            decoding = pool.submit(_work, lambda: begin_decoding(video, settings))
+            decoding = pool.submit(_work, lambda: begin_decoding(video, settings, scan))
             on_failure.callback(decoding.add_done_callback, _close)
             loading = pool.submit(_work, lambda: open_session(settings, between_steps=between_steps))
             both: tuple[Future[Any], ...] = (decoding, loading)
@@ -146,11 +153,11 @@ def _load_and_decode(video: VideoPath, settings: Settings) -> tuple[_Work[Sessio
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def begin_decoding(video: VideoPath, settings: Settings) -> Decoded | Coming:
+def begin_decoding(video: VideoPath, settings: Settings, scan: Scan | None = None) -> Decoded | Coming:
     """The frames that the settings ask for, or of a long clip the beginning of them. Raises VideoError."""
     if not chunking.may_come_in_chunks(settings):
-        return decode_video(video, settings.sampling)
-    frames = frames_ahead(video, settings.sampling)
+        return decode_video(video, settings.sampling, scan)
+    frames = frames_ahead(video, settings.sampling, scan)
     with ExitStack() as on_failure:
         on_failure.callback(frames.close)
         first = frames.first()
@@ -168,22 +175,22 @@ def clip_of(session: Session, decoded: Decoded | Coming, settings: Settings) -> 
     return Clip(session, info, sample, settings, frames=frames)
 
 
-def frames_ahead(video: VideoPath, sampling: SamplingSettings) -> FramesAhead:
+def frames_ahead(video: VideoPath, sampling: SamplingSettings, scan: Scan | None = None) -> FramesAhead:
     """The frames that the settings ask for, of a long clip in chunks; close it."""
     from sharpv_cli.video.ahead import FramesAhead
 
-    return FramesAhead(
-        video, whole=chunking.WHOLE_FRAMES, chunk=chunking.CHUNK_FRAMES, **sampling_arguments(sampling)
-    )
+    whole, chunk = chunking.WHOLE_FRAMES, chunking.CHUNK_FRAMES
+    return FramesAhead(video, sampling_of(sampling), scan, whole=whole, chunk=chunk)
 
 
-def decode_video(video: VideoPath, sampling: SamplingSettings) -> tuple[VideoInfo, FrameSample]:
+def decode_video(
+    video: VideoPath, sampling: SamplingSettings, scan: Scan | None = None
+) -> tuple[VideoInfo, FrameSample]:
     """The frames that the settings ask for. Raises VideoError."""
     from sharpv_cli.video.decoding import sample_frames
     from sharpv_cli.video.patience import in_time
 
-    work = partial(sample_frames, video, **sampling_arguments(sampling))
-    return in_time(video, "decoding", work)
+    return in_time(video, "decoding", partial(sample_frames, video, sampling_of(sampling), scan))
 
 
 def read_isolated(
@@ -192,20 +199,14 @@ def read_isolated(
     """The frames that the settings ask for, decoded in the reader's child process. Raises VideoError."""
     from sharpv_cli.video.decoding import sample_frames
 
-    return reader.read(video, partial(sample_frames, **sampling_arguments(sampling)))
+    return reader.read(video, partial(sample_frames, sampling=sampling_of(sampling)))
 
 
-def sampling_arguments(sampling: SamplingSettings) -> dict[str, Any]:
-    """The settings as `sample_frames` takes them."""
-    by_rate = sampling.strategy == "fps"
-    return {
-        "strategy": sampling.strategy,
-        "frames": None if by_rate else sampling.frames,
-        "fps": sampling.fps if by_rate else None,
-        "max_frames": sampling.max_frames if by_rate else None,
-        "start_sec": sampling.start,
-        "end_sec": sampling.end,
-    }
+def sampling_of(settings: SamplingSettings) -> Sampling:
+    """The settings as whoever decodes takes them."""
+    from sharpv_cli.video.sampling import Sampling
+
+    return Sampling(**settings.model_dump())
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -16,6 +16,7 @@ from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings
 from sharpv_cli.types import Answer, FrameSample, VideoInfo
+from sharpv_cli.video.probe import Scan
 
 Decoded = tuple[tuple[VideoInfo, FrameSample], float]
 """A clip, and the seconds of decoding it."""
@@ -31,6 +32,7 @@ class Bench:
     loaded: LoadedModel
     load_sec: float
     video: VideoPath
+    scan: Scan | None
     clips: Mapping[SamplingSettings, Decoded]
     streamed: Set[SamplingSettings]
     question: str
@@ -59,7 +61,7 @@ class Bench:
             yield self.clip(session, settings, timed=timed), self.clips[settings.sampling][1]
             return
         new_tokens = self.new_tokens if timed else None
-        with frames_ahead(self.video, settings.sampling) as frames:
+        with frames_ahead(self.video, settings.sampling, self.scan) as frames:
             take = frames.first()
             assert not isinstance(take, tuple), "the file is as it was"
             yield Clip(session, take.info, blank_sample(take), settings, new_tokens, frames), 0.0

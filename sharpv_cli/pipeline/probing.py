@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,14 +53,9 @@ def look(path: FilePath, settings: Settings) -> Outlook:
 
 def plan_of(timeline: Timeline, sampling: SamplingSettings) -> SamplePlan:
     """The frames that the settings choose. Raises UsageError where start or end are not in the clip."""
-    from sharpv_cli.video.sampling import by_fps, uniform
+    from sharpv_cli.pipeline.asking import sampling_of
 
-    choose = (
-        partial(uniform, n=sampling.frames)
-        if sampling.strategy == "uniform"
-        else partial(by_fps, fps=sampling.fps, max_frames=sampling.max_frames)
-    )
-    chosen = choose(timeline.times, timeline.end, start_sec=sampling.start, end_sec=sampling.end)
+    chosen = sampling_of(sampling).choose(timeline.times, timeline.end)
     times = timeline.times[list(chosen.indices)].tolist()
     return SamplePlan(sampling.strategy, chosen.indices, tuple(times), chosen.warnings)
 

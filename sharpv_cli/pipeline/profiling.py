@@ -32,6 +32,7 @@ from sharpv_cli.types import (
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.bench import Bench, Decoded
     from sharpv_cli.settings import SamplingSettings, Settings
+    from sharpv_cli.video.probe import Scan
 
 DEFAULT_NEW_TOKENS = 32
 
@@ -47,6 +48,7 @@ def profile(
     new_tokens: int = DEFAULT_NEW_TOKENS,
     sweep: Sequence[SweptSettings] = (),
     engines: Sequence[EngineName] = (),
+    scan: Scan | None = None,
 ) -> Iterator[ProfileEvent]:
     """Measure `methods`, the values of `sweep` and `engines` on one clip; after each run comes a ClipProfile of all.
 
@@ -70,7 +72,7 @@ def profile(
     compared = [
         EngineLane(method, at, engine=engine) for engine, method, at in engine_settings(engines, given)
     ]
-    run = _Profile(video, question, settings, named, swept, compared, warmup, runs, new_tokens)
+    run = _Profile(video, question, settings, named, swept, compared, warmup, runs, new_tokens, scan)
     try:
         yield from run.events()
     except KeyboardInterrupt:
@@ -101,6 +103,7 @@ class _Profile:
     warmup: int
     runs: int
     new_tokens: int
+    scan: Scan | None = None
     rates: DeviceRates | None = None
     started: int = 0
 
@@ -114,7 +117,9 @@ class _Profile:
         from sharpv_cli.pipeline.bench import Bench
         from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
-        bench = Bench(loaded, load_sec, self.video, clips, streamed, self.question, self.new_tokens)
+        bench = Bench(
+            loaded, load_sec, self.video, self.scan, clips, streamed, self.question, self.new_tokens
+        )
         for lane in self._alive():
             self._release()
             yield from self._turn(lane, "answer", partial(lane.answer, bench))
@@ -164,8 +169,10 @@ class _Profile:
         for lanes in (*_alike([*self.named, *self.swept]), *_alike(self.compared)):
             sampling, whole = lanes[0].settings.sampling, lanes[0] in self.compared
             try:
-                if sampling not in clips and (whole or not _streams(self.video, lanes[0].settings)):
-                    clips[sampling] = timed(partial(decode_video, self.video, sampling))
+                if sampling not in clips and (
+                    whole or not _streams(self.video, lanes[0].settings, self.scan)
+                ):
+                    clips[sampling] = timed(partial(decode_video, self.video, sampling, self.scan))
                 elif sampling not in clips:
                     streamed.add(sampling)
             except SharpvError as error:
@@ -209,13 +216,13 @@ def _alike(lanes: Sequence[Lane]) -> Iterator[list[Lane]]:
         yield [lane for lane in lanes if lane.settings.sampling == sampling]
 
 
-def _streams(video: VideoPath, settings: Settings) -> bool:
+def _streams(video: VideoPath, settings: Settings, scan: Scan | None) -> bool:
     """Whether `ask` would take the frames in chunks."""
     sampling = settings.sampling
     short = sampling.strategy == "uniform" and sampling.frames <= chunking.WHOLE_FRAMES
     if short or not chunking.may_come_in_chunks(settings):
         return False
-    with frames_ahead(video, sampling) as frames:
+    with frames_ahead(video, sampling, scan) as frames:
         return not isinstance(frames.first(), tuple)
 
 

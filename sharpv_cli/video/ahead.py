@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.types import FrameSample, VideoInfo
-from sharpv_cli.video.decoding import Strategy, announce, as_sample, chooser, read_frames
+from sharpv_cli.video.decoding import announce, as_sample, read_frames
 from sharpv_cli.video.local import FilePath, limits_of
 from sharpv_cli.video.patience import OutOfTimeError, too_slow
 from sharpv_cli.video.probe import Scan
+from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sinks import Canvas, Take
 from sharpv_cli.video.timeline import Choice
 from sharpv_cli.video.window import Window
@@ -34,18 +35,13 @@ class FramesAhead:
     def __init__(
         self,
         path: FilePath,
+        sampling: Sampling,
+        scan: Scan | None = None,
         *,
-        strategy: Strategy,
-        frames: int | None,
-        fps: float | None,
-        max_frames: int | None,
-        start_sec: float | None,
-        end_sec: float | None,
         whole: int,
         chunk: int,
     ) -> None:
-        self._path, self._strategy = path, strategy
-        self._choose = chooser(strategy, frames, fps, max_frames, start_sec, end_sec)
+        self._path, self._sampling, self._scan = path, sampling, scan
         self._whole, self._chunk = whole, chunk
         self._window = Window(chunk, CHUNKS_AHEAD)
         self._streaming = False  # what begins in chunks goes on so, however few frames damage leaves of it
@@ -101,13 +97,13 @@ class FramesAhead:
 
     def _decode(self) -> None:
         with self._window:
-            plan, sink = read_frames(self._path, self._choose, self._begin)
+            plan, sink = read_frames(self._path, self._sampling, self._begin, self._scan)
             if isinstance(sink, Canvas):
-                self._sample = as_sample(plan, sink, self._strategy)
+                self._sample = as_sample(plan, sink, self._sampling)
 
     def _begin(self, plan: Scan, choice: Choice) -> Canvas | Window:
         if len(choice.selection.indices) <= self._whole and not self._streaming:
             return Canvas.of(plan, choice)
         self._streaming = True
-        self._window.begin(announce(plan, choice, self._strategy, plan.shape.bounded(self._chunk)))
+        self._window.begin(announce(plan, choice, self._sampling, plan.shape.bounded(self._chunk)))
         return self._window

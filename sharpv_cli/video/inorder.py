@@ -15,32 +15,31 @@ from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.picture import render
 from sharpv_cli.video.probe import Scan
 from sharpv_cli.video.refusals import shown
-from sharpv_cli.video.sampling import Selection
+from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sinks import NoPictures, Sink
 from sharpv_cli.video.timeline import Choice, Timeline, timed
 
 S = TypeVar("S", bound=Sink)
-Choose = Callable[[Timeline], Selection]
 Begin = Callable[[Scan, Choice], S]
 Threads = Literal["AUTO", "NONE"]
 
 
-def in_order(path: FilePath, plan: Scan, choose: Choose, begin: Begin[S]) -> S:
+def in_order(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) -> S:
     """Put the chosen frames, found by counting, into a sink that `begin` gives for them; that sink.
 
     Where what comes out is not what the scan promises, a survey finds what there is, the choice is made anew,
     and a new sink is begun. Raises VideoError when nothing can be decoded.
     """
     if (promised := plan.timeline.pts) is not None:
-        choice = Choice(choose(plan.timeline), plan.timeline)
+        choice = Choice.of(sampling, plan.timeline)
         indices = choice.selection.indices
         sink = begin(plan, choice)
         if _decode(path, indices, "AUTO", sink, promised[: indices[-1] + 1].tolist()).as_promised:
             return sink
-    return _surveyed(path, plan, choose, begin)
+    return _surveyed(path, plan, sampling, begin)
 
 
-def _surveyed(path: FilePath, plan: Scan, choose: Choose, begin: Begin[S]) -> S:
+def _surveyed(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) -> S:
     threads, survey = _survey(path)
     if not survey.pts:
         raise VideoError(
@@ -48,9 +47,9 @@ def _surveyed(path: FilePath, plan: Scan, choose: Choose, begin: Begin[S]) -> S:
         )
     places = _in_time(survey, plan)
     timeline = _measured(plan, [survey.pts[place] for place in places])
-    selection = choose(timeline)
-    wanted = tuple(places[index] for index in selection.indices)
-    sink = begin(plan, Choice(selection, timeline, _coverage(plan, timeline, survey.damage)))
+    choice = Choice.of(sampling, timeline, _coverage(plan, timeline, survey.damage))
+    wanted = tuple(places[index] for index in choice.selection.indices)
+    sink = begin(plan, choice)
     if _decode(path, wanted, threads, sink).pts != survey.pts[: wanted[-1] + 1]:
         raise VideoError(f"{shown(path)} changed while it was read", hint="wait until it is complete")
     return sink

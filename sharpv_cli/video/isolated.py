@@ -53,7 +53,7 @@ class IsolatedReader:
         """`work(path)` in the child, as long as the video's own limit of seconds allows.
 
         Both are pickled, so `work` is a function of a module, or a functools.partial of one:
-        `reader.read(path, partial(sample_frames, strategy="uniform", ...))`. Raises VideoError when the child
+        `reader.read(path, partial(sample_frames, sampling=...))`. Raises VideoError when the child
         crashes, runs out of memory or out of time, else the SharpvError that `work` raises. Any other error is
         a bug: the child prints its traceback, and this raises RuntimeError.
         """

@@ -7,6 +7,7 @@ constant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,33 @@ class Selection:
         assert self.indices
         assert self.indices[0] >= 0, self.indices
         assert all(a < b for a, b in zip(self.indices, self.indices[1:], strict=False)), self.indices
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which frames to take. The fields are the settings' `sampling` group.
+
+    `uniform` takes `frames`, spread over the clip; `fps` one every 1 / fps seconds, at most `max_frames`. Both look
+    from `start` to `end`, in seconds.
+    """
+
+    strategy: Literal["uniform", "fps"] = "uniform"
+    frames: int = 32
+    fps: float = 1.0
+    max_frames: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+    def choose(self, times: ArrayLike, end: float) -> Selection:
+        """The frames of a clip with these times. Raises UsageError when the range does not lie in the clip."""
+        if self.strategy == "uniform":
+            return uniform(times, end, self.frames, self.start, self.end)
+        return by_fps(times, end, self.fps, self.max_frames, self.start, self.end)
+
+    @property
+    def most(self) -> int | None:
+        """No clip gives more frames than this; None without a limit."""
+        return self.frames if self.strategy == "uniform" else self.max_frames
 
 
 def uniform(

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpv_cli.video.sampling import Selection
+from sharpv_cli.video.sampling import Sampling, Selection
 
 # A frame's time on screen that no camera beats, and the length of a video that no disk holds.
 _SHORTEST_SEC, _LONGEST_SEC = 1e-5, 10 * 365 * 86_400
@@ -62,3 +62,8 @@ class Choice:
     selection: Selection
     timeline: Timeline
     warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sampling: Sampling, timeline: Timeline, warnings: tuple[str, ...] = ()) -> Choice:
+        """Raises UsageError when start or end are not in the clip."""
+        return cls(sampling.choose(timeline.times, timeline.end), timeline, warnings)

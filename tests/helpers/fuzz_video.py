@@ -35,6 +35,7 @@ from sharpv_cli.video.decoding import sample_frames  # noqa: E402
 from sharpv_cli.video.isolated import IsolatedReader  # noqa: E402
 from sharpv_cli.video.local import FilePath, Limits, LocalVideo  # noqa: E402
 from sharpv_cli.video.probe import probe  # noqa: E402
+from sharpv_cli.video.sampling import Sampling  # noqa: E402
 from sharpv_cli.video.sources import local_video  # noqa: E402
 
 LIMITS = Limits(timeout=20.0, picture=True, max_pixels=4_000_000)
@@ -236,7 +237,7 @@ def examine(path: FilePath) -> tuple[str, int]:
     """In the child: answered or warned, and the peak resident bytes of the process."""
     with local_video(str(path), LIMITS) as video:
         probe(video)
-        info, sample = sample_frames(video, strategy="uniform", frames=8, fps=None, max_frames=None)
+        info, sample = sample_frames(video, Sampling(frames=8))
     times = sample.timestamps_sec
     assert all(a < b for a, b in itertools.pairwise(times)), times
     assert 0 <= sample.indices[-1] < info.frames_total, (sample.indices, info.frames_total)

@@ -76,8 +76,8 @@ def _script(scenario: str) -> None:
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    pipeline.ask = lambda video, question, settings: _events(scenario, question)
-    pipeline.ask_all = lambda video, questions, settings: _events_of_all(scenario, questions)
+    pipeline.ask = lambda video, question, settings, scan: _events(scenario, question)
+    pipeline.ask_all = lambda video, questions, settings, scan: _events_of_all(scenario, questions)
     pipeline.profile = lambda video, question, settings, **options: _profile_events(
         scenario, question, options
     )

@@ -10,9 +10,10 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.probe import probe
+from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sources import local_video
 
-READERS = (probe, partial(sample_frames, strategy="uniform", frames=4, fps=None, max_frames=None))
+READERS = (probe, partial(sample_frames, sampling=Sampling(frames=4)))
 
 
 def main() -> None:

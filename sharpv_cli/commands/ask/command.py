@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Event
     from sharpv_cli.video.local import LocalVideo
+    from sharpv_cli.video.probe import Scan
 
 
 @takes_settings
@@ -122,17 +123,17 @@ def ask(
         loop=not asked,
     )
     with opened(video, resolved) as local:
-        check_inputs(local, resolved)
+        scan = check_inputs(local, resolved)
         name_demo_model(resolved)
-        code = _answer(local, asked, resolved, manner)
+        code = _answer(local, scan, asked, resolved, manner)
     if code:
         raise typer.Exit(code)
 
 
-def _answer(video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner) -> int:
+def _answer(video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner) -> int:
     """Run the pipeline; the exit code."""
     with terminal.Progress() as progress:
-        events = _events(video, questions, resolved, manner)
+        events = _events(video, scan, questions, resolved, manner)
         with closing(events):
             answers = Answers(resolved, manner, progress)
             answers.follow(first_after_loading(events, progress, STAGES), events)
@@ -140,14 +141,14 @@ def _answer(video: LocalVideo, questions: list[str], resolved: Resolved, manner:
 
 
 def _events(
-    video: LocalVideo, questions: list[str], resolved: Resolved, manner: Manner
+    video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner
 ) -> Generator[Event, None, None]:
     from sharpv_cli import pipeline
 
     if not manner.several:
-        events = pipeline.ask(video, questions[0], resolved.settings)
+        events = pipeline.ask(video, questions[0], resolved.settings, scan)
     else:
         events = pipeline.ask_all(
-            video, loop.typed_questions() if manner.loop else questions, resolved.settings
+            video, loop.typed_questions() if manner.loop else questions, resolved.settings, scan
         )
     return cast("Generator[Event, None, None]", events)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import ClipProfile, EngineName, MethodName, ProfileEvent
     from sharpv_cli.video.local import LocalVideo
+    from sharpv_cli.video.probe import Scan
 
 _STAGES = {"load": "loading the model", "decode": "decoding the video"}
 
@@ -142,10 +143,10 @@ def profile(
     if show_settings:
         say_settings(resolved)
     with opened(video, resolved) as local:
-        check_inputs(local, resolved)
+        scan = check_inputs(local, resolved)
         name_demo_model(resolved)
         _say_what_is_off(resolved)
-        result = _measure(local, asked, resolved, plan, exports)
+        result = _measure(local, scan, asked, resolved, plan, exports)
     _write(result, resolved, exports, as_json=as_json)
     _report(result, exports)
     if result.interrupted:
@@ -229,7 +230,12 @@ def _say_what_is_off(resolved: Resolved) -> None:
 
 
 def _measure(
-    video: LocalVideo, question: str, resolved: Resolved, plan: _Plan, exports: ProfileExports
+    video: LocalVideo,
+    scan: Scan,
+    question: str,
+    resolved: Resolved,
+    plan: _Plan,
+    exports: ProfileExports,
 ) -> ClipProfile:
     from sharpv_cli import pipeline
 
@@ -245,6 +251,7 @@ def _measure(
             new_tokens=plan.new_tokens,
             sweep=plan.sweep,
             engines=plan.engines,
+            scan=scan,
         ),
     )
     with closing(events):
