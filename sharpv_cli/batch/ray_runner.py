@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli import terminal
@@ -22,6 +23,8 @@ from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Document, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+from sharpv_cli.pipeline.ahead import settled
+from sharpv_cli.video.isolated import IsolatedReader
 
 if TYPE_CHECKING:
     from sharpv_cli.batch.working import Worker
@@ -199,10 +202,6 @@ class RayWorker:
     """
 
     def __init__(self, model: Model, folder: str) -> None:
-        from queue import SimpleQueue
-
-        from sharpv_cli.video.isolated import IsolatedReader
-
         with suppress(FileNotFoundError):  # absolute names are found all the same
             os.chdir(folder)
         self._lock = threading.Lock()
@@ -227,7 +226,6 @@ class RayWorker:
 
     def _documents(self, worker: Worker, job: Job) -> list[Document]:
         from sharpv_cli.batch.working import outcome, read_frames
-        from sharpv_cli.pipeline.ahead import settled
 
         reader = self._readers.get()
         try:

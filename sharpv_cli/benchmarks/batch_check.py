@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.session import open_session
 from sharpv_cli.shapes.questions import sample_question
 
 COMMAND = [sys.executable, "-m", "sharpv_cli"]
@@ -104,7 +105,6 @@ def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     """Every question by itself, on a model that is loaded once: what one `sharpv ask` each would say."""
     from sharpv_cli.pipeline.answering import answer
     from sharpv_cli.pipeline.asking import decode_video
-    from sharpv_cli.session import open_session
     from sharpv_cli.settings import resolve
     from sharpv_cli.types import Finished
 

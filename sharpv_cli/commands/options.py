@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,8 +16,6 @@ Flags = Mapping[str, object]
 
 def profile_names(incomplete: str) -> list[str]:
     """Shell completion of `--profile`."""
-    import os
-
     from sharpv_cli.settings import profile_paths
 
     return [name for name in profile_paths(os.environ) if name.startswith(incomplete)]

@@ -12,6 +12,8 @@ from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.text import shown
+from sharpv_cli.video.local import Limits
+from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
@@ -52,7 +54,6 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
 
     Raises VideoError; what lies on this machine is only looked at by `check_inputs`.
     """
-    from sharpv_cli.video.local import Limits
     from sharpv_cli.video.sources import local_video
 
     limits = Limits(**resolved.settings.video.model_dump())
@@ -147,7 +148,6 @@ def _require_room(resolved: Resolved) -> None:
 
 
 def _scanned(video: LocalVideo, resolved: Resolved) -> Scan:
-    from sharpv_cli.video.patience import in_time
     from sharpv_cli.video.probe import scan
     from sharpv_cli.video.sampling import check_range
 

@@ -14,7 +14,11 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
+from sharpv_cli.models.attention import choose_attention, why_no_flash
 from sharpv_cli.units import disk_size, memory_size
 
 if TYPE_CHECKING:
@@ -82,8 +86,6 @@ def _version(name: str) -> str | None:
 
 def _floors() -> dict[str, str]:
     """The version ranges that this package asks for, by distribution; none where it runs from a checkout."""
-    from packaging.requirements import Requirement
-
     try:
         lines = metadata.requires("sharpv") or []
     except metadata.PackageNotFoundError:
@@ -93,8 +95,6 @@ def _floors() -> dict[str, str]:
 
 
 def _satisfies(version: str, wanted: str) -> bool:
-    from packaging.specifiers import SpecifierSet
-
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
@@ -173,7 +173,6 @@ def choices(settings: Settings) -> Sequence[Check]:
 
     The head size of the model's attention may still stand against a flash-attn: that shows when it is loaded.
     """
-    from sharpv_cli.models.attention import choose_attention, why_no_flash
     from sharpv_cli.models.placement import pick_dtype, place
 
     try:

@@ -9,10 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharpv_cli.errors import ModelError
 from sharpv_cli.settings import BUILTIN_MODEL
 
 if TYPE_CHECKING:
-    from sharpv_cli.settings import ModelSettings
+    from sharpv_cli.errors import ModelError
+from sharpv_cli.settings import ModelSettings
 
 BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
 
@@ -30,7 +32,6 @@ def local_size(model_id: str) -> int | None:
 
 def is_complete(model: ModelSettings) -> bool:
     """Whether every file of the model is on this machine, at its revision. False for a name that is no hub id."""
-    from sharpv_cli.errors import ModelError
     from sharpv_cli.models import checkpoint
     from sharpv_cli.models.inspecting import missing_file
 

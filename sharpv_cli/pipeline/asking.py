@@ -24,6 +24,7 @@ from sharpv_cli.types import (
     StageStarted,
     VideoInfo,
 )
+from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,6 @@ def decode_video(
 ) -> tuple[VideoInfo, FrameSample]:
     """The frames that the settings ask for. Raises VideoError."""
     from sharpv_cli.video.decoding import sample_frames
-    from sharpv_cli.video.patience import in_time
 
     return in_time(video, "decoding", partial(sample_frames, video, sampling_of(sampling), scan))
 

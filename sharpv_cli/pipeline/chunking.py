@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from sharpv_cli.models.families import Family
@@ -30,7 +31,6 @@ def in_chunks(family: Family | None, engine: str) -> bool:
 def family_named(settings: Settings) -> Family | None:
     """The family of the model, by its folder or else by its profile; None where neither says it."""
     from sharpv_cli.models.checkpoint import locate
-    from sharpv_cli.models.families import FAMILIES
     from sharpv_cli.models.inspecting import CONFIG, read_json, said
 
     try:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
+from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from sharpv_cli.models.estimate import Request
@@ -29,7 +31,6 @@ def look(path: FilePath, settings: Settings) -> Outlook:
 
     A model about which nothing is known is no error: the rest is found all the same.
     """
-    from sharpv_cli.video.patience import in_time
     from sharpv_cli.video.probe import scan
     from sharpv_cli.video.streams import streams
 
@@ -68,7 +69,6 @@ def varies(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
 
 def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOutlook:
     """Raises ModelError where nothing is known of the model, ResourceError for the device."""
-    from sharpv_cli.models.dimensions import language_model
     from sharpv_cli.models.estimate import Request, kv_cache_bytes
     from sharpv_cli.models.known import known
     from sharpv_cli.models.placement import pick_dtype, place

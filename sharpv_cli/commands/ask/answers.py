@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_details, say_run
+from sharpv_cli.report.sizes import format_bytes
 from sharpv_cli.text import printable
 
 if TYPE_CHECKING:
@@ -196,8 +197,6 @@ class Answers:
             terminal.say("note", f"chart written to {self._manner.chart_out}")
 
     def _say_shared(self, answer: Answer) -> None:
-        from sharpv_cli.report.sizes import format_bytes
-
         if (shared := answer.memory.shared_prefix_bytes) is not None:
             terminal.say(
                 "note",

@@ -25,6 +25,7 @@ from sharpv_cli.commands.preparing import (
     say_settings,
 )
 from sharpv_cli.errors import UsageError
+from sharpv_cli.tables.shard import read_shard
 
 if TYPE_CHECKING:
     from sharpv_cli.batch.planning import Plan
@@ -131,7 +132,6 @@ def batch(
       sharpv batch clips.jsonl -o - | jq -r '[.id, .answer] | @tsv'
     """
     from sharpv_cli.batch.manifest import check_questions
-    from sharpv_cli.tables.shard import read_shard
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     place = Runner(runner, address, num_gpus, num_cpus, processes, readers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,7 +12,6 @@ from sharpv_cli.commands.options import JsonOption, ProfileOption
 
 if TYPE_CHECKING:
     from sharpv_cli.models.environment import Check
-    from sharpv_cli.settings import Settings
 
 
 def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
@@ -28,12 +26,13 @@ def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
       sharpv doctor -p llava-ov-7b
       sharpv doctor --json | jq -r ".checks[].problem | values"
     """
+    from sharpv_cli.commands.doctor.checking import groups
     from sharpv_cli.report.checks import doctor_document, exit_code
     from sharpv_cli.report.document import dump
 
     terminal.require_stdout()
     done: list[Check] = []
-    for checks in _groups(profile):
+    for checks in groups(profile):
         done += checks
         if not as_json:
             _write(checks)
@@ -42,34 +41,6 @@ def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     else:
         _conclude(done)
     raise typer.Exit(exit_code(done))
-
-
-def _groups(profile: str | None) -> Iterator[list[Check]]:
-    """The checks in the order in which `sharpv ask` would stumble; what takes seconds comes last."""
-    from sharpv_cli.commands.doctor.checking import check_python, check_settings, check_video
-    from sharpv_cli.models import environment
-
-    settings, found = check_settings(profile)
-    yield [*check_python(), *found]
-    yield [environment.model(settings), environment.cache(), environment.offline(settings)]
-    yield list(environment.libraries())
-    yield check_video()
-    yield from _of_the_device(settings)
-
-
-def _of_the_device(settings: Settings) -> Iterator[list[Check]]:
-    from sharpv_cli.models import environment
-
-    with terminal.Progress() as progress, terminal.heavy_imports():
-        progress.stage("importing PyTorch and transformers")
-        obstacle = environment.frameworks()
-    if obstacle is not None:
-        yield [obstacle]
-        return
-    memory = environment.memory(settings)
-    found = [*environment.devices(), *environment.choices(settings), *([memory] if memory else [])]
-    for group in dict.fromkeys(check.group for check in found):
-        yield [check for check in found if check.group == group]
 
 
 def _write(checks: list[Check]) -> None:

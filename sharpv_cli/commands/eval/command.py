@@ -8,15 +8,6 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.eval.running import (
-    default_target,
-    open_exports,
-    read_plan,
-    report_failures,
-    run_evaluation,
-    write_report,
-)
-from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.options import (
     Flags,
     JsonOption,
@@ -34,7 +25,6 @@ from sharpv_cli.commands.preparing import (
     say_settings,
 )
 from sharpv_cli.errors import UsageError
-from sharpv_cli.tables.shard import read_shard
 
 
 @takes_settings
@@ -154,25 +144,27 @@ def evaluate(
       sharpv eval mine.jsonl -p qwen2.5-vl-3b --baseline dense
       sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
+    from sharpv_cli.commands.eval import running
+
     terminal.set_level(quiet=quiet, verbose=verbose)
     if as_json and export_markdown == "-":
         raise UsageError(
             "--json and --export-markdown - both write to stdout", hint="give one of them a file"
         )
     resolved = read_settings(flags, profile)
-    plan = read_plan(flags, profile, methods, sweep or [], match, baseline)
-    source = Source(dataset, layout, clips, limit, read_shard(shard))
-    target = out or default_target(dataset)
+    plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline)
+    source = running.read_source(dataset, layout, clips, limit, shard)
+    target = out or running.default_target(dataset)
     keep_inputs([dataset, profile], [target, export_markdown, chart_out])
-    exports = open_exports(export_markdown, chart_out, target)
+    exports = running.open_exports(export_markdown, chart_out, target)
     if show_settings:
         say_settings(resolved)
     early = source.read_early()
     check_model(resolved)
     name_demo_model(resolved)
-    result = run_evaluation(source, early, resolved, plan, target, exports, restart=restart)
-    write_report(result, resolved, exports, as_json=as_json)
-    report_failures(result)
+    result = running.run_evaluation(source, early, resolved, plan, target, exports, restart=restart)
+    running.write_report(result, resolved, exports, as_json=as_json)
+    running.report_failures(result)
     if result.interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
     if result.failures:

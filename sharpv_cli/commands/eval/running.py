@@ -15,7 +15,15 @@ from sharpv_cli import terminal
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.options import Flags
 from sharpv_cli.errors import UsageError
+from sharpv_cli.evaluation.matching import read_match
+from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
+from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, method_digest
+from sharpv_cli.models.identity import weights_identity
+from sharpv_cli.session import open_session
+from sharpv_cli.settings import NOT_DECISIVE, resolve
+from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.text import shown
+from sharpv_cli.video.local import Limits
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.datasets.dataset import Dataset
@@ -54,9 +62,6 @@ def read_plan(
     baseline: str | None,
 ) -> Plan:
     """Raises UsageError for whatever is not known, is given twice, or does not go together."""
-    from sharpv_cli.evaluation.matching import read_match
-    from sharpv_cli.evaluation.methods import DEFAULT_METHODS, read_methods, swept
-    from sharpv_cli.settings import resolve
 
     def settings_for(changed: Mapping[str, object]) -> Settings:
         return resolve({**flags, **changed}, os.environ, profile=profile).settings
@@ -81,8 +86,6 @@ def _check(plan: Plan) -> None:
 
 def _check_kv(plan: Plan) -> None:
     """What matching KV entries needs, and what it does not go together with."""
-    from sharpv_cli.evaluation.methods import SHARPV
-
     rivals = [method for method in plan.methods if method.is_rival]
     if rivals and SHARPV not in plan.labels:
         raise UsageError("--match sharpv:kv needs SharpV's own answers", hint="add sharpv to --methods")
@@ -99,6 +102,13 @@ def default_target(dataset: str) -> Path:
     given = Path(real).stem if os.path.isfile(real) else Path(real).name  # noqa: PTH113
     name = re.sub(r"[^\w.-]+", "-", given).strip("-.")[:_LONGEST_NAME] or "dataset"
     return Path(f"sharpv-eval-{name}.jsonl")
+
+
+def read_source(
+    given: str, layout: str | None, clips: Path | None, limit: int | None, shard: str | None
+) -> Source:
+    """Raises UsageError for a part that there cannot be."""
+    return Source(given, layout, clips, limit, read_shard(shard))
 
 
 def open_exports(markdown: str | None, chart: str | None, results: Path) -> EvalExports:
@@ -118,8 +128,6 @@ def run_evaluation(
     restart: bool,
 ) -> Evaluation:
     """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
-    from sharpv_cli.evaluation.results import ResultsFile, item_key
-
     dataset = early or _drawn(source)
     keys = {item.id: item_key(item) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
@@ -181,8 +189,6 @@ def _summarized(
 def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     from sharpv_cli.evaluation.rivals import Contest, check
     from sharpv_cli.evaluation.running import Run
-    from sharpv_cli.session import open_session
-    from sharpv_cli.video.local import Limits
 
     settings = resolved.settings
     session = open_session(settings)
@@ -194,9 +200,6 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
 
 def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
     """By method: what decides its answers."""
-    from sharpv_cli.evaluation.results import method_digest
-    from sharpv_cli.models.identity import weights_identity
-
     weights = weights_identity(resolved.settings.model, offline=resolved.settings.offline)
     common = (dataset.name, source.place, weights)
     digests = {}
@@ -210,8 +213,6 @@ def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -
 
 def _decisive(settings: Settings) -> dict[str, object]:
     """The settings that decide an answer; those of a part that is off do not."""
-    from sharpv_cli.settings import NOT_DECISIVE
-
     told = settings.model_dump(exclude=set(NOT_DECISIVE))
     if settings.visual.mode == "off":
         told["visual"] = "off"
@@ -229,8 +230,6 @@ class Tally:
         self._missed = 0
 
     def add(self, outcome: Outcome | Missed) -> None:
-        from sharpv_cli.evaluation.results import Outcome
-
         if not isinstance(outcome, Outcome):
             self._missed += 1
         elif outcome.method in self._asked:  # the file may hold others

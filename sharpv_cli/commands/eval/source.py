@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.errors import UsageError
+from sharpv_cli.evaluation.datasets import SHAPES, SHAPES_VARIANTS
+from sharpv_cli.evaluation.datasets.loading import load
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.datasets.dataset import Dataset
@@ -28,15 +30,11 @@ class Source:
     @property
     def _shapes(self) -> tuple[bool, str | None]:
         """Whether it is ShapesQA, and which variant of it; a file or folder of that name is meant by `./shapes`."""
-        from sharpv_cli.evaluation.datasets import SHAPES
-
         name, colon, variant = self.given.partition(":")
         return name == SHAPES, variant if colon else None
 
     def read_early(self) -> Dataset | None:
         """The questions, where they can be read without torch; None of ShapesQA. Raises UsageError."""
-        from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS
-
         is_shapes, variant = self._shapes
         if is_shapes and variant is not None and variant not in SHAPES_VARIANTS:
             raise UsageError(f"no such variant: {self.given}", hint=f"choose of {', '.join(SHAPES_VARIANTS)}")
@@ -68,6 +66,4 @@ class Source:
 
             folder = self.clips or shapes.default_folder(os.environ)
             return shapes.load(variant, self.limit, folder)
-        from sharpv_cli.evaluation.datasets.loading import load
-
         return load(Path(self.given), self.layout).limited(self.limit)
