@@ -137,7 +137,7 @@ def _bounds(key: str) -> Iterator[str]:
     for constraint in _field(key).metadata:
         for name, words in _BOUNDS.items():
             if (bound := getattr(constraint, name, None)) is not None:
-                yield f"{words} {'2^63' if bound == 2**63 else bound}"
+                yield f"{words} {'2^63' if bound == 2**63 else f'{bound}'.removesuffix('.0')}"
 
 
 if __name__ == "__main__":

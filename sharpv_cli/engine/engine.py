@@ -84,9 +84,10 @@ class Engine(ABC):
     ) -> Generator[int, None, None]:
         """Yield the answer's token ids; a stop id ends it and is not yielded.
 
-        Greedy at temperature 0, else sampled from softmax(logits / temperature) with a generator of its own,
-        seeded with `seed`. The checkpoint's repetition penalty holds, as in stock `generate`; its top-k and
-        top-p do not. A Prefill can be decoded once: its cache is used up.
+        Greedy at temperature 0, else sampled as stock `generate` samples at this temperature, with a generator of
+        its own, seeded with `seed`. What the checkpoint's generation config asks for holds in both, as in stock
+        `generate`; it sees the prompt as it was read. Raises ModelError where that is of no use. A Prefill can be
+        decoded once: its cache is used up.
         """
 
     def warm_up(self) -> None:  # noqa: B027 - most engines have nothing to make ready

@@ -111,7 +111,14 @@ class FastEngine(Engine):
         temperature: float = 0.0,
         seed: int | None = None,
     ) -> Generator[int, None, None]:
-        choose = Chooser(self.model, start.prompt.input_ids, temperature, seed)
+        choose = Chooser(
+            self.model,
+            start.prompt.input_ids,
+            max_new_tokens=max_new_tokens,
+            stop_ids=stop_ids,
+            temperature=temperature,
+            seed=seed,
+        )
         token = choose(start.logits)
         first = int(token)
         if first in stop_ids:

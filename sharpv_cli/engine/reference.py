@@ -39,7 +39,14 @@ class ReferenceEngine(Engine):
         temperature: float = 0.0,
         seed: int | None = None,
     ) -> Generator[int, None, None]:
-        choose = Chooser(self.model, start.prompt.input_ids, temperature, seed)
+        choose = Chooser(
+            self.model,
+            start.prompt.input_ids,
+            max_new_tokens=max_new_tokens,
+            stop_ids=stop_ids,
+            temperature=temperature,
+            seed=seed,
+        )
         embed = self.model.get_input_embeddings()
         position = start.prompt.position_ids[..., -1:]
         logits = start.logits

@@ -15,6 +15,7 @@ from sharpv_cli.models.quantized import require_packages
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -32,6 +33,8 @@ def inspect(folder: Path, model: ModelSettings) -> None:
     name = said(model)
     config = read_json(folder, CONFIG, name)
     inspect_config(config, model)
+    if (folder / GENERATION).exists():
+        read_json(folder, GENERATION, name)  # transformers passes a broken one by in silence
     for file in weight_files(folder, name):
         _check_weights(file, name)
     _require_one(folder, TOKENIZER_FILES, "tokenizer", name)

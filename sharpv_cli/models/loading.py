@@ -15,7 +15,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from sharpv_cli.errors import ModelError, ResourceError
-from sharpv_cli.models import checkpoint, layers, quantized
+from sharpv_cli.models import checkpoint, generation, layers, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
@@ -75,10 +75,9 @@ class LoadedModel:
     @property
     def stop_ids(self) -> frozenset[int]:
         """The token ids that end an answer."""
-        ids = self.model.generation_config.eos_token_id
-        if ids is None:
-            ids = self.tokenizer.eos_token_id
-        return frozenset(ids if isinstance(ids, list) else [] if ids is None else [ids])
+        ids = generation.end_ids(self.model)
+        own = self.tokenizer.eos_token_id
+        return ids if ids is not None else frozenset() if own is None else frozenset([own])
 
 
 def load(
@@ -122,6 +121,7 @@ def load(
     family = family_of(config.model_type, settings.id)
     said = (attention.warning, layers.window_warning(config.get_text_config()))
     warnings = tuple(warning for warning in said if warning is not None)
+    warnings += generation.check(model, settings.id)
     return LoadedModel(model, processor, family, info, _weights_bytes(model), warnings)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sharpv_cli.models.available import available_bytes
 from sharpv_cli.models.estimate import Request
+from sharpv_cli.models.generation import options
 from sharpv_cli.models.known import of_loaded
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.room import require_prefill
@@ -49,22 +50,16 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
         with watch.clock.stage("preprocess"):
             inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
         streamer = _Streamer(watch, clip.stop_ids)
-        output = clip.loaded.model.generate(**inputs, **_options(clip), streamer=streamer)
+        chosen = options(
+            clip.loaded.model,
+            max_new_tokens=clip.limit,
+            stop_ids=clip.stop_ids,
+            temperature=clip.settings.generation.temperature,
+        )
+        output = clip.loaded.model.generate(
+            **inputs, **chosen, return_dict_in_generate=True, streamer=streamer
+        )
         return watch.finish(_kv_bytes(output, inputs["input_ids"].shape[1]), separate=False)
-
-
-def _options(clip: Clip) -> dict[str, Any]:
-    """Tokens are chosen as our engines choose them: greedily, or by temperature alone."""
-    generation = clip.settings.generation
-    sampled = {"temperature": generation.temperature, "top_k": 0, "top_p": 1.0}
-    return {
-        "max_new_tokens": clip.limit,
-        "eos_token_id": sorted(clip.stop_ids) or None,
-        "num_beams": 1,
-        "do_sample": generation.temperature > 0,
-        "return_dict_in_generate": True,
-        **(sampled if generation.temperature > 0 else {}),
-    }
 
 
 def _kv_bytes(output: Any, prompt: int) -> int:

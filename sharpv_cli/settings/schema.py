@@ -5,7 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 BUILTIN_MODEL = "builtin"
 
@@ -22,8 +30,18 @@ def _off_is_text(value: object) -> object:
     return "off" if value is False else value
 
 
+def _not_too_cold(value: float) -> float:
+    """Logits over it still have to be numbers in float32."""
+    if 0 < value < _COLDEST:
+        raise ValueError("should be 0, or from 0.000001 to 1000000")
+    return value
+
+
+_COLDEST, _HOTTEST = 1e-6, 1e6
+
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
+Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
 Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
 
 
@@ -110,7 +128,9 @@ class GenerationSettings(_Group):
     """How the answer is decoded; greedy at temperature 0."""
 
     max_new_tokens: Int = Field(default=128, ge=1, description="most tokens in the answer")
-    temperature: Float = Field(default=0.0, ge=0, description="0 is greedy")
+    temperature: Temperature = Field(
+        default=0.0, ge=0, le=_HOTTEST, description="0 is greedy, else from 0.000001 on"
+    )
     stop: str | None = Field(default=None, min_length=1, description="text before which the answer ends")
     seed: Int | None = Field(
         default=None, ge=0, lt=2**63, description="seed of sampling; only used above temperature 0"
