@@ -183,8 +183,9 @@ def main() -> None:
     )
     parser.add_argument("options", nargs="*", help="options for `sharpv batch`, after --")
     args = parser.parse_args()
-    videos = drawn(args.clips, args.questions, args.folder / "clips")
-    answers, watched = run_batch(videos, args.folder, args.options)
+    folder = args.folder.resolve()  # a manifest's names are meant from where it lies
+    videos = drawn(args.clips, args.questions, folder / "clips")
+    answers, watched = run_batch(videos, folder, args.options)
     print(f"{len(answers)} answers in {watched.seconds:.1f} s")
     report_memory(watched, len(answers))
     wrong = differing(answers, asked_alone(videos))
@@ -193,7 +194,7 @@ def main() -> None:
     other = differing({id: answers[id] for id in single}, single)
     print(f"{len(single) - len(other)} of {len(single)} as `sharpv ask` says")
     if args.loop:
-        report_speed(videos[: args.loop], args.folder, args.options)
+        report_speed(videos[: args.loop], folder, args.options)
     if wrong or other:
         raise SystemExit("\n".join([*wrong, *other]))
 

@@ -1,0 +1,97 @@
+"""Each benchmark, the training and the writers of docs, run as `python -m` runs them, at their smallest size."""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from make_outcome import make_outcome
+from narrow_models import NARROW
+
+from sharpv_cli.benchmarks import barcode_clips, random_checkpoint
+from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.evaluation.results import ResultsFile
+from sharpv_cli.models import known
+from sharpv_cli.models.known import KnownModel
+from sharpv_cli.settings import ModelSettings
+from sharpv_cli.shapes.demo import DEMO_FOLDER
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("benchmarks", "training", "docs")
+QUESTION = "Which direction does the red circle move?"
+# Arguments (CLIP and RESULTS are made below; the test's folder is the working folder), and what is printed.
+COMMANDS = {
+    "benchmarks.batch_check": (
+        "--clips 1 --questions 1 --processes 0 --loop 0 --folder check",
+        "1 of 1 as asked alone",
+    ),
+    "benchmarks.command_check": ("RESULTS --limit 1 --count 1 --clips clips", "1 of 1 the same"),
+    "benchmarks.confusion": ("RESULTS --limit 1 --clips clips --methods sharpv", "to 0 of 1 questions"),
+    "benchmarks.decoding_speed": ("--clips . --frames 2 --runs 1", "| sharpv |"),
+    "benchmarks.engine_speed": (
+        "--device cpu --frames 2 --side 64 --new-tokens 2 --runs 1 --warmup 0 --retention 0.5",
+        "| fast, 50% |",
+    ),
+    "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),
+    "benchmarks.sharing_cost": (f"CLIP --runs 1 -q '{QUESTION}' -q '{QUESTION}'", "answers identical"),
+    "training.demo_clips": ("clips", ""),
+    "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),
+    "docs.cli": ("", "# Command line reference"),
+    "docs.configuration": ("", "# Configuration"),
+}
+
+
+def test_every_module_that_is_run_is_tested() -> None:
+    files = (file for room in ROOMS for file in (ROOT / "sharpv_cli" / room).glob("*.py"))
+    runnable = [
+        f"{file.parent.name}.{file.stem}" for file in files if '== "__main__"' in file.read_text("utf-8")
+    ]
+    assert sorted(runnable) == sorted(COMMANDS)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the commands are given, and smaller: two seconds of frames with numbers, a model of narrow layers."""
+    monkeypatch.setattr(barcode_clips, "_RECIPES", [barcode_clips._Recipe("even", 48, lambda index: index)])
+    monkeypatch.setattr(known, "known", _narrow(known.known))
+    item, results = shapes.load(None, 1, tmp_path / "clips").items[0], tmp_path / "results.jsonl"
+    with ResultsFile(results, {"sharpv": "digest"}, {}) as file:
+        file.begin("cpu")
+        file.add(make_outcome(item=item.id, method="sharpv", answer=item.answer))
+    return {"CLIP": str(DEMO_FOLDER / "moving.mp4"), "RESULTS": str(results)}
+
+
+def _narrow(whole: Callable[[ModelSettings], KnownModel]) -> Callable[[ModelSettings], KnownModel]:
+    def narrow(model: ModelSettings) -> KnownModel:
+        found = whole(model)
+        changes = NARROW["llava-ov-7b"] if model.id.endswith("7b-ov-hf") else {}
+        return replace(found, config=random_checkpoint._changed(found.config, changes))
+
+    return narrow
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_runs(
+    name: str,
+    made: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments, printed = COMMANDS[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of `sharpv` processes
+    monkeypatch.setattr(sys, "argv", [name, *(made.get(word, word) for word in shlex.split(arguments))])
+    monkeypatch.delitem(sys.modules, f"sharpv_cli.{name}", raising=False)
+    code: object = 0
+    try:
+        runpy.run_module(f"sharpv_cli.{name}", run_name="__main__")
+    except SystemExit as stop:
+        code = stop.code
+    assert code in (None, 0), capsys.readouterr().err
+    assert printed in capsys.readouterr().out
