@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sharpv_cli.errors import VideoError
-from sharpv_cli.video import ahead, inorder, window
+from sharpv_cli.video import ahead, reading, window
 from sharpv_cli.video.ahead import FramesAhead
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits, LocalVideo
@@ -189,7 +189,7 @@ def test_an_error_in_the_middle_is_raised_where_frames_are_taken(clip, monkeypat
         return render(frame, width, height, pose)
 
     monkeypatch.setattr(converting, "render", failing)
-    monkeypatch.setattr(inorder, "render", failing)
+    monkeypatch.setattr(reading, "render", failing)
     with pytest.raises(MemoryError):
         collected(stream(clip(name), chunk=4))
     for thread in threads():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.local import FilePath, name_of
 from sharpv_cli.video.opening import decode, open_video, packets
+from sharpv_cli.video.packets import Packets
 from sharpv_cli.video.picture import Shape, colour_warnings
+from sharpv_cli.video.plan import Scan
+from sharpv_cli.video.reading import survey
 from sharpv_cli.video.refusals import picture, shown
 from sharpv_cli.video.routes import threads_inside
 from sharpv_cli.video.timeline import Timeline, timed
@@ -39,25 +41,6 @@ _SEEKABLE = {"mov", "matroska"}
 _SKIPPING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """All that a reader needs: the info, the timeline that the packets promise, and how to get there.
-
-    `keys` are the indices of keyframes in the timeline, ascending; empty where seeking cannot be checked.
-    `skips` tells whether the decoder can be trusted to leave out what no other picture refers to.
-    `rate` is frames a second, for frames whose times are missing. `warnings` are sentences for the user.
-    """
-
-    info: VideoInfo
-    timeline: Timeline
-    keys: NDArray[np.intp]
-    skips: bool
-    time_base: Fraction
-    rate: Fraction
-    shape: Shape
-    warnings: tuple[str, ...]
-
-
 def probe(path: FilePath) -> VideoInfo:
     """What the file holds, as its packets say and its first picture shows. Raises VideoError."""
     return scan(path).info
@@ -74,7 +57,7 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
     """The scan, and the file still open: to seek in it is quicker than to open it again."""
     with open_video(path) as (container, stream):
         stream.codec_context.thread_count = threads_inside()
-        found = _Packets()
+        found = Packets()
         first = None
         for place, packet in enumerate(packets(container, stream)):
             first = _only_picture(packet, stream) if place == 0 else first
@@ -107,36 +90,7 @@ def _first_picture(path: FilePath) -> VideoFrame | None:
         return next((frame for packet in packets(container, stream) for frame in decode(packet)[0]), None)
 
 
-@dataclass(slots=True)
-class _Packets:
-    """The displayable packets of a stream, in file order."""
-
-    pts: list[int | None] = field(default_factory=list)
-    durations: list[int] = field(default_factory=list)
-    keys: list[bool] = field(default_factory=list)
-
-    def add(self, packet: Packet[VideoStream]) -> None:
-        # Edit lists discard some; an empty packet with a time repeats the frame before it (Theora).
-        if packet.is_discard or (packet.size == 0 and packet.pts is None):
-            return
-        self.pts.append(packet.pts)
-        self.durations.append(packet.duration or 0)
-        self.keys.append(packet.is_keyframe)
-
-    def __len__(self) -> int:
-        return len(self.pts)
-
-    def ordered(self) -> tuple[NDArray[np.int64], int, NDArray[np.intp]] | None:
-        """Sorted times, the last one's duration, the keyframes' places; None where times lack or repeat."""
-        known = [pts for pts in self.pts if pts is not None]
-        if len(set(known)) < len(self.pts):
-            return None
-        pts = np.array(known, np.int64)
-        order = np.argsort(pts)
-        return pts[order], self.durations[order[-1]], np.flatnonzero(np.array(self.keys)[order])
-
-
-def _nothing(path: FilePath, found: _Packets) -> VideoError:
+def _nothing(path: FilePath, found: Packets) -> VideoError:
     if len(found) == 0:
         return VideoError(f"{shown(path)} holds no frames", hint="the recording or download was cut short")
     return VideoError(
@@ -145,19 +99,20 @@ def _nothing(path: FilePath, found: _Packets) -> VideoError:
 
 
 def _summary(
-    path: FilePath, container: InputContainer, stream: VideoStream, found: _Packets, first: VideoFrame
+    path: FilePath, container: InputContainer, stream: VideoStream, found: Packets, first: VideoFrame
 ) -> Scan:
     time_base = stream.time_base or Fraction(1, 1000)
     rate = _rate(stream)
     formats = container.format.name.split(",")
-    ordered = found.ordered()
     keys = np.array([], np.intp)
     timeline = None
-    if ordered is not None:
-        pts, last, places = ordered
+    # AVI writes when pictures are decoded; when they are shown is a guess, which is wrong at gaps.
+    guessed = formats == ["avi"] and found.uneven
+    if not (found.doubtful or guessed):
+        pts, last, places = found.ordered()
         timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
         keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
-    timeline = timeline or Timeline.counted(len(found), rate)
+    timeline = timeline or _surveyed(path, found, time_base, rate, guessed)
     shape = Shape.of(first, stream.sample_aspect_ratio)
     info = VideoInfo(
         path=name_of(path),
@@ -171,9 +126,25 @@ def _summary(
         frames_total=len(timeline),
     )
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
-    warnings = (*colour_warnings(first), *_cut_short(timeline, promised))
+    warnings = (*colour_warnings(first), *timeline.doubts, *_cut_short(timeline, promised))
     skips = _can_skip(stream) and not first.interlaced_frame
     return Scan(info, timeline, keys, skips, time_base, rate, shape, warnings)
+
+
+def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool) -> Timeline:
+    """The timeline of packets with doubtful times: only the decoder tells in which order they are shown.
+
+    Where those are `guessed`, a frame's time is that of the packet at which it came.
+    """
+    if not found.timed:
+        return Timeline.counted(len(found), rate)
+    _, reading = survey(path)
+    if len(reading.pts) != len(found):
+        # An estimate: something else is wrong as well, and whoever decodes it says what.
+        return replace(Timeline.mended(found.pts, time_base, rate), written=None, doubts=())
+    if guessed:
+        return replace(Timeline.mended(reading.dts, time_base, rate), written=reading.pts, doubts=())
+    return Timeline.mended(reading.pts, time_base, rate)
 
 
 def _can_skip(stream: VideoStream) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sharpv_cli.types import SamplePlan, VideoInfo
 from sharpv_cli.video.picture import UPRIGHT, Pose, canvas
-from sharpv_cli.video.probe import Scan
+from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.timeline import Choice
 
 

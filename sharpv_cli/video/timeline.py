@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpv_cli.video.clock import Clock, mended
 from sharpv_cli.video.sampling import Sampling, Selection
 
 # A frame's time on screen that no camera beats, and the length of a video that no disk holds.
@@ -19,13 +21,16 @@ class Timeline:
     """When each displayed frame is on screen.
 
     `times` are seconds from the video's first frame, float64 [N], rising strictly, and `end` is when the last
-    frame leaves the screen. `pts` are the same times as the file writes them, int64 [N], or None where it
-    does not and frames are counted at an assumed rate.
+    frame leaves the screen. `pts` are the same times as the file writes them, int64 [N], or None where they are
+    not all right; `written` are then those that come out of the decoder, where that is known. `doubts` are
+    sentences for the user about times that the file does not say.
     """
 
     times: NDArray[np.float64]
     end: float
     pts: NDArray[np.int64] | None
+    written: Sequence[int | None] | None = None
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert len(self.times) > 0
@@ -36,9 +41,59 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def promised(self) -> list[int | None] | None:
+        """The times with which frames come out of the decoder, in order, where those are known."""
+        return list(self.written) if self.pts is None and self.written else _listed(self.pts)
+
     @classmethod
     def counted(cls, count: int, rate: Fraction) -> Timeline:
-        return cls(np.arange(count) / float(rate), count / float(rate), None)
+        doubt = f"the frames' times are missing or make no sense; {float(rate):g} fps is assumed"
+        return cls(np.arange(count) / float(rate), count / float(rate), None, doubts=(doubt,))
+
+    @classmethod
+    def mended(cls, written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Timeline:
+        """Of frames that come out of the decoder with these times, some of which may be missing or wrong."""
+        if (clock := clock_of(written, time_base, rate)) is None:
+            return cls.counted(len(written), rate)
+        times = (clock.ticks - clock.ticks[0]) * float(time_base)
+        if (np.diff(times) < _SHORTEST_SEC).any():
+            return cls.counted(len(written), rate)
+        last = max(clock.step * float(time_base), _SHORTEST_SEC)
+        return cls(times, float(times[-1] + last), None, written, _doubts(clock))
+
+
+def _listed(pts: NDArray[np.int64] | None) -> list[int | None] | None:
+    return None if pts is None else pts.tolist()
+
+
+def clock_of(written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Clock | None:
+    """The clock of frames with these times; None where none of them can be believed."""
+    believable = _believable(written, time_base)
+    if all(time is None for time in believable):
+        return None
+    return mended(believable, float(1 / rate / time_base))
+
+
+def _believable(written: Sequence[int | None], time_base: Fraction) -> list[int | None]:
+    """Without those that are further from the others than any video is long."""
+    known = [time for time in written if time is not None]
+    middle = sorted(known)[len(known) // 2] if known else 0
+    longest = _LONGEST_SEC / time_base
+    return [None if time is None or abs(time - middle) > longest else time for time in written]
+
+
+def _doubts(clock: Clock) -> tuple[str, ...]:
+    said = []
+    if unsure := int((~clock.sure).sum()):
+        said.append(
+            f"the times of {unsure} of {len(clock.sure)} frames are missing or wrong: "
+            "they are taken from those of the frames around them"
+        )
+    if clock.set_back:
+        times = "once" if clock.set_back == 1 else f"{clock.set_back} times"
+        said.append(f"the video's clock goes back {times}: what follows is taken to go on from there")
+    return tuple(said)
 
 
 def timed(pts: NDArray[np.int64], origin: int, time_base: Fraction, last: Fraction) -> Timeline | None:

@@ -1,0 +1,33 @@
+"""The videos of tests/cases, each as its README says."""
+
+from pathlib import Path
+
+import pytest
+
+from sharpv_cli.video.decoding import sample_frames
+from sharpv_cli.video.probe import probe
+from sharpv_cli.video.sampling import Sampling
+
+CASES = Path(__file__).resolve().parent / "cases"
+
+
+def take(name, frames=999, **range_):
+    return sample_frames(CASES / name, Sampling(frames=frames, **range_))
+
+
+def number_of(image):
+    """Twelve columns, black or white, the least significant at the left."""
+    height, width = image.shape[:2]
+    row = image[height * 3 // 8 : height * 5 // 8].mean((0, 2))
+    return sum(int(row[int((bit + 0.5) * width / 12)] > 127) << bit for bit in range(12))
+
+
+def test_a_doubled_time_in_a_film_with_gaps():
+    info, sample = take("vfr_doubled.webm")
+    assert info == probe(CASES / "vfr_doubled.webm")
+    assert (info.duration_sec, info.frames_total) == (pytest.approx(126), 150)
+    assert [number_of(image) for image in sample.images] == list(sample.indices) == list(range(150))
+    for number, time in enumerate(sample.timestamps_sec):
+        assert number == 20 or time == pytest.approx(0.04 * (number % 50) + 62 * (number // 50))
+    assert take("vfr_doubled.webm", start=62, end=64)[1].indices == tuple(range(50, 100))
+    assert not any("cut short" in warning for warning in sample.warnings)
