@@ -20,8 +20,9 @@ from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.models.door import capture
 from sharpv_cli.models.estimate import THUMBNAIL_BYTES, Request, estimate, kv_cache_bytes, prefill_bytes
 from sharpv_cli.models.families import FAMILIES
-from sharpv_cli.models.known import count_weights, known, of_loaded
+from sharpv_cli.models.known import known
 from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.tensors import read_weights
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.video.ahead import CHUNKS_AHEAD
 
@@ -50,7 +51,7 @@ def whole_prompts() -> dict[str, tuple[LoadedModel, object, int]]:
 
 def tiny_request(model: LoadedModel, text: int) -> Request:
     height, width = tiny_families.HEIGHT, tiny_families.WIDTH
-    return Request(of_loaded(model), FRAMES, height, width, new_tokens=0, itemsize=4, text_tokens=text)
+    return Request(model.known, FRAMES, height, width, new_tokens=0, itemsize=4, text_tokens=text)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -158,7 +159,8 @@ def test_weights_are_counted_from_headers_by_what_a_dtype_decides(tmp_path: Path
     tensors = {"a": torch.zeros(3, 5, dtype=torch.float16), "b": torch.zeros(7)}
     save_file(tensors | {"packed": torch.zeros(11, dtype=torch.uint8)}, tmp_path / "one.safetensors")
     save_file({"steps": torch.zeros(2, dtype=torch.int64)}, tmp_path / "two.safetensors")
-    assert count_weights([tmp_path / "one.safetensors", tmp_path / "two.safetensors"]) == (22, 11 + 16)
+    weights = read_weights([tmp_path / "one.safetensors", tmp_path / "two.safetensors"], "it")
+    assert (weights.numbers, weights.fixed_bytes) == (22, 11 + 16)
 
 
 # What is free

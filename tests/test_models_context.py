@@ -13,6 +13,7 @@ from transformers import LlamaConfig
 
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.facts import read_facts
+from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.known import known
 from sharpv_cli.models.loading import load
 from sharpv_cli.settings import ModelSettings
@@ -80,5 +81,9 @@ def test_all_that_tell_the_context_say_the_same(tmp_path: Path, rope: dict[str, 
 
     length = values["text_config"]["max_position_embeddings"]
 
-    told = (load(settings, "cpu").context, known(settings).context, read_facts(model, "it").context)
+    told = (
+        load(settings, "cpu").context,
+        known(settings).context,
+        read_facts(inspect(model, settings)).context,
+    )
     assert told == (int(2.5 * length),) * 3

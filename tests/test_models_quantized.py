@@ -16,6 +16,7 @@ from tiny_model import clip, folder, loaded, stock_inputs
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models import checkpoint, quantized
 from sharpv_cli.models.facts import read_facts
+from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.session import Session
@@ -143,7 +144,7 @@ def test_the_facts_name_the_method_and_the_stored_format(tmp_path: Path) -> None
         weights[name], weights[name + "_scale"], _ = int8_rows(weights[name])
     settings = write(tmp_path / "quantized", {"quantization_config": INT8}, weights)
 
-    facts = read_facts(Path(settings.id), "it")
+    facts = read_facts(inspect(Path(settings.id), settings))
 
     assert facts.quantization == "compressed-tensors"
     assert facts.dtypes == ("i8", "float32")

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, GenerationConfig
+from transformers import GenerationConfig
 from transformers.utils import logging
 
 from sharpv_cli.benchmarks.random_processor import build_processor
@@ -27,6 +27,7 @@ from sharpv_cli.models.attention import choose_attention
 from sharpv_cli.models.families import family_of
 from sharpv_cli.models.known import known, shipped
 from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.parts import blank_model, read_config
 from sharpv_cli.settings import ModelSettings, Settings, resolve
 from sharpv_cli.types import ModelInfo
 
@@ -114,7 +115,7 @@ def _changed(config: Any, changes: Changes) -> Any:
         values[part] |= update
         if "num_hidden_layers" in update:
             values[part].pop("layer_types", None)
-    return type(config).from_dict(values)
+    return read_config(values, config.model_type)
 
 
 @torch.no_grad()
@@ -123,7 +124,7 @@ def _draw(config: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+            model = blank_model(config, config.model_type, dtype=torch.bfloat16)
     except torch.OutOfMemoryError as error:
         raise ResourceError(
             "the GPU has not enough memory for the weights", hint="free some of it"

@@ -9,7 +9,7 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models import hub
 from sharpv_cli.models.attention import require_flash_package
 from sharpv_cli.models.families import family_of
-from sharpv_cli.models.inspecting import inspect, missing_file
+from sharpv_cli.models.inspecting import Checkpoint, inspect, missing_file
 from sharpv_cli.models.local import BUILTIN_FOLDER
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
@@ -31,8 +31,8 @@ def check(model: ModelSettings, *, offline: bool = False) -> None:
         inspect(folder, model)
 
 
-def fetch(model: ModelSettings, *, offline: bool = False) -> Path:
-    """The folder of the checkpoint, checked; a hub id is downloaded where needed. Raises ModelError.
+def fetch(model: ModelSettings, *, offline: bool = False) -> Checkpoint:
+    """The checkpoint as it was inspected; a hub id is downloaded where needed. Raises ModelError.
 
     What is complete in the hub's cache is used as it is, without asking the hub for a newer one.
     """
@@ -42,8 +42,16 @@ def fetch(model: ModelSettings, *, offline: bool = False) -> Path:
             pass
         folder, _ = hub.cached(model)
         assert folder is not None, model.id
-    inspect(folder, model)
-    return folder
+    return inspect(folder, model)
+
+
+def is_complete(model: ModelSettings) -> bool:
+    """Whether every file of the model is on this machine, at its revision. False for a name that is no hub id."""
+    try:
+        folder = locate(model)
+    except ModelError:
+        return False
+    return folder is not None and missing_file(folder) is None
 
 
 def locate(model: ModelSettings, *, offline: bool = False) -> Path | None:

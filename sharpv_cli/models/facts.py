@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sharpv_cli.models.attention import installed_flash
 from sharpv_cli.models.context import stretched
-from sharpv_cli.models.inspecting import CONFIG, read_json, weight_files
+from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.quantized import method_of
 
 # Decoder layers as checkpoints name them; the layers of vision towers stand below `encoder` or are `blocks`.
@@ -37,17 +34,15 @@ class CheckpointFacts:
     attention: tuple[str, ...]
 
 
-def read_facts(folder: Path, name: str) -> CheckpointFacts:
-    """The facts of a checkpoint's folder. Raises ModelError for a folder that `inspecting.inspect` refuses."""
-    config = read_json(folder, CONFIG, name)
-    files = weight_files(folder, name)
-    names, stored = _tensors(files)
+def read_facts(checkpoint: Checkpoint) -> CheckpointFacts:
+    """The facts of a checkpoint."""
+    config, weights = checkpoint.config, checkpoint.weights
     return CheckpointFacts(
         family=str(config.get("model_type")),
-        layers=_of_text(config, "num_hidden_layers") or _count_layers(names),
+        layers=_of_text(config, "num_hidden_layers") or count_layers(weights.names),
         context=_context(config),
-        dtypes=tuple(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in stored.most_common()),
-        weights_bytes=sum(file.stat().st_size for file in files),
+        dtypes=tuple(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in weights.elements.most_common()),
+        weights_bytes=weights.file_bytes,
         quantization=method_of(config),
         attention=(*installed_flash(), "sdpa", "eager"),
     )
@@ -68,20 +63,6 @@ def _of_text(config: Mapping[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _tensors(files: list[Path]) -> tuple[list[str], Counter[str]]:
-    """The names of all tensors, and their elements counted by number format."""
-    from safetensors import safe_open
-
-    names: list[str] = []
-    elements: Counter[str] = Counter()
-    for file in files:
-        with safe_open(file, framework="np") as weights:
-            for name in weights.keys():  # noqa: SIM118 - not a dict
-                part = weights.get_slice(name)
-                names.append(name)
-                elements[part.get_dtype()] += math.prod(part.get_shape())
-    return names, elements
-
-
-def _count_layers(names: list[str]) -> int:
+def count_layers(names: Iterable[str]) -> int:
+    """How many decoder layers have tensors of these names."""
     return len({match.group(1) for match in map(_LAYER.search, names) if match})

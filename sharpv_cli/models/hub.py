@@ -17,14 +17,9 @@ from threading import Event
 from typing import Any
 
 from sharpv_cli.errors import ModelError, ResourceError
-from sharpv_cli.models.inspecting import (
-    CONFIG,
-    inspect_config,
-    missing_file,
-    missing_name,
-    pickled_weights,
-    read_json,
-)
+from sharpv_cli.models.inspecting import inspect_config, missing_file, missing_name
+from sharpv_cli.models.jsonfile import CONFIG, read_json
+from sharpv_cli.models.tensors import pickled_weights
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.signals import on_leaving
 from sharpv_cli.units import disk_size

@@ -7,11 +7,9 @@ it comes from. transformers builds its config objects from them, so that default
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,15 +17,14 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
-from sharpv_cli.models.inspecting import inspect, read_json, weight_files
+from sharpv_cli.models.inspecting import Checkpoint, inspect
 from sharpv_cli.models.local import BUILTIN_FOLDER
+from sharpv_cli.models.parts import read_config, read_video_processor
 
 if TYPE_CHECKING:
-    from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.settings import ModelSettings
 
 FACTS_FOLDER = BUILTIN_FOLDER.parent / "configs"
-_CAST = {"F64", "F32", "F16", "BF16"}  # number formats that loading turns into the one that is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,7 @@ def known(model: ModelSettings) -> KnownModel:
     """
     folder = locate(model)
     if folder is not None:
-        inspect(folder, model)
-        return _of_folder(folder, model.id)
+        return of_checkpoint(inspect(folder, model), model.id)
     facts = shipped().get(model.id)
     if facts is None:
         raise ModelError(
@@ -79,22 +75,23 @@ def known(model: ModelSettings) -> KnownModel:
         id=model.id,
         source="shipped facts",
         family=family_of(facts["config"]["model_type"], model.id),
-        config=_config(facts["config"], model.id),
+        config=read_config(facts["config"], model.id),
         video_processor=SimpleNamespace(**facts["video_processor"]),
         parameters=facts["parameters"],
     )
 
 
-def of_loaded(loaded: LoadedModel) -> KnownModel:
-    """The same of a model that is loaded; its weights are what they are, whatever the itemsize."""
+def of_checkpoint(checkpoint: Checkpoint, model_id: str) -> KnownModel:
+    """The same of a folder that was inspected. Raises ModelError."""
+    config = read_config(checkpoint.config, checkpoint.name)
     return KnownModel(
-        id=loaded.info.id,
-        source="loaded",
-        family=loaded.family,
-        config=loaded.model.config,
-        video_processor=loaded.processor.video_processor,
-        parameters=0,
-        fixed_bytes=loaded.weights_bytes,
+        id=model_id,
+        source="folder",
+        family=family_of(checkpoint.config["model_type"], model_id),
+        config=config,
+        video_processor=_video_processor(checkpoint),
+        parameters=checkpoint.weights.numbers,
+        fixed_bytes=checkpoint.weights.fixed_bytes,
     )
 
 
@@ -116,71 +113,15 @@ def parameters(model: ModelSettings) -> int | None:
         folder = locate(model)
         if folder is None:
             return None
-        inspect(folder, model)
-        numbers, packed = count_weights(weight_files(folder, model.id))
+        weights = inspect(folder, model).weights
     except ModelError:
         return None
-    return None if packed else numbers
+    return None if weights.fixed_bytes else weights.numbers
 
 
-def _of_folder(folder: Path, model_id: str) -> KnownModel:
-    config = read_json(folder, "config.json", model_id)
-    parameters, fixed = count_weights(weight_files(folder, model_id))
-    return KnownModel(
-        id=model_id,
-        source="folder",
-        family=family_of(config["model_type"], model_id),
-        config=_config(config, model_id),
-        video_processor=_video_processor(folder, model_id),
-        parameters=parameters,
-        fixed_bytes=fixed,
-    )
-
-
-def _config(values: Mapping[str, Any], model_id: str) -> Any:
-    from transformers import CONFIG_MAPPING
-
-    rest = {key: value for key, value in values.items() if key != "model_type"}
-    try:
-        return CONFIG_MAPPING[values["model_type"]].from_dict(rest)
-    except (ImportError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{model_id}: its config.json cannot be used: {error}", hint="copy or download it again"
-        ) from error
-
-
-def _video_processor(folder: Path, model_id: str) -> Any:
+def _video_processor(checkpoint: Checkpoint) -> Any:
     """As saved by transformers 5, which writes every value; older files need the class with its defaults."""
-    if (folder / "processor_config.json").is_file():
-        saved = read_json(folder, "processor_config.json", model_id).get("video_processor")
-        if isinstance(saved, dict) and "size" in saved:
-            return SimpleNamespace(**saved)
-    from transformers import AutoVideoProcessor
-
-    try:
-        return AutoVideoProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{model_id}: its video processor cannot be read: {error}", hint="copy or download it again"
-        ) from error
-
-
-def count_weights(files: list[Path]) -> tuple[int, int]:
-    """Of safetensors files, by their headers: how many numbers a dtype is chosen for, and bytes of all else."""
-    from safetensors import safe_open
-
-    numbers = fixed = 0
-    for file in files:
-        with safe_open(file, framework="np") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
-                part = tensors.get_slice(name)
-                count, dtype = math.prod(part.get_shape()), part.get_dtype()
-                numbers += count if dtype in _CAST else 0
-                fixed += 0 if dtype in _CAST else count * _itemsize(dtype)
-    return numbers, fixed
-
-
-def _itemsize(dtype: str) -> int:
-    """Bytes of a safetensors dtype such as `I32`, `U8`, `F8_E4M3` or `BOOL`."""
-    digits = "".join(char for char in dtype.partition("_")[0] if char.isdigit())
-    return max(1, int(digits) // 8) if digits else 1
+    saved = checkpoint.settings.get("processor_config.json", {}).get("video_processor")
+    if isinstance(saved, dict) and "size" in saved:
+        return SimpleNamespace(**saved)
+    return read_video_processor(checkpoint)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 
 from sharpv_cli.errors import ModelError, ResourceError
-from sharpv_cli.models import checkpoint, generation, layers, quantized
+from sharpv_cli.models import checkpoint, generation, layers, parts, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
+from sharpv_cli.models.blame import Reading, no_memory, out_of_memory
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
-from sharpv_cli.models.inspecting import CONFIG, newer_hint, read_json
-from sharpv_cli.models.known import known
-from sharpv_cli.models.placement import Placement, first_sentence, has_accelerate, pick_dtype, place
+from sharpv_cli.models.inspecting import Checkpoint
+from sharpv_cli.models.known import KnownModel, of_checkpoint
+from sharpv_cli.models.placement import Placement, has_accelerate, pick_dtype, place
 from sharpv_cli.models.room import require_weights
 from sharpv_cli.types import ModelInfo
 
@@ -63,6 +59,19 @@ class LoadedModel:
         return len(set((getattr(self.model, "hf_device_map", None) or {}).values())) > 1
 
     @property
+    def known(self) -> KnownModel:
+        """What memory and token counts depend on; the weights are what they are, whatever the itemsize."""
+        return KnownModel(
+            id=self.info.id,
+            source="loaded",
+            family=self.family,
+            config=self.model.config,
+            video_processor=self.processor.video_processor,
+            parameters=0,
+            fixed_bytes=self.weights_bytes,
+        )
+
+    @property
     def window(self) -> int | None:
         """How many tokens layers with a sliding window see, None without any: prompt and answer must fit."""
         return layers.window_of(self.model.config.get_text_config())
@@ -97,21 +106,22 @@ def load(
     """
     placement = place(device)
     between_steps()
-    folder = checkpoint.fetch(settings, offline=offline)
+    found = checkpoint.fetch(settings, offline=offline)
     _quiet()
     between_steps()
-    config, head_size = _read_config(folder, settings.id)
-    dtype = _pick_dtype(settings, config, folder, placement)
+    described = of_checkpoint(found, settings.id)
+    config, head_size = _usable(described.config, found)
+    dtype = _pick_dtype(settings, config, found, placement)
     attention = choose_attention(settings.attention, placement.device, dtype, head_size)
-    processor = _read_processor(folder, settings.id)
+    processor = _read_processor(found)
     if memory_check:
-        require_weights(known(settings), dtype.itemsize, placement.name, placement.available_bytes())
+        require_weights(described, dtype.itemsize, placement.name, placement.available_bytes())
     between_steps()
-    model = _read_model(folder, settings.id, config, dtype, attention, placement)
+    model = _read_model(found, config, dtype, attention, placement)
     between_steps()
     info = ModelInfo(
         id=settings.id,
-        revision=checkpoint.commit_of(folder) or settings.revision,
+        revision=checkpoint.commit_of(found.folder) or settings.revision,
         family=config.model_type,
         dtype=str(dtype).removeprefix("torch."),
         device=_said_devices(model, placement),
@@ -136,61 +146,23 @@ def _quiet() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
-class _Reading:
-    """What transformers raises while it reads a part of a checkpoint becomes a ModelError that names it.
-
-    Configs, tokenizers and weights come from anywhere, and their readers fail in as many ways; tokenizers
-    raises Exception itself.
-    """
-
-    _FAILURES = (
-        *(OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, ArithmeticError),
-        *(RuntimeError, MemoryError, SafetensorError, StrictDataclassError),
-    )
-
-    def __init__(self, what: str, name: str, folder: Path) -> None:
-        self._what, self._name, self._folder = what, name, folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, self._FAILURES) or (kind is Exception and isinstance(error, Exception)):
-            raise (_no_memory(self._name) if out_of_memory(error) else self._unreadable(error)) from error
-
-    def _unreadable(self, error: Exception) -> ModelError:
-        missing = (
-            re.search(r"pip install [^`\n]*[^`\s.]", str(error)) if isinstance(error, ImportError) else None
-        )
-        again = f"copy or download it again{newer_hint(self._folder)}"
-        return ModelError(
-            f"{self._name}: its {self._what} cannot be loaded: {first_sentence(error)}",
-            hint=missing.group() if missing else again,
-        )
-
-
-def _read_config(folder: Path, name: str) -> tuple[Any, int]:
+def _usable(config: Any, found: Checkpoint) -> tuple[Any, int]:
     """The config and the language model's head size.
 
     Refuses what the engine cannot run before the weights, which take long, are read.
     """
-    with _Reading("config", name, folder):
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+    with Reading("config.json", found.name, found.config):
         text_config = config.get_text_config()
+        layers.require_supported(text_config, found.name)
         head_size = _head_size(text_config)
-    layers.require_supported(text_config, name)
-    quantized.require_known(read_json(folder, CONFIG, name), name)
+    quantized.require_known(found.config, found.name)
     return quantized.unpacked_when_read(config), head_size
 
 
-def _pick_dtype(settings: ModelSettings, config: Any, folder: Path, placement: Placement) -> torch.dtype:
+def _pick_dtype(settings: ModelSettings, config: Any, found: Checkpoint, placement: Placement) -> torch.dtype:
     """A quantised checkpoint's kernels were made for its own number format: it holds unless one is asked for."""
     own = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
-    is_quantized = quantized.method_of(read_json(folder, CONFIG, settings.id)) is not None
+    is_quantized = quantized.method_of(found.config) is not None
     if settings.dtype == "auto" and is_quantized and isinstance(own, torch.dtype):
         return own
     return pick_dtype(settings.dtype, placement.device)
@@ -201,11 +173,8 @@ def _head_size(text_config: Any) -> int:
     return size or int(text_config.hidden_size // text_config.num_attention_heads)
 
 
-def _read_processor(folder: Path, name: str) -> Any:
-    with _Reading("processor", name, folder):
-        processor = transformers.AutoProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+def _read_processor(found: Checkpoint) -> Any:
+    name, processor = found.name, parts.read_processor(found)
     if getattr(processor, "video_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"{name}: its processor takes no video", hint="pick a checkpoint of a VideoLLM")
     if not hasattr(processor.tokenizer, "backend_tokenizer"):
@@ -218,30 +187,25 @@ def _read_processor(folder: Path, name: str) -> Any:
 
 
 def _read_model(
-    folder: Path, name: str, config: Any, dtype: torch.dtype, attention: Attention, placement: Placement
+    found: Checkpoint, config: Any, dtype: torch.dtype, attention: Attention, placement: Placement
 ) -> Any:
-    is_quantized = quantized.method_of(read_json(folder, CONFIG, name)) is not None
+    is_quantized = quantized.method_of(found.config) is not None
     # Quantised weights are made on their device; others are quicker to read first and move then.
     mapped = placement.split or (is_quantized and has_accelerate())
-    with _Reading("model", name, folder):
-        model, report = transformers.AutoModelForImageTextToText.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            attn_implementation=attention.implementation,
-            device_map=placement.device_map if mapped else None,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+    model, report = parts.read_model(
+        found,
+        config,
+        dtype=dtype,
+        attn_implementation=attention.implementation,
+        device_map=placement.device_map if mapped else None,
+    )
     absent = sorted(map(str, report["missing_keys"]))
     if absent:  # transformers would leave them random
         raise ModelError(
-            f"{name}: {len(absent)} weights are missing ({absent[0]} ...)",
+            f"{found.name}: {len(absent)} weights are missing ({absent[0]} ...)",
             hint="the checkpoint does not fit its config.json: copy or download it again",
         )
-    layers.require_no_state(model, name)
+    layers.require_no_state(model, found.name)
     return (model if mapped else _move(model, placement.device)).eval()
 
 
@@ -251,7 +215,7 @@ def _move(model: Any, device: torch.device) -> Any:
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise _no_memory(str(device)) from error
+        raise no_memory(str(device)) from error
 
 
 def _said_devices(model: Any, placement: Placement) -> str:
@@ -264,13 +228,3 @@ def _said_devices(model: Any, placement: Placement) -> str:
             "the GPUs together have not enough memory for the weights", hint="pick a smaller model"
         )
     return ",".join(places)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the host ran out of memory: the CPU allocator raises a plain RuntimeError."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
-
-
-def _no_memory(what: str) -> ResourceError:
-    return ResourceError(f"{what}: not enough memory for the weights", hint="pick a smaller model or --dtype")

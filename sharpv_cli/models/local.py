@@ -7,14 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sharpv_cli.errors import ModelError
 from sharpv_cli.settings import BUILTIN_MODEL
-
-if TYPE_CHECKING:
-    from sharpv_cli.errors import ModelError
-from sharpv_cli.settings import ModelSettings
 
 BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
 
@@ -22,24 +16,12 @@ BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
 def local_size(model_id: str) -> int | None:
     """Bytes on disk of a model id (`builtin`, a folder or a hub id), None where it is not here.
 
-    An interrupted download counts with what it left; `is_complete` tells the two apart.
+    An interrupted download counts with what it left; `checkpoint.is_complete` tells the two apart.
     """
     folder = BUILTIN_FOLDER if model_id == BUILTIN_MODEL else Path(model_id)
     if os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir it never raises, whatever the id
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _hub_sizes().get(model_id)
-
-
-def is_complete(model: ModelSettings) -> bool:
-    """Whether every file of the model is on this machine, at its revision. False for a name that is no hub id."""
-    from sharpv_cli.models import checkpoint
-    from sharpv_cli.models.inspecting import missing_file
-
-    try:
-        folder = checkpoint.locate(model)
-    except ModelError:
-        return False
-    return folder is not None and missing_file(folder) is None
 
 
 @cache

@@ -9,6 +9,7 @@ import torch
 
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.available import available_bytes
+from sharpv_cli.models.blame import first_sentence
 
 BALANCED = "balanced"
 
@@ -99,8 +100,3 @@ def _why_no_device(name: str, error: Exception) -> str:
     """PyTorch lists every back-end it was ever compiled for when it does not know a name."""
     known = name.partition(":")[0] in ("cpu", "cuda", "mps")
     return first_sentence(error) if known else "no such kind of device"
-
-
-def first_sentence(error: Exception) -> str:
-    """PyTorch and transformers put paragraphs of advice behind it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

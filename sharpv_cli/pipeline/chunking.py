@@ -31,7 +31,8 @@ def in_chunks(family: Family | None, engine: str) -> bool:
 def family_named(settings: Settings) -> Family | None:
     """The family of the model, by its folder or else by its profile; None where neither says it."""
     from sharpv_cli.models.checkpoint import locate
-    from sharpv_cli.models.inspecting import CONFIG, read_json, said
+    from sharpv_cli.models.inspecting import said
+    from sharpv_cli.models.jsonfile import CONFIG, read_json
 
     try:
         folder = locate(settings.model, offline=settings.offline)

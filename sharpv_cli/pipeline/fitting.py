@@ -9,10 +9,9 @@ from functools import partial
 
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.models.available import available_bytes, host_bytes
+from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.estimate import Request
-from sharpv_cli.models.known import of_loaded
-from sharpv_cli.models.loading import out_of_memory
 from sharpv_cli.models.room import require_frames, require_prefill
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.clip import Clip
@@ -59,7 +58,7 @@ def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection, score
 def _request(clip: Clip) -> Request:
     height, width = clip.sample.size
     return Request(
-        model=of_loaded(clip.loaded),
+        model=clip.loaded.known,
         frames=len(clip.sample),
         height=height,
         width=width,

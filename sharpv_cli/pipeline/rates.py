@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from sharpv_cli.engine.device import synchronize
-from sharpv_cli.models.loading import out_of_memory
+from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.types import DeviceRates
 
 # Larger than the caches.

@@ -10,7 +10,6 @@ from torch import Tensor
 from sharpv_cli.models.available import available_bytes
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.generation import options
-from sharpv_cli.models.known import of_loaded
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.room import require_prefill
 from sharpv_cli.pipeline.clip import Clip
@@ -77,7 +76,7 @@ def _require_room(clip: Clip) -> None:
         return
     height, width = clip.sample.size
     request = Request(
-        model=of_loaded(loaded),
+        model=loaded.known,
         frames=len(clip.sample),
         height=height,
         width=width,

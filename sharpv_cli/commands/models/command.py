@@ -101,4 +101,4 @@ def pull_model(
         if not pulling.agreed(lambda: typer.confirm("download it?", default=True, err=True), yes=yes):
             raise typer.Exit(terminal.INTERRUPTED)
     pulling.fetch(model, planned)  # also where nothing is missing: it notes the branch's newest commit
-    terminal.write_answer(f"{checkpoint.fetch(model, offline=True)}\n")
+    terminal.write_answer(f"{checkpoint.fetch(model, offline=True).folder}\n")

@@ -9,10 +9,11 @@ from typing import TypedDict
 
 from sharpv_cli import terminal
 from sharpv_cli.errors import ModelError, UsageError
+from sharpv_cli.models.checkpoint import is_complete
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.inspecting import inspect_config
 from sharpv_cli.models.known import parameters
-from sharpv_cli.models.local import is_complete, local_size
+from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import ModelSettings, Resolved, profile_paths, resolve
 from sharpv_cli.units import disk_size, parameter_count
 

@@ -42,8 +42,7 @@ def facts(model: ModelSettings) -> list[str]:
             part = local_size(model.id)
             here = f"partly downloaded, {disk_size(part)}" if part else "not on this machine"
             return [here, *_published(model)]
-        inspect(folder, model)
-        read = read_facts(folder, model.id)
+        read = read_facts(inspect(folder, model))
     except ModelError as error:
         return [f"cannot be loaded: {error}"]
     context = "transformers' default" if read.context is None else str(read.context)

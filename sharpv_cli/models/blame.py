@@ -1,0 +1,65 @@
+"""What goes wrong in other people's code over other people's files, said as what it is: that file cannot be used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from sharpv_cli.errors import ModelError, ResourceError, SharpvError
+from sharpv_cli.models.inspecting import newer
+from sharpv_cli.models.jsonfile import AGAIN
+
+
+class Reading:
+    """Whatever is raised while a part of a checkpoint is read becomes a ModelError that names the part.
+
+    Configs, tokenizers and weights come from anywhere, and their readers fail in as many ways: with every kind of
+    Exception, and those written in Rust with one that is none. `config` tells which transformers wrote it, `folder`
+    is not named in messages.
+    """
+
+    def __init__(self, what: str, name: str, config: Mapping[str, Any], folder: str = "") -> None:
+        self._what, self._name, self._config, self._folder = what, name, config, folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, SharpvError):
+            return
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise (no_memory(self._name) if out_of_memory(error) else self._unreadable(error)) from error
+
+    def _unreadable(self, error: BaseException) -> ModelError:
+        missing = (
+            re.search(r"pip install [^`\n]*[^`\s.]", str(error)) if isinstance(error, ImportError) else None
+        )
+        why = first_sentence(error)
+        if self._folder:
+            why = why.replace(self._folder, "the folder")
+        return ModelError(
+            f"{self._name}: its {self._what} cannot be loaded: {why}",
+            hint=missing.group() if missing else f"{AGAIN}{newer(self._config)}",
+        )
+
+
+def first_sentence(error: BaseException) -> str:
+    """PyTorch and transformers put paragraphs of advice behind it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the host ran out of memory: the CPU allocator raises a plain RuntimeError."""
+    import torch
+
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
+
+
+def no_memory(what: str) -> ResourceError:
+    """What is said where the weights do not fit."""
+    return ResourceError(f"{what}: not enough memory for the weights", hint="pick a smaller model or --dtype")

@@ -1,0 +1,69 @@
+"""What transformers gets to see of a checkpoint: a folder with the inspected files only.
+
+Given the checkpoint's own folder it would look for more: weights that config.json names, adapters, distributed
+checkpoints, configs for other versions, tokenizers of audio, code. In the view there are none of these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sharpv_cli.errors import ResourceError
+from sharpv_cli.models.inspecting import Checkpoint
+from sharpv_cli.models.jsonfile import CONFIG
+from sharpv_cli.models.tensors import INDEX, WEIGHTS
+
+_DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja")
+_TEMPLATES = "additional_chat_templates"
+# Settings that lead to code, or to other files than those that are in the view.
+_ELSEWHERE = frozenset({"auto_map", "configuration_files", "fast_tokenizer_files", "audio_tokenizer"})
+_WEIGHTS_ELSEWHERE = "transformers_weights"
+
+
+@contextmanager
+def viewed(checkpoint: Checkpoint) -> Iterator[Path]:
+    """The folder of the view, for as long as the context is open. Raises ResourceError where none can be made."""
+    try:
+        made = TemporaryDirectory(prefix="sharpv-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ResourceError(
+            f"no folder for temporary files: {error}", hint="set TMPDIR to a folder that can be written"
+        ) from error
+    with made as folder:
+        _fill(Path(folder), checkpoint)
+        yield Path(folder)
+
+
+def safe_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what leads to code or other files."""
+    return {key: value for key, value in _safe(config).items() if key != _WEIGHTS_ELSEWHERE}
+
+
+def _fill(view: Path, checkpoint: Checkpoint) -> None:
+    texts = {CONFIG: safe_config(checkpoint.config)}
+    texts |= {file: _safe(content) for file, content in checkpoint.settings.items()}
+    for file, content in texts.items():
+        (view / file).write_text(json.dumps(content), encoding="utf-8")
+    data = [path for pattern in _DATA for path in checkpoint.folder.glob(pattern) if path.is_file()]
+    for path in (*data, *checkpoint.weights.files, *_shared(checkpoint)):
+        (view / path.name).symlink_to(path.absolute())
+
+
+def _shared(checkpoint: Checkpoint) -> Iterator[Path]:
+    """The index of several weights' files, and the folder of further chat templates."""
+    if checkpoint.weights.files[0].name != WEIGHTS:
+        yield checkpoint.folder / INDEX
+    if (checkpoint.folder / _TEMPLATES).is_dir():
+        yield checkpoint.folder / _TEMPLATES
+
+
+def _safe(value: Any) -> Any:
+    """Without those settings, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _safe(inner) for key, inner in value.items() if key not in _ELSEWHERE}
+    return [_safe(inner) for inner in value] if isinstance(value, list) else value
