@@ -27,8 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import AttentionInterface, LlavaOnevisionForConditionalGeneration
+from transformers import AttentionInterface
 
+from sharpv_cli.models.inspecting import inspect
+from sharpv_cli.models.parts import read_config, read_model
+from sharpv_cli.settings import ModelSettings
 from sharpv_cli.shapes.render import background, render
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import Batch, Batches
@@ -249,7 +252,8 @@ def _start(folder: Path | None) -> tuple[Any, Any]:
     if folder is None:
         tokenizer = checkpoint.train_tokenizer()
         return tokenizer, checkpoint.build_model(tokenizer)
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    found = inspect(folder, ModelSettings(id=str(folder)))
+    model, _ = read_model(found, read_config(found.config, found.name), dtype=torch.float32)
     return checkpoint.load_tokenizer(folder), model
 
 
