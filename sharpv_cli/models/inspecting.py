@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.adapters import ADAPTER, refuse_adapter
 from sharpv_cli.models.families import family_of
@@ -115,8 +117,6 @@ def _require_installed(packages: tuple[str, ...], family: str, name: str) -> Non
 
 def newer(config: Mapping[str, Any]) -> str:
     """A sentence for a hint where the config was written by a newer transformers than the one installed."""
-    from packaging.version import InvalidVersion, Version
-
     try:
         wrote, installed = Version(str(config.get("transformers_version"))), Version(version("transformers"))
     except (InvalidVersion, PackageNotFoundError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.families import FAMILIES
+from sharpv_cli.models.jsonfile import CONFIG, read_json
 
 if TYPE_CHECKING:
     from sharpv_cli.models.families import Family
@@ -32,7 +33,6 @@ def family_named(settings: Settings) -> Family | None:
     """The family of the model, by its folder or else by its profile; None where neither says it."""
     from sharpv_cli.models.checkpoint import locate
     from sharpv_cli.models.inspecting import said
-    from sharpv_cli.models.jsonfile import CONFIG, read_json
 
     try:
         folder = locate(settings.model, offline=settings.offline)
