@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 # What a terminal obeys or hides, what no encoding takes, and what spoils an XML file: C0 and C1 controls, line
-# separators, bidirectional overrides, lone surrogates, noncharacters.
+# separators, bidirectional marks and overrides, lone surrogates, noncharacters.
 _UNSAFE = (
     *range(32),
     *range(127, 160),
+    0x061C,
+    *range(0x200E, 0x2010),
     *range(0x2028, 0x202F),
     *range(0x2066, 0x206A),
     *range(0xD800, 0xE000),
@@ -16,6 +18,7 @@ _UNSAFE = (
     0xFFFF,
 )
 _ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _UNSAFE}
+_BETWEEN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) not in "\n\t"}
 _BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}  # as Python carries them in file names
 _LONGEST = 1000  # characters of one message; the list of all known keys still fits
 
@@ -24,6 +27,11 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     r"""`text` with control characters and their like as escapes (`\x1b`, `\n`); all else stays as it is."""
     text = text.translate(_ESCAPES)
     return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, for text of several lines, such as an answer: line feeds and tabs stay."""
+    return text.translate(_BETWEEN_LINES)
 
 
 def encodable(text: str, encoding: str) -> str:

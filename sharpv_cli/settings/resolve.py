@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings.profiles import SettingsFile, config_folder, profile_chain, read, shipped_folder
 from sharpv_cli.settings.schema import Settings, defaults, first_problem, nest
+from sharpv_cli.text import printable
 
 DEFAULT_PROFILE = "tiny"
 NO_PROFILE = "none"
@@ -124,7 +125,7 @@ def as_yaml(resolved: Resolved) -> str:
 
 def _yaml_line(key: str, value: object, origin: str) -> str:
     scalar = yaml.safe_dump(value, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
-    return f"{f'{key}: {scalar}':<44} # {origin}"
+    return f"{f'{key}: {scalar}':<44} # {printable(origin)}"
 
 
 def _read_config(environ: Mapping[str, str]) -> SettingsFile | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from sharpv_cli.errors import SharpvError, UsageError
-from sharpv_cli.text import encodable, printable, shortened
+from sharpv_cli.text import encodable, printable, printable_lines, shortened
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 _STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim", "detail": "dim"}
 _HUSHED = {"quiet": {"warning", "note", "detail"}, "normal": {"detail"}, "verbose": set[str]()}
@@ -24,27 +26,36 @@ _level: Literal["quiet", "normal", "verbose"] = "normal"
 @cache
 def stderr() -> Console:
     """The one console for everything that is not the answer. Respects NO_COLOR, dumb terminals and ASCII."""
-    from rich.console import Console
+    return console_on(sys.stderr)
 
-    class Stderr(Console):
+
+def console_on(stream: TextIO | None) -> Console:
+    """A console on `stream` that shows what foreign text would have a terminal do.
+
+    FORCE_COLOR gives colours to a pipe, without making it a terminal. Left to itself, Rich would take FORCE_COLOR=0 for
+    a wish and draw progress into pipes.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
+    from rich.theme import Theme
+
+    class Shown(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            """Here all text passes, apart from Rich's own sequences; it lets through those of others."""
+            for segment in super().render(renderable, options):
+                text = segment.text if segment.control else printable_lines(segment.text)
+                yield segment if text == segment.text else Segment(text, segment.style)
+
         def on_broken_pipe(self) -> None:
             """Nobody reads the chart and the notes any more; the answer on stdout goes on."""
             self.quiet = True
             to_devnull(2)
 
-    return console_on(Stderr, sys.stderr)
-
-
-def console_on(kind: type[Console], stream: TextIO | None) -> Console:
-    """A console on `stream`; FORCE_COLOR gives colours to a pipe, without making it a terminal.
-
-    Left to itself, Rich would take FORCE_COLOR=0 for a wish and draw progress into pipes.
-    """
-    from rich.theme import Theme
-
     on_terminal = stream is not None and stream.isatty()
     forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
-    return kind(
+    return Shown(
         stderr=stream is sys.stderr,
         theme=Theme(_STYLES),
         highlight=False,
@@ -105,7 +116,7 @@ def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
 
     try:
         if isinstance(what, str):
-            what = Text(encodable(what, stderr().encoding))
+            what = Text(encodable(printable_lines(what), stderr().encoding))
         stderr().print(what, soft_wrap=soft_wrap)
     except OSError:
         stderr().quiet = True
@@ -114,22 +125,31 @@ def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
 def report_error(error: SharpvError) -> None:
     """`error:` and `hint:` of an expected error; its traceback too with SHARPV_DEBUG=1."""
     if debug():
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        _show_traceback(error)
     say("error", str(error))
     if error.hint:
         say("hint", error.hint)
 
 
-def report_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def report_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A `sys.excepthook` for what nobody expected: one line, and how to report it. The process exits 1."""
-    if debug() or issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, traceback)
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    if debug():
+        _show_traceback(error)
         return
     say("error", f"unexpected {kind.__name__}: {error}")
     say(
         "hint",
         "this is a bug in sharpv; run it again with SHARPV_DEBUG=1 and report the traceback as an issue",
     )
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    show("".join(traceback.format_exception(error)).rstrip(), soft_wrap=True)
 
 
 def to_devnull(descriptor: int) -> None:

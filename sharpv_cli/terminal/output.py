@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.terminal.messages import console_on, to_devnull
-from sharpv_cli.text import encodable
+from sharpv_cli.text import encodable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,10 +51,28 @@ def stdout_kept() -> Iterator[None]:
 def write_answer(text: str) -> None:
     """Write to stdout and flush, exactly the text: no wrapping, markup or emoji.
 
-    Characters that the stream's encoding lacks are written as escapes. Raises ReaderClosed when the reader
-    closed the pipe, UsageError when stdout is closed or cannot be written (a full disk).
+    What a terminal would obey it is shown; a pipe gets it as it is. Characters that the stream's encoding lacks are
+    written as escapes. Raises ReaderClosed when the reader closed the pipe, UsageError when stdout is closed or cannot
+    be written (a full disk).
     """
     require_stdout()
+    _write(printable_lines(text) if (_kept or sys.stdout).isatty() else text)
+
+
+def write_report(what: RenderableType) -> None:
+    """A drawn result on stdout: with its colours on a terminal, as plain text without trailing blanks in a pipe.
+
+    It is 80 columns wide where nothing says otherwise (the terminal, COLUMNS). Raises as `write_answer` does.
+    """
+    require_stdout()
+    console = console_on(sys.stdout)
+    with console.capture() as drawn:
+        console.print(what)
+    lines = drawn.get().splitlines()
+    _write("".join(f"{line if console.is_terminal else line.rstrip()}\n" for line in lines))
+
+
+def _write(text: str) -> None:
     stream = _kept or sys.stdout
     try:
         stream.write(encodable(text, stream.encoding or "utf-8"))
@@ -65,21 +83,6 @@ def write_answer(text: str) -> None:
     except OSError as error:
         to_devnull(1)
         raise UsageError(f"cannot write the answer to stdout: {error.strerror}") from error
-
-
-def write_report(what: RenderableType) -> None:
-    """A drawn result on stdout: with its colours on a terminal, as plain text without trailing blanks in a pipe.
-
-    It is 80 columns wide where nothing says otherwise (the terminal, COLUMNS). Raises as `write_answer` does.
-    """
-    from rich.console import Console
-
-    require_stdout()
-    console = console_on(Console, sys.stdout)
-    with console.capture() as drawn:
-        console.print(what)
-    lines = drawn.get().splitlines()
-    write_answer("".join(f"{line if console.is_terminal else line.rstrip()}\n" for line in lines))
 
 
 def leave(code: int) -> NoReturn:

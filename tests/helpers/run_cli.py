@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
 PIECES = ["[red] is ", "not :smile: markup, ", "naïve"]
 TEXT = "".join(PIECES)
+# What a terminal would obey: a title, a cleared screen, C1's own, text turned around; sequences come in two pieces.
+HOSTILE = ["\x1b", "]0;mine\x07 \x1b[", "2J\x9b", "31m a\tb\n\u202ec\u200fd\r", "\x1b", "P+q\x1b", "\\ done"]
 
 
 def scripted(scenario: str) -> list[str]:
@@ -115,7 +117,7 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         time.sleep(1.2)
     text, reason = "", "stop"
     try:
-        for piece in PIECES:
+        for piece in HOSTILE if scenario == "hostile" else PIECES:
             text += piece
             yield TextPiece(piece)
             if scenario == "slow":
@@ -127,7 +129,7 @@ def _events(scenario: str, question: str) -> Iterator[object]:
                 raise ZeroDivisionError("a bug")
     except KeyboardInterrupt:
         reason = "interrupted"
-    warnings = ("only 7 of 8 frames were found",)
+    warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
     yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
 
 

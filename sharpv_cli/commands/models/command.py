@@ -11,6 +11,7 @@ from sharpv_cli import terminal
 from sharpv_cli.commands import pulling
 from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
+from sharpv_cli.text import printable
 
 app = typer.Typer(
     rich_markup_mode=None, help="Profiles, their models, what is on this machine, and downloads."
@@ -59,7 +60,7 @@ def show_model(name: NameArgument) -> None:
 
     resolved = naming.resolved(name)
     head = [f"{resolved.profile_name} ({resolved.profile_source})", *naming.facts(resolved.settings.model)]
-    comments = "".join(f"# {line}\n" for line in head)
+    comments = "".join(f"# {printable(line)}\n" for line in head)
     terminal.write_answer(f"{comments}{as_yaml(resolved)}")
 
 

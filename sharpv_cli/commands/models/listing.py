@@ -15,6 +15,7 @@ from sharpv_cli.models.inspecting import inspect_config
 from sharpv_cli.models.known import parameters
 from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import ModelSettings, Resolved, profile_paths, resolve
+from sharpv_cli.text import printable
 from sharpv_cli.units import disk_size, parameter_count
 
 
@@ -88,10 +89,10 @@ def write_table(rows: list[Row]) -> None:
     from sharpv_cli.report.layout import ASCII, Column, natural_width, table
 
     columns = (
-        Column("PROFILE", tuple(row["name"] for row in rows)),
+        Column("PROFILE", tuple(printable(row["name"]) for row in rows)),
         Column("SIZE", tuple(_size(row) for row in rows), right=True),
         Column("LOCAL", tuple(_local(row) for row in rows), right=True),
-        Column("MODEL", tuple(row["model"] for row in rows), rank=1),
+        Column("MODEL", tuple(printable(row["model"]) for row in rows), rank=1),
     )
     terminal.require_stdout()
     whole = natural_width(columns)
