@@ -40,7 +40,15 @@ class ResourceError(SharpvError):
     exit_code = 5
 
 
-def unforeseen(error: Exception) -> SharpvError:
+class ShortageError(ResourceError):
+    """The machine had too little of `what` just now (exit 5): nobody's fault, and the next try may do."""
+
+    def __init__(self, message: str, *, hint: str | None = None, what: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.what = what
+
+
+def unforeseen(error: BaseException) -> SharpvError:
     """What nobody expected, as the failure of one of many pieces of work (exit 1): the others go on."""
     return SharpvError(
         f"unexpected {type(error).__name__}: {error}",

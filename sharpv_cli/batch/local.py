@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Job
-from sharpv_cli.batch.results import Document
+from sharpv_cli.batch.results import Told
 from sharpv_cli.batch.working import Frames, Worker, outcome, read_frames
+from sharpv_cli.cores import cores
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.pipeline.ahead import ReadAhead
 from sharpv_cli.session import open_session
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
 
     Reading = Future[Frames | None]
-    Running = set[Future[list[Document]]]
+    Running = set[Future[list[Told]]]
 
 _READ_AHEAD = 2  # videos beyond those that are being read
 _MOST_READERS = 8
@@ -49,8 +50,7 @@ class Model:
 
 def default_readers(processes: int) -> int:
     """Videos read at a time: decoders have threads of their own, and the model wants cores as well."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(processes, min(_MOST_READERS, cores // 4), 1)
+    return max(processes, min(_MOST_READERS, cores() // 4), 1)
 
 
 def devices_of(settings: Settings, processes: int | None) -> list[str | None]:
@@ -71,7 +71,7 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def in_this_process(jobs: Sequence[Job], worker: Worker, readers: int) -> Iterator[Document]:
+def in_this_process(jobs: Sequence[Job], worker: Worker, readers: int) -> Iterator[Told]:
     """The documents of all jobs, each as it comes."""
     with ReadAhead(read_frames, readers=readers, ahead=readers + _READ_AHEAD) as ahead:
         for job, coming in ahead.each(jobs):
@@ -80,7 +80,7 @@ def in_this_process(jobs: Sequence[Job], worker: Worker, readers: int) -> Iterat
 
 def in_processes(
     jobs: Sequence[Job], model: Model, devices: Sequence[str | None], readers: int
-) -> Iterator[Document]:
+) -> Iterator[Told]:
     """The documents of all jobs, those of a job together, by a process for each of `devices`.
 
     Raises ResourceError where one of the processes ends, and what loading the model raises.
@@ -116,12 +116,12 @@ def in_processes(
         places.join_thread()
 
 
-def _through(pool: ProcessPoolExecutor, job: Job, coming: Reading) -> list[Document]:
+def _through(pool: ProcessPoolExecutor, job: Job, coming: Reading) -> list[Told]:
     """On a thread: wait for the frames, then for the answers."""
     return pool.submit(_answer, job, outcome(coming)).result()
 
 
-def _completed(running: Running) -> Generator[Document, None, Running]:
+def _completed(running: Running) -> Generator[Told, None, Running]:
     """The documents of at least one job; what still runs is returned."""
     done, rest = wait(running, return_when=FIRST_COMPLETED)
     for one in done:
@@ -151,7 +151,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _answer(job: Job, read: Frames | SharpvError | None) -> list[Document]:
+def _answer(job: Job, read: Frames | SharpvError | None) -> list[Told]:
     if _Process.worker is None:
         _Process.worker = _Process.model.load(_Process.device)
     return list(_Process.worker.documents(job, read))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sharpv_cli import terminal
 from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Job
-from sharpv_cli.batch.results import Document, error_documents
+from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 from sharpv_cli.pipeline.ahead import settled
 from sharpv_cli.video.isolated import IsolatedReader
@@ -56,7 +55,7 @@ def require_ray() -> None:
         )
 
 
-def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Document]:
+def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Told]:
     """The documents of all jobs, those of a job together, in the order in which workers end.
 
     A job whose worker dies is done by another one, and one that ends in a bug gets errors. Raises ResourceError
@@ -72,7 +71,7 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
                 if row["error"]:
                     raise pickle.loads(row["error"])
                 del left[row["job"]]
-                yield from json.loads(row["documents"])
+                yield from pickle.loads(row["told"])
     except ray.exceptions.RayError as error:
         raise ResourceError(
             f"Ray gave up: {str(error).splitlines()[0]}",
@@ -207,7 +206,7 @@ class RayWorker:
         self._lock = threading.Lock()
         self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
         for _ in range(_AT_A_TIME):
-            self._readers.put(IsolatedReader())
+            self._readers.put(IsolatedReader(share=1))
         self._worker: Worker | SharpvError
         try:
             self._worker = model.load()
@@ -215,16 +214,16 @@ class RayWorker:
             self._worker = error
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """`job` and `pickled` of one job; its `documents` (JSON), or the pickled `error` of loading the model."""
+        """`job` and `pickled` of one job; what is pickled again is what is told of it, or the `error` of loading."""
         (number,), (pickled,) = block["job"], block["pickled"]
-        documents, error = "[]", b""
+        told, error = b"", b""
         if isinstance(self._worker, SharpvError):
             error = pickle.dumps(self._worker)
         else:
-            documents = json.dumps(self._documents(self._worker, pickle.loads(pickled)))
-        return {"job": [int(number)], "documents": [documents], "error": [error]}
+            told = pickle.dumps(self._told(self._worker, pickle.loads(pickled)))
+        return {"job": [int(number)], "told": [told], "error": [error]}
 
-    def _documents(self, worker: Worker, job: Job) -> list[Document]:
+    def _told(self, worker: Worker, job: Job) -> list[Told]:
         from sharpv_cli.batch.working import outcome, read_frames
 
         reader = self._readers.get()

@@ -8,17 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
 from sharpv_cli.appending import Lines
 from sharpv_cli.batch.manifest import Failure
 from sharpv_cli.batch.planning import Plan
-from sharpv_cli.errors import UsageError
+from sharpv_cli.errors import ShortageError, UsageError
 from sharpv_cli.report.document import ERROR_SCHEMA, SCHEMA, error_document
 from sharpv_cli.text import shown
 
 Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A question for which the machine had too little of something: it gets no line, and the next run asks it."""
+
+    line: int
+    id: str
+    error: ShortageError
+
+
+Told = Document | Left
+"""What comes of a question."""
 
 
 class Results(Protocol):

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
-from sharpv_cli.batch.results import Document, error_documents
-from sharpv_cli.errors import SharpvError, unforeseen
+from sharpv_cli.batch.results import Document, Left, Told
+from sharpv_cli.errors import SharpvError, ShortageError
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, sampling_of, timed
 from sharpv_cli.report.document import ask_document, error_document
 from sharpv_cli.session import Session
+from sharpv_cli.shortage import Attempt
+from sharpv_cli.text import shown
 from sharpv_cli.types import Answer, FrameSample, VideoInfo
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.sources import local_video
@@ -38,7 +40,7 @@ class Frames:
 def read_frames(reader: IsolatedReader, job: Job) -> Frames | None:
     """The job's frames, decoded in the reader's child; None of a clip that has to come in chunks.
 
-    Raises VideoError, and RuntimeError for a bug while reading.
+    Raises VideoError, ShortageError, and SharpvError for a bug while reading.
     """
     if not _short(job.settings):
         return None
@@ -49,14 +51,9 @@ def read_frames(reader: IsolatedReader, job: Job) -> Frames | None:
 
 def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
     """What reading gave, or the error that its questions get; a bug costs this video and not the others."""
-    error = coming.exception()
-    if error is None:
+    with Attempt("reading a video") as attempt:
         return coming.result()
-    if isinstance(error, SharpvError):
-        return error
-    if not isinstance(error, Exception):
-        raise error
-    return unforeseen(error)
+    return attempt.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +64,25 @@ class Worker:
     profile_name: str
     profile_source: str
 
-    def documents(self, job: Job, read: Frames | SharpvError | None) -> Iterator[Document]:
+    def documents(self, job: Job, read: Frames | SharpvError | None) -> Iterator[Told]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised.
 
-        What fails becomes a `sharpv.error/1`. KeyboardInterrupt goes through, and no document is given for the answer
-        that it cut short.
+        What fails becomes a `sharpv.error/1`, whatever it is, or is Left. KeyboardInterrupt goes through, and no
+        document is given for the answer that it cut short.
         """
         left = list(job.questions)
-        try:
+        with Attempt(f"answering {shown(job.video)}") as attempt:
             if isinstance(read, SharpvError):
                 raise read
             for told in self._answered(job, read):
                 asked = left.pop(0)
-                if isinstance(told, SharpvError):
-                    yield error_document(told, line=asked.line, id=asked.id)
-                else:
-                    yield self._document(job, asked, told)
-        except SharpvError as error:
-            yield from error_documents(replace(job, questions=tuple(left)).failures(error))
+                yield (
+                    _failed(asked, told)
+                    if isinstance(told, SharpvError)
+                    else self._document(job, asked, told)
+                )
+        if attempt.error is not None:
+            yield from (_failed(asked, attempt.error) for asked in left)
 
     def _answered(self, job: Job, read: Frames | None) -> Iterator[Answer | SharpvError]:
         if read is not None:
@@ -109,6 +107,12 @@ class Worker:
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}
 
 
+def _failed(asked: Asked, error: SharpvError) -> Told:
+    if isinstance(error, ShortageError):
+        return Left(asked.line, asked.id, error)
+    return error_document(error, line=asked.line, id=asked.id)
+
+
 def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvError]:
     """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
     from sharpv_cli.pipeline.answering import answer_by, whole_answer
@@ -118,10 +122,9 @@ def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvE
     shared, count = SharedVideo(clip), len(job.questions)
     for number, asked in enumerate(job.questions, start=1):
         read = partial(shared.read, last=number == count) if count > 1 else partial(read_once, clip)
-        try:
-            yield whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
-        except SharpvError as error:
-            yield error
+        with Attempt(f"answering {shown(job.video)}") as attempt:
+            answer = whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
+        yield attempt.error or answer
         decode_sec = 0.0
 
 

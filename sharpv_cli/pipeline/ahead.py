@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Generic, Self, TypeVar
 
 from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.routes import share_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,7 +25,7 @@ class ReadAhead(Generic[T, R]):
         assert readers >= 1 and ahead >= 1, (readers, ahead)
         self._read, self._ahead = read, ahead
         self._pool = ThreadPoolExecutor(readers, "decode")
-        self._readers = [IsolatedReader() for _ in range(readers)]
+        self._readers = [IsolatedReader(share_of(readers)) for _ in range(readers)]
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
         for reader in self._readers:
             self._idle.put(reader)

@@ -2,36 +2,66 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import os
 import resource
 import signal
-from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing.connection import Connection
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing, suppress
+from multiprocessing import Pipe
+from pathlib import Path
+from time import monotonic
 from typing import Any, Self, TypeVar
 
-from sharpv_cli.errors import SharpvError, VideoError
+from sharpv_cli import shortage
+from sharpv_cli.cores import cores
+from sharpv_cli.errors import SharpvError, ShortageError, VideoError
+from sharpv_cli.video import wire
+from sharpv_cli.video.child import GRACE_SEC, too_much
 from sharpv_cli.video.local import FilePath, limits_of
+from sharpv_cli.video.patience import too_slow
 from sharpv_cli.video.refusals import shown
 
 T = TypeVar("T")
 
-# Address space, most of which is never touched: libraries and thread stacks alone are about 1 GiB of it.
-MEMORY_BYTES = 6 << 30
+# What a child may have of its own, as the kernel counts it (RLIMIT_DATA): not the addresses that threads and malloc's
+# arenas reserve, which are gigabytes where there are many cores. What it really holds is watched beside it. A sample
+# of frames may be 4 GiB of it.
+MEMORY_BYTES, RESIDENT_BYTES = 6 << 30, 5 << 30
 _START_SEC = 60.0
-_GRACE_SEC = 5.0
+_WATCH_SEC = 0.1
 _HINT = "the file is damaged, or was made to break readers; get it again"
+# An arena and a thread for each core in each library: unused here, and made anew by each child.
+_ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from sharpv_cli.video.child import serve; serve(*map(int, sys.argv[2:]))"
+)
 
 
 class IsolatedReader:
     """One child process without torch that reads one video after the other; it is replaced when it is lost.
 
-    For several at a time take several readers, each on a thread of its own. A context manager; the child
-    ends with it, and by itself when its parent is gone.
+    For several at a time take several readers, each on a thread of its own, and tell each its `share` of the cores.
+    A context manager; the child ends with it, and by itself when its parent is gone.
     """
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
-        self._memory_bytes = memory_bytes
+    def __init__(
+        self,
+        share: int | None = None,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        resident_bytes: int = RESIDENT_BYTES,
+    ) -> None:
+        self._share = share or cores()
+        self._limits = memory_bytes, resident_bytes
         self._child: _Child | None = None
         self._at_work: _Child | None = None
         self._abandoned = False
@@ -54,91 +84,144 @@ class IsolatedReader:
 
         Both are pickled, so `work` is a function of a module, or a functools.partial of one:
         `reader.read(path, partial(sample_frames, sampling=...))`. Raises VideoError when the child
-        crashes, runs out of memory or out of time, else the SharpvError that `work` raises. Any other error is
-        a bug: the child prints its traceback, and this raises RuntimeError.
+        crashes or runs out of time, ShortageError where the machine has too little, else the SharpvError that
+        `work` raises. Any other error is a bug: the child prints its traceback, and it is told as one (exit 1).
         """
-        child, self._child = self._child or _Child(self._memory_bytes), None
+        (result,) = self._items(path, work, streams=False)
+        return result  # type: ignore[no-any-return]
+
+    def stream(self, path: FilePath, work: Callable[[FilePath], Iterable[T]]) -> Generator[T]:
+        """As `read`, but what `work(path)` gives one by one; the child waits until it is taken. Close it."""
+        return self._items(path, work, streams=True)
+
+    def _items(self, path: FilePath, work: object, *, streams: bool) -> Generator[Any]:
+        """What there is too little of may be enough for a child with one thread."""
+        begun = False
+        try:
+            with closing(self._exchange(path, work, streams)) as items:
+                for item in items:
+                    begun = True
+                    yield item
+        except ShortageError:
+            if begun or self._share == 1 or self._abandoned:
+                raise
+            self._share = 1
+            yield from self._exchange(path, work, streams)
+
+    def _exchange(self, path: FilePath, work: object, streams: bool) -> Generator[Any]:
+        """The child is lost where this is left before its end."""
+        child, self._child = self._child or _Child(self._share, *self._limits), None
         self._at_work = child
         try:
             if self._abandoned:
                 raise VideoError(f"reading {shown(path)} was given up")
-            result, error = child.ask(path, work)
-            self._child = child
+            child.begin(path, work, streams)
+            while (answer := child.answer()).kind == "item":
+                yield answer.value
+            if not isinstance(answer.value, ShortageError):
+                self._child = child
         finally:
             self._at_work = None
             if self._child is None:
                 child.end()
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        if answer.value is not None:
+            raise answer.value
 
 
 class _Child:
-    def __init__(self, memory_bytes: int) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would carry torch and its threads along
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
-        self._process.start()
-        theirs.close()
-        if not self._connection.poll(_START_SEC):
-            self.end()
-            raise RuntimeError(f"the process that reads videos did not start within {_START_SEC:g} s")
-        self._connection.recv()
+    """The process, and one video after the other that it reads."""
 
-    def ask(self, path: FilePath, work: Callable[[FilePath], Any]) -> tuple[Any, SharpvError | None]:
-        seconds = limits_of(path).timeout
-        try:
-            self._connection.send((work, path, seconds))
-            if not self._connection.poll(seconds):
-                raise VideoError(f"reading {shown(path)} took longer than {seconds:g} s", hint=_HINT)
-            answer: tuple[Any, SharpvError | None] = self._connection.recv()
-        except (EOFError, ConnectionError) as error:
-            raise self._loss(path) from error
-        return answer
+    def __init__(self, share: int, memory_bytes: int, resident_bytes: int) -> None:
+        self._resident_bytes = resident_bytes
+        self._killed = False
+        with shortage.Attempt("starting the process that reads videos") as attempt:
+            self._start(share, memory_bytes)
+        if attempt.error is not None:
+            raise attempt.error
 
-    def _loss(self, path: FilePath) -> Exception:
-        self._process.join(_GRACE_SEC)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return VideoError(f"reading {shown(path)} crashed ({signal.Signals(-code).name})", hint=_HINT)
-        return RuntimeError(f"a bug while reading {shown(path)}: the process ended with {code}")
+    def _start(self, share: int, memory_bytes: int) -> None:
+        self._connection, theirs = Pipe()
+        with ExitStack() as on_failure:
+            on_failure.callback(self._connection.close)
+            with theirs:
+                numbers = (theirs.fileno(), share, memory_bytes)
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), *map(str, numbers)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env={**os.environ, **_ENVIRONMENT},
+                    pass_fds=(theirs.fileno(),),
+                    process_group=0,  # Ctrl-C is for the parent to decide
+                )
+            on_failure.callback(self.end)
+            self._expect_ready()
+            on_failure.pop_all()
+
+    def _expect_ready(self) -> None:
+        """Raises ShortageError: nothing else keeps Python and its libraries from starting a second time."""
+        with suppress(EOFError, ConnectionError):
+            if self._connection.poll(_START_SEC) and wire.receive(self._connection):
+                return
+        raise ShortageError(
+            "the process that reads videos could not start",
+            hint="close other programs, or raise the limits of this one (`ulimit -a`); what it said is above",
+        )
+
+    def begin(self, path: FilePath, work: object, streams: bool) -> None:
+        self._path, self._seconds = path, limits_of(path).timeout
+        self._doing = f"reading {shown(path)}"
+        with suppress(ConnectionError):  # `answer` finds out what became of it
+            wire.send(self._connection, (path, work, streams, self._seconds))
+
+    def answer(self) -> wire.Answer:
+        """The next one. Raises VideoError, ShortageError where the process is lost."""
+        with shortage.Attempt(self._doing) as attempt:
+            self._watch()
+            with suppress(EOFError, ConnectionError):
+                return wire.receive(self._connection)  # type: ignore[no-any-return]
+            raise self._loss()
+        assert attempt.error is not None
+        raise attempt.error
+
+    def _watch(self) -> None:
+        """Until there is something to receive. The limit is on the seconds that are waited here."""
+        deadline = monotonic() + self._seconds
+        while not self._connection.poll(_WATCH_SEC):
+            if monotonic() > deadline:
+                raise too_slow(self._path, "reading")
+            if self._resident() > self._resident_bytes:
+                raise too_much(self._doing, self._resident_bytes)
+
+    def _resident(self) -> int:
+        """Bytes of its own that it holds in memory; 0 where the system does not tell."""
+        with suppress(OSError):
+            _, resident, shared, *_ = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+            return (int(resident) - int(shared)) * resource.getpagesize()
+        return 0
+
+    def _loss(self) -> SharpvError:
+        self._process.wait(GRACE_SEC)
+        code = self._process.returncode
+        if self._killed:
+            return VideoError(f"{self._doing} was given up")
+        if code == -signal.SIGALRM:
+            return too_slow(self._path, "reading")
+        if code == -signal.SIGKILL:
+            return ShortageError(
+                f"{self._doing}: its process was killed, as the system does when memory runs out",
+                hint="close other programs, or give the container more memory",
+            )
+        if (what := shortage.missing()) or shortage.addresses_are_limited():
+            return shortage.short(what or shortage.MEMORY, self._doing)
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return VideoError(f"{self._doing} crashed ({how})", hint=_HINT)
 
     def kill(self) -> None:
         """Whoever waits for it finds out; it may be gone already."""
-        with suppress(ValueError):
-            self._process.kill()
+        self._killed = True
+        self._process.kill()
 
     def end(self) -> None:
         self._connection.close()
         self._process.kill()
-        self._process.join()
-        self._process.close()
-
-
-def _serve(connection: Connection, memory_bytes: int) -> None:
-    """The child: works until the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, decides
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    connection.send("ready")
-    while True:
-        try:
-            work, path, seconds = connection.recv()
-        except EOFError:
-            return
-        # Ends the process even inside of FFmpeg: for the case that nobody is left to kill it.
-        signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SEC)
-        try:
-            connection.send(_outcome(path, work))
-        except ConnectionError:
-            return  # nobody waits for it any more
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _outcome(path: FilePath, work: Callable[[FilePath], Any]) -> tuple[Any, SharpvError | None]:
-    try:
-        return work(path), None
-    except SharpvError as error:
-        return None, error
-    except MemoryError:
-        return None, VideoError(f"reading {shown(path)} takes more memory than it may", hint=_HINT)
+        self._process.wait()

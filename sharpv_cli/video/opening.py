@@ -14,6 +14,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from sharpv_cli import shortage
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.local import FilePath, limits_of
 from sharpv_cli.video.refusals import (
@@ -25,6 +26,7 @@ from sharpv_cli.video.refusals import (
     shown,
     unreadable,
 )
+from sharpv_cli.video.routes import threads_inside
 
 TIMEOUT_SEC = 30.0
 
@@ -70,8 +72,17 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
     """
     try:
         yield from container.demux(stream)
-    except av.FFmpegError:
-        return
+    except av.FFmpegError as error:
+        _blame(error)
+    except IndexError:
+        return  # PyAV stumbles over a stream that begins late (FLV), after all of ours
+
+
+def _blame(error: av.FFmpegError) -> None:
+    """Raises ShortageError where an error is no sign of damage."""
+    what = shortage.lack(error) or (None if shortage.has_memory() else shortage.MEMORY)
+    if what is not None:
+        raise shortage.short(what, "decoding") from error
 
 
 def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
@@ -81,7 +92,8 @@ def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
     """
     try:
         return packet.decode(), False
-    except av.FFmpegError:
+    except av.FFmpegError as error:
+        _blame(error)
         return [], packet.size > 0
 
 
@@ -143,3 +155,4 @@ def _limit(path: FilePath, stream: VideoStream, head: bytes) -> None:
     check_pixels(path, width, height)
     context.options = {"max_pixels": str(limits_of(path).max_pixels), "codec_whitelist": _DECODERS}
     context.thread_type = "AUTO"
+    context.thread_count = threads_inside()

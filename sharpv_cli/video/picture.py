@@ -158,6 +158,7 @@ def _rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
     shrinks = width * height < frame.width * frame.height
     untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
     out = frame.reformat(
+        threads=1,  # by default one for each core, started anew for each picture
         width=width,
         height=height,
         format="rgb48le" if transfer else "rgb24",
@@ -182,6 +183,6 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 
 def _on_white(frame: VideoFrame) -> NDArray[np.uint8]:
-    rgba = frame.reformat(format="rgba").to_ndarray().astype(np.uint16)
+    rgba = frame.reformat(format="rgba", threads=1).to_ndarray().astype(np.uint16)
     alpha = rgba[..., 3:]
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -24,7 +24,6 @@ from sharpv_cli.video.picture import Shape, colour_warnings
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
 from sharpv_cli.video.refusals import picture, shown
-from sharpv_cli.video.routes import threads_inside
 from sharpv_cli.video.timeline import Timeline, timed
 
 __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
@@ -56,7 +55,6 @@ def scan(path: FilePath) -> Scan:
 def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
     """The scan, and the file still open: to seek in it is quicker than to open it again."""
     with open_video(path) as (container, stream):
-        stream.codec_context.thread_count = threads_inside()
         found = Packets()
         first = None
         for place, packet in enumerate(packets(container, stream)):

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from sharpv_cli.errors import VideoError
+from sharpv_cli import shortage
+from sharpv_cli.errors import SharpvError, VideoError
 from sharpv_cli.text import shown as printable_name
 from sharpv_cli.video.local import FilePath, limits_of, name_of
 
@@ -65,8 +66,10 @@ def _refuse_kind(path: FilePath, status: os.stat_result) -> None:
         raise VideoError(f"{shown(path)} is empty", hint="the copy or download did not finish; get it again")
 
 
-def _os_refusal(path: FilePath, error: OSError) -> VideoError:
+def _os_refusal(path: FilePath, error: OSError) -> SharpvError:
     name = shown(path)
+    if what := shortage.lack(error):
+        return shortage.short(what, f"reading {name}")
     if error.errno == errno.ENOENT:
         return _missing(path)
     said: dict[int, tuple[str, str]] = {

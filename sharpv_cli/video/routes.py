@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sharpv_cli.cores import cores as own_cores
 
 _SEEK_COST = 4  # frames that could have been decoded in the time of one seek
 _SHORT_RUN = 32  # frames; shorter runs are joined where nothing lies between them
@@ -15,6 +16,7 @@ _MAX_WORKERS = 4
 # What a second thread inside one decoder adds, measured with FFmpeg's frame threads on H.264. A second decoder
 # adds a whole one.
 _THREAD_GAIN = 0.4
+_IDLE_THREADS, _MOST_THREADS = 2, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def _joins(run: Run, key: int) -> bool:
 
 def team_for(runs: Sequence[Run], cores: int | None = None) -> Team:
     """The team that ends first, by estimate: a run cannot be shared, so few long ones want threads inside."""
-    cores = cores or _cores()
+    cores = cores or own_cores()
     total, longest = sum(run.cost for run in runs), max(run.cost for run in runs)
 
     def wait(workers: int) -> float:
@@ -73,14 +75,19 @@ def team_for(runs: Sequence[Run], cores: int | None = None) -> Team:
 
 
 def threads_inside(cores: int | None = None) -> int:
-    """The threads of one decoder that has so many cores for itself, all by default.
+    """The threads of one decoder that has so many cores for itself, all that are ours by default.
 
-    Some more than there are: those that wait for another's rows, or for the reader to take pictures, are idle.
+    Some more than there are: those that wait for another's rows, or for the reader to take pictures, are idle. Beyond
+    a dozen they bring nothing, and each takes pictures of its own and the time to start.
     """
-    cores = cores or _cores()
-    return cores + 2 if cores > 1 else 1
+    cores = cores or own_cores()
+    return min(cores + _IDLE_THREADS, _MOST_THREADS) if cores > 1 else 1
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def share_of(readers: int) -> int:
+    """The cores to plan with in each of so many processes that decode at a time.
+
+    So many that all their threads, those that are mostly idle too, are no more than there are cores.
+    """
+    each = own_cores() // readers
+    return each if readers == 1 else max(1, each - _IDLE_THREADS)

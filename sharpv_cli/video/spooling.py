@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from sharpv_cli.errors import VideoError
+from sharpv_cli import shortage
+from sharpv_cli.errors import SharpvError, VideoError
 from sharpv_cli.text import shown
 from sharpv_cli.units import memory_size
 from sharpv_cli.video.local import Limits, LocalVideo
@@ -102,7 +103,9 @@ def _private_file(name: str) -> Iterator[tuple[io.FileIO, str]]:
         yield cast(io.FileIO, named), named.name
 
 
-def _no_room(name: str, error: OSError) -> VideoError:
+def _no_room(name: str, error: OSError) -> SharpvError:
+    if what := shortage.lack(error):
+        return shortage.short(what, f"copying {shown(name)}")
     return VideoError(
         f"{shown(name)} cannot be copied to a temporary file: {error.strerror}",
         hint="set TMPDIR to a folder with more room, or save the video and give its path",

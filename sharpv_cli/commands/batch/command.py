@@ -152,7 +152,7 @@ def batch(
     summarize(tally, target, interrupted=interrupted)
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
-    if tally.failures:
+    if tally.failures or tally.left:
         raise typer.Exit(terminal.SOME_FAILED)
 
 

@@ -18,7 +18,7 @@ from sharpv_cli.text import shown
 if TYPE_CHECKING:
     from sharpv_cli.batch.manifest import Manifest
     from sharpv_cli.batch.planning import Plan
-    from sharpv_cli.batch.results import Document, Results
+    from sharpv_cli.batch.results import Document, Left, Results, Told
     from sharpv_cli.settings import Resolved, Settings
     from sharpv_cli.tables.shard import Shard
 
@@ -43,17 +43,20 @@ class Runner:
 
 @dataclass
 class Tally:
-    """How a run went. `failed` are its `sharpv.error/1` documents, the first of them."""
+    """How a run went. `failed` are its `sharpv.error/1` documents, the first of them; `left` what gets no line."""
 
     there: int
     total: int
     answered: int = 0
     failures: int = 0
     failed: list[Document] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
-    def count(self, document: Document) -> None:
-        if document["schema"] == "sharpv.error/1":
+    def count(self, document: Told) -> None:
+        if not isinstance(document, dict):
+            self.left.append(document)
+        elif document["schema"] == "sharpv.error/1":
             self.failures += 1
             self.failed += [document] if len(self.failed) < _MOST_FAILURES else []
         else:
@@ -61,7 +64,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        return self.answered + self.failures
+        return self.answered + self.failures + len(self.left)
 
     @property
     def rate(self) -> float:
@@ -149,12 +152,13 @@ def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tall
         tally.began = time.monotonic()
         counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
         for document in documents:
-            results.add(document)
+            if isinstance(document, dict):
+                results.add(document)
             tally.count(document)
             counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
 
 
-def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Document]:
+def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Told]:
     """Loads the model where it runs in this process; what can go wrong with it does so here."""
     from sharpv_cli.batch.local import Model
 
@@ -181,13 +185,18 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool) -> None:
         terminal.say("warning", f"{named}{document['error']}")
     if (more := tally.failures - len(tally.failed)) > 0:
         terminal.say("warning", f"and {more} more, in the results")
+    if tally.left:
+        error = tally.left[0].error
+        terminal.say("warning", f"{len(tally.left)} left for the next run, as {tally.left[0].id}: {error}")
+        terminal.say("hint", error.hint or "run it again when the machine has more to spare")
     there = f", {tally.there} were there already" if tally.there else ""
     failed = f", {tally.failures} failed" if tally.failures else ""
+    failed += f", {len(tally.left)} left" if tally.left else ""
     place = "" if target is None else f"; {shown(target)}"
     rate = f" ({tally.rate:.2f} questions/s)" if tally.answered else ""
     terminal.say("note", f"{tally.answered} answered{rate}{failed}{there}{place}")
     if interrupted:
         goes_on = "interrupted; the same command goes on from here"
         terminal.say("note", "interrupted" if target is None else goes_on)
-    elif tally.failures and target is not None:
+    elif (tally.failures or tally.left) and target is not None:
         terminal.say("note", "the same command tries again what failed")
