@@ -73,12 +73,12 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
     try:
         yield from container.demux(stream)
     except av.FFmpegError as error:
-        _blame(error)
+        blame_machine(error)
     except IndexError:
         return  # PyAV stumbles over a stream that begins late (FLV), after all of ours
 
 
-def _blame(error: av.FFmpegError) -> None:
+def blame_machine(error: av.FFmpegError) -> None:
     """Raises ShortageError where an error is no sign of damage."""
     what = shortage.lack(error) or (None if shortage.has_memory() else shortage.MEMORY)
     if what is not None:
@@ -93,7 +93,7 @@ def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
     try:
         return packet.decode(), False
     except av.FFmpegError as error:
-        _blame(error)
+        blame_machine(error)
         return [], packet.size > 0
 
 

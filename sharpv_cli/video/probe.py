@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.local import FilePath, name_of
-from sharpv_cli.video.opening import decode, open_video, packets
+from sharpv_cli.video.opening import blame_machine, decode, open_video, packets
 from sharpv_cli.video.packets import Packets
 from sharpv_cli.video.picture import Shape, colour_warnings
 from sharpv_cli.video.plan import Scan
@@ -72,7 +72,8 @@ def drain(stream: VideoStream) -> tuple[list[VideoFrame], bool]:
     """What the decoder holds back for reordering, and whether it failed. It takes packets again after a seek."""
     try:
         return stream.codec_context.decode(None), False
-    except av.FFmpegError:
+    except av.FFmpegError as error:
+        blame_machine(error)
         return [], True
 
 
