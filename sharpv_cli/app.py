@@ -18,6 +18,7 @@ from sharpv_cli.commands.batch.command import batch
 from sharpv_cli.commands.demo import demo
 from sharpv_cli.commands.doctor.command import doctor
 from sharpv_cli.commands.eval.command import evaluate
+from sharpv_cli.commands.help import GroupedCommand
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
@@ -35,11 +36,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], **_narrow},
 )
-app.command("ask", short_help="Answer questions about a video.")(ask)
-app.command("batch", short_help="Answer questions about many videos.")(batch)
-app.command("profile", short_help="Measure tokens, time and memory on a clip.")(profile)
-app.command("eval", short_help="Compare pruning methods on a benchmark.")(evaluate)
-app.command("probe", short_help="Show what a video holds and would cost.")(probe)
+app.command("ask", cls=GroupedCommand, short_help="Answer questions about a video.")(ask)
+app.command("batch", cls=GroupedCommand, short_help="Answer questions about many videos.")(batch)
+app.command("profile", cls=GroupedCommand, short_help="Measure tokens, time and memory on a clip.")(profile)
+app.command("eval", cls=GroupedCommand, short_help="Compare pruning methods on a benchmark.")(evaluate)
+app.command("probe", cls=GroupedCommand, short_help="Show what a video holds and would cost.")(probe)
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
 app.command("demo", short_help="Write small clips with known answers.")(demo)
 app.command("doctor", short_help="Show what this machine has, and lacks.")(doctor)
@@ -87,7 +88,7 @@ def sharpv(
 
 
 def run() -> None:
-    """Run the command line and exit with its code (DESIGN section 3; 1 through `terminal.report_crash`)."""
+    """Run the command line and exit with its code (docs/cli.md; 1 through `terminal.report_crash`)."""
     if not terminal.debug():
         warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
     _forget_useless_width()

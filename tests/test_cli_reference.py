@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -29,6 +30,26 @@ COMMANDS = [
 def test_reference_is_as_written() -> None:
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert reference() == written, "run: python -m sharpv_cli.docs.cli > docs/cli.md"
+
+
+def test_a_command_has_its_own_options_and_the_settings_stand_once() -> None:
+    written = reference()
+    assert "None`" not in written
+    assert written.count("- `--frames N`") == written.count("- `--min-tokens N`") == 1
+    assert written.count("[settings](#settings)") == 5
+    assert "--resume" not in written
+
+
+def test_help_of_ask_is_in_groups_with_defaults(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "sharpv_cli"]
+    done = run(command, "ask", "--help", home=tmp_path, COLUMNS="80")
+    heads = [line for line in done.stdout.splitlines() if re.fullmatch(r"[A-Z]\w+:", line)]
+    assert heads == ["Arguments:", "Options:", "Output:", "Video:", "Model:", "Pruning:", "Answer:"]
+    text = " ".join(done.stdout.split())
+    for words in ("spread over the clip. [default: 32]", "per frame. [default: 1]", "layers. [default: on]"):
+        assert words in text
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "transformers", "av", "numpy", "rich"}
 
 
 def test_every_setting_with_a_flag_is_an_option() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,12 @@ def test_a_broken_config_file_is_exit_2(tmp_path: Path) -> None:
     done = run(scripted("real"), "doctor", "--json", home=tmp_path)
     assert done.returncode == 2
     assert "not valid YAML" in checks(done)["sharpv.profile"]["problem"]
+
+
+def test_every_dependency_is_named() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    named = {check.name for check in environment.libraries()}
+    assert {re.split(r"[<>=]", line)[0] for line in listed} <= named
 
 
 def test_a_library_below_its_floor_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,23 +27,40 @@ ProfileOption = Annotated[
         "--profile",
         "-p",
         metavar="NAME|PATH",
-        help="Profile with all settings; see `sharpv models list`. Without one: tiny, the built-in model.",
+        help="A profile, with all settings; see `sharpv models list`. By default tiny, the built-in model.",
         autocompletion=profile_names,
     ),
 ]
 VideoArgument = Annotated[
     str,
     typer.Argument(
-        metavar="VIDEO", help="Video file; - reads it from stdin, a URL with --allow-url.", show_default=False
+        metavar="VIDEO",
+        help="A video file; - reads it from stdin, a URL needs --allow-url.",
+        show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing on stderr but errors.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document instead of text.", rich_help_panel="Output"),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Print only errors on stderr.", rich_help_panel="Output")
+]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", help="On stderr: device, back-end, frames, time of each stage.")
+    bool,
+    typer.Option(
+        "--verbose",
+        help="Print the device, backend, frames and time of each stage on stderr.",
+        rich_help_panel="Output",
+    ),
 ]
 ShowSettingsOption = Annotated[
-    bool, typer.Option("--show-settings", help="Print each setting and where it came from, on stderr.")
+    bool,
+    typer.Option(
+        "--show-settings",
+        help="Print each setting and where it came from, on stderr.",
+        rich_help_panel="Output",
+    ),
 ]
 
 
@@ -52,14 +69,25 @@ def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None =
     return Annotated[kind | None, typer.Option(*names, help=help, metavar=shown, rich_help_panel=panel)]
 
 
-_model = functools.partial(_option, panel="Model (default: as in the profile)")
-_frames = functools.partial(_option, panel="Frames (default: as in the profile)")
-_video = functools.partial(_option, panel="Video (default: as in the profile)")
-_pruning = functools.partial(_option, panel="Pruning (default: as in the profile)")
-_answer = functools.partial(_option, panel="Answer (default: as in the profile)")
+_video = functools.partial(_option, panel="Video")
+_model = functools.partial(_option, panel="Model")
+_pruning = functools.partial(_option, panel="Pruning")
+_answer = functools.partial(_option, panel="Answer")
 
 # In the order of the help. The names without their dashes are those of sharpv_cli.settings.FLAGS.
 SETTING_OPTIONS: Mapping[str, Any] = {
+    "frames": _video(int, "--frames", metavar="N", help="Take N frames, spread over the clip."),
+    "fps": _video(float, "--fps", metavar="X", help="Take X frames per second instead of --frames."),
+    "max-frames": _video(int, "--max-frames", metavar="N", help="Maximum number of frames with --fps."),
+    "start": _video(float, "--start", metavar="SEC", help="Take frames from here on."),
+    "end": _video(float, "--end", metavar="SEC", help="Take frames up to here."),
+    "allow-url": _video(bool, "--allow-url/--no-allow-url", help="VIDEO may be an http(s) address."),
+    "picture": _video(bool, "--picture/--no-picture", help="VIDEO may be a still picture: one frame."),
+    "max-pixels": _video(int, "--max-pixels", metavar="N", help="Maximum number of pixels in a picture."),
+    "max-bytes": _video(
+        int, "--max-bytes", metavar="N", help="Maximum number of bytes read from stdin, a pipe or a URL."
+    ),
+    "timeout": _video(float, "--timeout", metavar="SEC", help="Maximum time to fetch VIDEO, and to read it."),
     "model": _model(str, "--model", metavar="ID|FOLDER", help="Hub id, or a folder with a checkpoint."),
     "revision": _model(str, "--revision", metavar="REV", help="Branch, tag or commit on the hub."),
     "device": _model(
@@ -69,46 +97,39 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         help="auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs.",
     ),
     "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
-    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Attention back-end."),
+    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Attention backend."),
     "engine": _model(
         Literal["auto", "fast", "reference"],
         "--engine",
-        help="Our own passes over the weights, or transformers' (reference); auto: fast where it can.",
+        help="sharpv's own passes over the weights, or those of transformers (reference); "
+        "auto: fast where it can.",
     ),
     "memory-check": _model(
         bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
     ),
     "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),
-    "frames": _frames(int, "--frames", metavar="N", help="Take N frames, spread over the clip."),
-    "fps": _frames(float, "--fps", metavar="X", help="Take X frames a second; not with --frames."),
-    "max-frames": _frames(int, "--max-frames", metavar="N", help="Most frames taken with --fps."),
-    "start": _frames(float, "--start", metavar="SEC", help="Take frames from here on."),
-    "end": _frames(float, "--end", metavar="SEC", help="Take frames up to here."),
-    "allow-url": _video(bool, "--allow-url/--no-allow-url", help="VIDEO may be an http(s) address."),
-    "picture": _video(bool, "--picture/--no-picture", help="VIDEO may be a still picture: one frame."),
-    "max-pixels": _video(int, "--max-pixels", metavar="N", help="Most pixels of one picture."),
-    "max-bytes": _video(int, "--max-bytes", metavar="N", help="Most bytes from stdin, a pipe or a URL."),
-    "timeout": _video(float, "--timeout", metavar="SEC", help="Most seconds to fetch VIDEO, and to read it."),
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",
-        help="Visual SharpV: keep a ratio of each frame, what is above a threshold, or all.",
+        help="Visual SharpV: keep a share of each frame, every token above a threshold, or all.",
     ),
     "w": _pruning(float, "--w", metavar="X", help="Weight of the spatial score, I = T + w S."),
-    "scale": _pruning(float, "--scale", metavar="X", help="Multiplier on each frame's ratio (adaptive)."),
+    "scale": _pruning(float, "--scale", metavar="X", help="Multiplier for each frame's share (adaptive)."),
     "k": _pruning(float, "--k", metavar="X", help="Keep tokens with I above this (manual)."),
-    "min-tokens": _pruning(int, "--min-tokens", metavar="N", help="Least visual tokens kept a frame."),
+    "min-tokens": _pruning(int, "--min-tokens", metavar="N", help="Minimum visual tokens per frame."),
     "memory": _pruning(
-        bool, "--memory/--no-memory", help="Memory SharpV: discard visual KV of degraded layers."
+        bool, "--memory/--no-memory", help="Memory SharpV: discard the visual KV entries of degraded layers."
     ),
-    "m": _pruning(float, "--m", metavar="X", help="A layer is degraded when its similarity is below this."),
+    "m": _pruning(float, "--m", metavar="X", help="A layer whose similarity is below this is degraded."),
     "positions": _pruning(
         Literal["original", "contiguous"], "--positions", help="Kept tokens keep their gaps, or close up."
     ),
-    "max-new-tokens": _answer(int, "--max-new-tokens", metavar="N", help="Most tokens in the answer."),
+    "max-new-tokens": _answer(
+        int, "--max-new-tokens", metavar="N", help="Maximum number of tokens in the answer."
+    ),
     "temperature": _answer(float, "--temperature", metavar="X", help="0 is greedy."),
     "stop": _answer(str, "--stop", metavar="TEXT", help="End the answer before this text."),
-    "seed": _answer(int, "--seed", metavar="N", help="Seed; used above temperature 0 only."),
+    "seed": _answer(int, "--seed", metavar="N", help="Random seed; used only above temperature 0."),
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import typer
 
 from sharpv_cli.app import app
+from sharpv_cli.commands.help import OF_DEFAULTS, PANELS, panel_of, setting_defaults
+from sharpv_cli.commands.options import SETTING_OPTIONS
 
 _HEAD = """# Command line reference
 
@@ -20,10 +22,10 @@ Written by `python -m sharpv_cli.docs.cli`; a test compares this file with the a
 _STREAMS = """
 ## Streams
 
-stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress,
-notes, warnings, the chart, statistics and errors are on stderr; the chart when stderr is a terminal, or with
-`--stats`. Answers stream token by token, to pipes as well. `sharpv profile` puts its report on stdout in the
-same way, or its `--json` document, or the one export whose file is `-`.
+stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress, notes,
+warnings, the chart, statistics and errors go to stderr; the chart when stderr is a terminal, or with `--stats`.
+Answers stream token by token, to pipes as well. `sharpv profile` prints its report on stdout in the same way, or its
+`--json` document, or the one export whose file is `-`.
 
 ## Exit codes
 
@@ -39,18 +41,18 @@ same way, or its `--json` document, or the one export whose file is `-`.
 | 130 | Ctrl-C; what was answered or measured so far is on stdout |
 | 129, 143 | SIGHUP, SIGTERM: at once; no file is left half-written |
 
-`SHARPV_DEBUG=1` adds the traceback to every error. `--verbose` says on stderr what runs where, on which frames, and
+`SHARPV_DEBUG=1` adds the traceback to every error. `--verbose` prints on stderr what runs where, on which frames, and
 how long each stage takes.
 
-`NO_COLOR` turns colours off and `FORCE_COLOR` on, in pipes as well; a dumb terminal gets no escape codes at all, and
-a stream that cannot show Unicode gets ASCII. `sharpv --install-completion` sets up the shell's completion.
+`NO_COLOR` turns colours off and `FORCE_COLOR` turns them on, in pipes as well; a dumb terminal gets no escape codes at
+all, and a stream that cannot show Unicode gets ASCII. `sharpv --install-completion` sets up shell completion.
 """
 
-_SETTINGS = """
+_SETTINGS = f"""
 ## Settings
 
-Every setting with its key, flag, variable, range and default, the config file and profiles:
-[configuration.md](configuration.md).
+`sharpv ask`, `batch`, `profile`, `eval` and `probe` take all of these. {OF_DEFAULTS}
+Keys, variables and ranges, the config file and profiles: [configuration.md](configuration.md).
 """
 
 
@@ -58,13 +60,17 @@ def reference() -> str:
     """The whole of docs/cli.md."""
     root = typer.main.get_command(app)
     commands = "".join(_command(path, command) for path, command in _walk("sharpv", root))
-    return f"{_HEAD}{commands}{_STREAMS}{_SETTINGS}"
+    return f"{_HEAD}{commands}{_SETTINGS}{_panels(_settings(root))}{_STREAMS}"
 
 
 def _walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from _walk(f"{path} {name}", inner)
+
+
+def _settings(root: Any) -> list[Any]:
+    return [parameter for parameter in root.commands["ask"].params if _is_setting(parameter)]
 
 
 def _command(path: str, command: Any) -> str:
@@ -75,12 +81,19 @@ def _command(path: str, command: Any) -> str:
         parts.append(f"```sh\n{inspect.cleandoc(examples)}\n```\n")
     if hasattr(command, "commands"):
         parts.append("Commands: " + ", ".join(f"`{path} {name}`" for name in command.commands) + ".\n")
-    parameters = [
-        parameter for parameter in command.params if parameter.help and not _is_completion(parameter)
-    ]
-    for panel, rows in groupby(parameters, key=_panel):
-        parts.append(f"{panel}:\n\n" + "".join(map(_parameter, rows)))
-    return "\n".join(parts)
+    told = [one for one in command.params if one.help and not (_is_completion(one) or _hidden(one))]
+    settings = [one for one in told if _is_setting(one)]
+    if len(settings) < len(SETTING_OPTIONS):
+        return "\n".join(parts) + _panels(told)
+    own = [one for one in told if one not in settings]
+    return "\n".join(parts) + _panels(own) + "\nAnd all [settings](#settings).\n"
+
+
+def _panels(parameters: list[Any]) -> str:
+    """The parameters as lists, one for each group, in the order of the help."""
+    named = sorted(parameters, key=lambda parameter: PANELS.index(panel_of(parameter)))
+    groups = groupby(named, key=panel_of)
+    return "".join(f"\n{panel}:\n\n" + "".join(map(_parameter, rows)) for panel, rows in groups)
 
 
 def _arguments(command: Any) -> list[str]:
@@ -91,13 +104,18 @@ def _is_completion(parameter: Any) -> bool:
     return parameter.name in ("install_completion", "show_completion")
 
 
-def _panel(parameter: Any) -> str:
-    kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
-    return str(parameter.rich_help_panel or kind)
+def _is_setting(parameter: Any) -> bool:
+    return str(parameter.name).replace("_", "-") in SETTING_OPTIONS
+
+
+def _hidden(parameter: Any) -> bool:
+    return bool(getattr(parameter, "hidden", False))
 
 
 def _parameter(parameter: Any) -> str:
-    return f"- `{_usage(parameter)}` {parameter.help}\n"
+    default = setting_defaults().get(parameter.name)
+    told = f" [default: {default}]" if default else ""
+    return f"- `{_usage(parameter)}` {parameter.help}{told}\n".replace("  [", " [")
 
 
 def _usage(parameter: Any) -> str:
@@ -108,6 +126,7 @@ def _usage(parameter: Any) -> str:
     names = ", ".join(sorted(parameter.opts, key=len))
     if parameter.secondary_opts:
         return f"{names} / {', '.join(parameter.secondary_opts)}"
+    assert parameter.is_flag or parameter.metavar, f"give {names} a metavar"
     return names if parameter.is_flag else f"{names} {parameter.metavar}"
 
 

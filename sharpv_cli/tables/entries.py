@@ -79,7 +79,7 @@ def checked_text(value: object, what: str) -> str:
         raise EntryError(f"{what} is {_kind(value)}, not a text")
     if not value.strip():
         raise EntryError(f"{what} is empty")
-    # Bytes that are no UTF-8 come as lone surrogates (see tables.py), as does "\ud800" in JSON.
+    # Bytes that are no UTF-8 come as lone surrogates (see reading.py), as does "\ud800" in JSON.
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise EntryError(f"{what} holds bytes that are no text: {value[:_LONGEST_VALUE]!a}")
     return value

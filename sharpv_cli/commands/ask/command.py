@@ -52,11 +52,11 @@ def ask(
     ] = None,
     questions: Annotated[
         list[str] | None,
-        typer.Option("--question", "-q", metavar="TEXT", help="A question; may be given several times."),
+        typer.Option("--question", "-q", metavar="TEXT", help="A question; repeat it to ask several."),
     ] = None,
     questions_file: Annotated[
         str | None,
-        typer.Option("--questions", metavar="FILE", help="A file with one question a line; - is stdin."),
+        typer.Option("--questions", metavar="FILE", help="A file with one question per line; - is stdin."),
     ] = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
@@ -64,27 +64,36 @@ def ask(
         bool | None,
         typer.Option(
             "--stats/--no-stats",
-            help="Chart and statistics on stderr (default: when stderr is a terminal).",
+            help="Chart and statistics on stderr.  [default: when stderr is a terminal]",
             show_default=False,
+            rich_help_panel="Output",
         ),
     ] = None,
     no_stream: Annotated[
-        bool, typer.Option("--no-stream", help="Print the answer when it is complete, not as it comes.")
+        bool,
+        typer.Option(
+            "--no-stream",
+            help="Print the answer when it is complete, not as it comes.",
+            rich_help_panel="Output",
+        ),
     ] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     chart_out: Annotated[
         Path | None,
         typer.Option(
-            "--chart-out", metavar="FILE", help="Write the chart to FILE.svg, .html, .png, .md or .txt."
+            "--chart-out",
+            metavar="FILE",
+            help="Write the chart to FILE.svg, .html, .png, .md or .txt.",
+            rich_help_panel="Output",
         ),
     ] = None,
     show_settings: ShowSettingsOption = False,
 ) -> None:
-    """Answer questions about a video: the answers on stdout, all else on stderr.
+    """Answer questions about a video: the answers on stdout, everything else on stderr.
 
-    Several questions share one look at the video; with --json they give one document a line. Without a question,
-    on a terminal, they are asked for one by one. Settings not given here come from SHARPV_* variables
+    Several questions share one look at the video; with --json each gives one line. Without a question, sharpv
+    prompts for them on a terminal. Settings that are not given here come from SHARPV_* variables
     (SHARPV_FRAMES=16), the profile, the config file and the defaults, in this order.
 
     \b

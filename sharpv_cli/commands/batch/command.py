@@ -41,7 +41,7 @@ def batch(
         str,
         typer.Argument(
             metavar="MANIFEST",
-            help="JSON lines or CSV with video, question(s), id and settings; a folder of videos; - is stdin.",
+            help="JSON lines or CSV with video, question(s), id and settings, or a folder of videos; - is stdin.",
             show_default=False,
         ),
     ],
@@ -51,7 +51,7 @@ def batch(
             "--out",
             "-o",
             metavar="OUT.jsonl",
-            help="A line for each question, as it comes; - is stdout.",
+            help="Where to append one line per question; - is stdout.",
             show_default=False,
         ),
     ],
@@ -61,66 +61,70 @@ def batch(
             "--question",
             "-q",
             metavar="TEXT",
-            help="What is asked of a folder's videos, and of rows without a question; may be given several times.",
+            help="Ask this about a folder's videos, and about rows without a question; repeatable.",
         ),
     ] = None,
     profile: ProfileOption = None,
-    resume: Annotated[
+    restart: Annotated[
         bool,
         typer.Option(
-            "--resume/--restart",
-            help="Go on where OUT.jsonl ends and try failures again (default), or begin anew.",
-            show_default=False,
+            "--restart",
+            help="Discard OUT.jsonl and start over; by default, rerunning resumes and retries failures.",
         ),
-    ] = True,
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", hidden=True)] = False,  # noqa: ARG001 - what happens by default
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Ask the first N questions.")
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", metavar="I/N", help="Of N parts of the manifest the I-th, from 1."),
+        typer.Option("--shard", metavar="I/N", help="Only part I of N of the manifest, counting from 1."),
     ] = None,
     processes: Annotated[
         int | None,
         typer.Option(
-            "--processes", metavar="N", min=1, help="Model processes (default: one a GPU, else one)."
+            "--processes", metavar="N", min=1, help="Model processes.  [default: one per GPU, else one]"
         ),
     ] = None,
     readers: Annotated[
         int | None,
-        typer.Option("--readers", metavar="N", min=1, help="Videos decoded at a time, ahead of the model."),
+        typer.Option("--readers", metavar="N", min=1, help="Videos decoded at once, ahead of the model."),
     ] = None,
     runner: Annotated[
         Literal["local", "ray"],
-        typer.Option("--runner", help="This machine, or a Ray cluster (pip install 'sharpv[ray]')."),
+        typer.Option(
+            "--runner",
+            metavar="local|ray",
+            help="Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]').",
+        ),
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
             "--address",
             metavar="HOST:PORT",
-            help="The Ray cluster (default: RAY_ADDRESS, else one is started here).",
+            help="The Ray cluster.  [default: RAY_ADDRESS, else one is started here]",
         ),
     ] = None,
     num_gpus: Annotated[
         float | None,
         typer.Option(
-            "--num-gpus", metavar="X", min=0, help="GPUs of each Ray worker (default: 1 if there are any)."
+            "--num-gpus", metavar="X", min=0, help="GPUs per Ray worker.  [default: 1 if there are any]"
         ),
     ] = None,
     num_cpus: Annotated[
         float | None,
-        typer.Option("--num-cpus", metavar="X", min=0, help="CPU cores of each Ray worker (default: 1)."),
+        typer.Option("--num-cpus", metavar="X", min=0, help="CPU cores per Ray worker.  [default: 1]"),
     ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
 ) -> None:
-    """Answer questions about many videos: one JSON document a line, appended to OUT.jsonl as it comes.
+    """Answer questions about many videos: one JSON document per line, appended to OUT.jsonl as it comes.
 
-    The model is loaded once, videos are decoded ahead of it, and the questions about one video share one look at
-    it. Run the same command again after Ctrl-C or a crash: what is answered is not asked again. What
-    cannot be answered becomes a `sharpv.error/1` line, and the rest goes on. Exit code 6: some have no answer.
+    The model is loaded once, videos are decoded ahead of it, and questions about the same video share one look at
+    it. After Ctrl-C or a crash, run the same command again: it skips what has been answered. What cannot be
+    answered becomes a `sharpv.error/1` line, and the rest carries on. Exit code 6: some have no answer.
 
     \b
     Examples:
@@ -148,7 +152,7 @@ def batch(
     def plan() -> Plan:
         return make_plan(rows, flags, profile, resolved, part, limit)
 
-    tally, interrupted = _run(plan, target, resolved, place, restart=not resume)
+    tally, interrupted = _run(plan, target, resolved, place, restart=restart)
     summarize(tally, target, interrupted=interrupted)
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)

@@ -44,8 +44,8 @@ def evaluate(
         typer.Option(
             "--methods",
             metavar="NAME[:KEY=X],...",
-            help="Of dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, dycoke, "
-            "fastv (default: dense,sharpv).",
+            help="Choose from dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, "
+            "dycoke and fastv.  [default: dense,sharpv]",
         ),
     ] = None,
     sweep: Annotated[
@@ -53,7 +53,7 @@ def evaluate(
         typer.Option(
             "--sweep",
             metavar="KEY=X,...",
-            help="SharpV with these values too, of w, scale, k, min-tokens, m or positions; repeatable.",
+            help="Add SharpV with these values of w, scale, k, min-tokens, m or positions; repeatable.",
         ),
     ] = None,
     match: Annotated[
@@ -61,15 +61,15 @@ def evaluate(
         typer.Option(
             "--match",
             metavar="BUDGET",
-            help="What the other methods may keep: as many visual tokens as SharpV (sharpv, the default), as many KV "
-            "entries (sharpv:kv), or a ratio.",
+            help="What the other methods may keep: as many visual tokens as SharpV (sharpv), as many KV entries "
+            "(sharpv:kv), or a ratio.  [default: sharpv]",
             show_default=False,
         ),
     ] = "sharpv",
     baseline: Annotated[
         str | None,
         typer.Option(
-            "--baseline", metavar="NAME", help="Differences are to this method (default: the first one)."
+            "--baseline", metavar="NAME", help="Compare with this method.  [default: the first one]"
         ),
     ] = None,
     limit: Annotated[
@@ -78,7 +78,7 @@ def evaluate(
             "--limit",
             metavar="N",
             min=1,
-            help="Ask N questions, spread over the dataset (default: all; of shapes the first 500).",
+            help="Ask N questions, spread over the dataset.  [default: all; the first 500 of shapes]",
         ),
     ] = None,
     shard: Annotated[
@@ -86,7 +86,7 @@ def evaluate(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Of N parts of the questions the I-th, from 1; the files of all parts together are the whole.",
+            help="Only part I of N of the questions, counting from 1; join the files of all parts for the whole.",
         ),
     ] = None,
     layout: Annotated[
@@ -94,13 +94,13 @@ def evaluate(
         typer.Option(
             "--layout",
             metavar="NAME",
-            help="mvbench, videomme, nextqa, activitynetqa or jsonl (default: by the files).",
+            help="mvbench, videomme, nextqa, activitynetqa or jsonl.  [default: recognised by its files]",
         ),
     ] = None,
     clips: Annotated[
         Path | None,
         typer.Option(
-            "--clips", metavar="DIR", help="Where the clips of shapes are kept (default: the cache)."
+            "--clips", metavar="DIR", help="Where the clips of shapes are kept.  [default: the cache folder]"
         ),
     ] = None,
     out: Annotated[
@@ -109,23 +109,30 @@ def evaluate(
             "--out",
             "-o",
             metavar="FILE.jsonl",
-            help="Every answer, as it comes; what is there is not asked again (default: "
-            "sharpv-eval-DATASET.jsonl).",
+            help="Where to append each answer; rerunning resumes.  [default: sharpv-eval-DATASET.jsonl]",
         ),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget what is in --out and begin anew.")
+        bool, typer.Option("--restart", help="Discard what is in --out and start over.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
     export_markdown: Annotated[
-        str | None, typer.Option("--export-markdown", metavar="FILE|-", help="The report as Markdown.")
+        str | None,
+        typer.Option(
+            "--export-markdown", metavar="FILE|-", help="The report as Markdown.", rich_help_panel="Exports"
+        ),
     ] = None,
     chart_out: Annotated[
         str | None,
-        typer.Option("--chart-out", metavar="FILE", help="The report, to FILE.svg, .html, .md or .txt."),
+        typer.Option(
+            "--chart-out",
+            metavar="FILE",
+            help="The report, to FILE.svg, .html, .md or .txt.",
+            rich_help_panel="Exports",
+        ),
     ] = None,
 ) -> None:
     """Measure on a benchmark how often each pruning method is right, at which budgets.

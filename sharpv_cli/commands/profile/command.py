@@ -62,15 +62,16 @@ def profile(
             "--question",
             "-q",
             metavar="TEXT",
-            help="The question (default: describe it).",
-            show_default=False,
+            help="The question.",
         ),
     ] = "Describe the video.",
     profile: ProfileOption = None,
     methods: Annotated[
         str | None,
         typer.Option(
-            "--methods", metavar="NAME,...", help="Of dense, visual, memory and both (default: all)."
+            "--methods",
+            metavar="NAME,...",
+            help="Choose from dense, visual, memory and both.  [default: all]",
         ),
     ] = None,
     engines: Annotated[
@@ -78,24 +79,20 @@ def profile(
         typer.Option(
             "--engines",
             metavar="NAME,...",
-            help="Measure these too, of stock (transformers' generate), reference and fast.",
+            help="Compare engines too: choose from stock (transformers' generate), reference and fast.",
         ),
     ] = None,
     warmup: Annotated[
         int,
-        typer.Option(
-            "--warmup", metavar="N", min=0, help="Rounds that are not kept (default: 1).", show_default=False
-        ),
+        typer.Option("--warmup", metavar="N", min=0, help="Warm-up rounds, not counted."),
     ] = 1,
-    runs: Annotated[
-        int, typer.Option("--runs", metavar="N", min=1, help="Timed rounds (default: 5).", show_default=False)
-    ] = 5,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Timed rounds.")] = 5,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
             "--sweep",
             metavar="KEY=X,...",
-            help="Measure these values too, of w, m, k (turns to --prune manual), scale or frames (dense as well); "
+            help="Also measure these values of w, m, k (implies --prune manual), scale or frames (dense too); "
             "repeatable.",
         ),
     ] = None,
@@ -103,9 +100,9 @@ def profile(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
-    export_json: Annotated[str | None, _export("json", "Everything, raw times too.")] = None,
+    export_json: Annotated[str | None, _export("json", "Everything, including raw times.")] = None,
     export_markdown: Annotated[str | None, _export("markdown", "The report as Markdown.")] = None,
-    export_csv: Annotated[str | None, _export("csv", "The times, one row a run.")] = None,
+    export_csv: Annotated[str | None, _export("csv", "The times, one row per run.")] = None,
     chart_out: Annotated[
         str | None,
         typer.Option(
@@ -116,12 +113,12 @@ def profile(
         ),
     ] = None,
 ) -> None:
-    """Measure tokens, time and memory on a clip: dense against SharpV, side by side.
+    """Measure tokens, time and memory on a clip: dense and SharpV, side by side.
 
-    dense is the model without pruning, visual prunes tokens before it, memory discards KV entries inside of
-    it, both is the settings as given. Each answers once; then they take turns, in timed runs of exactly
-    --max-new-tokens new tokens (32 unless given; an end of the answer is ignored). stdout gets the report, or
-    the export whose FILE is -. Exports are written after each run, so that Ctrl-C keeps what was measured.
+    dense is the model without pruning, visual prunes tokens before it, memory discards KV entries inside it, and
+    both uses the settings as given. Each answers once; then they take turns in timed runs of exactly
+    --max-new-tokens new tokens (32 by default; the end of an answer is ignored). stdout gets the report, or the
+    export whose FILE is -. Exports are written after each run, so Ctrl-C keeps what was measured.
 
     \b
     Examples:
