@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
@@ -16,7 +16,7 @@ from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.evaluation.matching import Match, spread
 from sharpv_cli.evaluation.methods import FASTV, EvalMethod
 from sharpv_cli.pruning.methods import METHODS
-from sharpv_cli.pruning.plan import Budget, KeepPlan
+from sharpv_cli.pruning.plan import Budget, Drawn
 
 if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel
@@ -69,12 +69,9 @@ class Contest:
 
     def _planned(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
         rival = METHODS[method.name](**method.parameters)
-        generator = torch.Generator().manual_seed(self._seed_of(item, method))
-
-        def plan(features: Tensor) -> KeepPlan:
-            return rival.plan(features, budget, generator)
-
-        return clip.answer(item.prompt, method.settings, plan=plan)
+        if isinstance(rival, Drawn):
+            rival = replace(rival, seed=self._seed_of(item, method))
+        return clip.answer(item.prompt, method.settings, plan=partial(rival.plan, budget=budget))
 
     def _fastv(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
         engine = _fastv_engine(method, clip.clip.loaded, keep=budget.tokens)

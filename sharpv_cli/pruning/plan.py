@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sharpv_cli.pruning.ranking import best_of_clip
+
 
 @dataclass(frozen=True, slots=True)
 class KeepPlan:
@@ -47,9 +49,34 @@ class Method(ABC):
     """A way to choose visual tokens before the language model. Parameters are fields of the dataclass."""
 
     @abstractmethod
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:
+    def plan(self, features: Tensor, budget: Budget) -> KeepPlan:
         """What to keep of `features` [T, f, D], the visual tokens as the language model would receive them.
 
-        `generator`, on the CPU, is the only source of chance: it is seeded by the question's id, so that a result
-        does not depend on what was asked before. The plan lies on the device of `features`.
+        The plan lies on the device of `features`, and the same features and budget give the same plan.
         """
+
+
+class Scored(Method):
+    """A method that gives each token a score; of the clip's tokens the best stay, as many as the budget has."""
+
+    def plan(self, features: Tensor, budget: Budget) -> KeepPlan:
+        return KeepPlan(self.keep(self.score(features), budget))
+
+    @abstractmethod
+    def score(self, features: Tensor) -> Tensor:
+        """Scores [T, f] of `features` [T, f, D]: the higher, the sooner a token stays."""
+
+    def keep(self, scores: Tensor, budget: Budget) -> Tensor:
+        """Which tokens stay, bool [T, f]; for methods that do not simply keep the best of the clip."""
+        return best_of_clip(scores, budget.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn(Method):
+    """A method that chooses by chance: by `seed` alone, which comes from the question and never from the user."""
+
+    seed: int = 0
+
+    def generator(self) -> torch.Generator:
+        """The only source of chance, on the CPU, so that results do not depend on the device."""
+        return torch.Generator().manual_seed(self.seed)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.pruning.device import has_kernels
+from sharpv_cli.pruning.ranking import places
 
 # A ratio that should give a whole number of tokens may come out a rounding error above it: ceil adds one.
 CEIL_GUARD = 1e-4
@@ -89,21 +90,14 @@ def keep_counts(ratio: Tensor, tokens_per_frame: int, *, scale: float = 1.0, min
 
 def select_adaptive(scores: Scores, *, scale: float = 1.0, min_tokens: int = 1) -> Tensor:
     """Keep each frame's k_t most important tokens, ties to the lower index: bool [..., T, f]."""
-    rank = _rank(scores.importance)
+    rank = places(scores.importance)
     counts = keep_counts(scores.ratio, rank.shape[-1], scale=scale, min_tokens=min_tokens)
     return rank < counts[..., None]
 
 
 def select_manual(scores: Scores, *, k: float, min_tokens: int = 1) -> Tensor:
     """Keep the tokens with I > k, and at least each frame's `min_tokens` most important: bool [..., T, f]."""
-    return (scores.importance > k) | (_rank(scores.importance) < min_tokens)
-
-
-def _rank(importance: Tensor) -> Tensor:
-    """Each token's place in its frame by falling importance; equal tokens in the order of their index."""
-    order = importance.sort(dim=-1, descending=True, stable=True).indices
-    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, places)
+    return (scores.importance > k) | (places(scores.importance) < min_tokens)
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -147,8 +148,6 @@ def report_crash(kind: type[BaseException], error: BaseException, trace: Traceba
 
 
 def _show_traceback(error: BaseException) -> None:
-    import traceback
-
     show("".join(traceback.format_exception(error)).rstrip(), soft_wrap=True)
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sharpv_cli.pruning.methods.ranking import best
-from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
+from sharpv_cli.pruning.plan import Budget, Scored
+from sharpv_cli.pruning.ranking import best
 from sharpv_cli.pruning.visual import dissimilarity
 
 WINDOW = 4
 
 
 @dataclass(frozen=True, slots=True)
-class DyCoke(Method):
+class DyCoke(Scored):
     """DyCoke's first stage, temporal token merging (arXiv 2411.15024); not its pruning of the KV cache while decoding.
 
     "Merging" is the paper's word. The authors' code (repository KD-TAO/DyCoke, `llava/model/llava_arch.py`,
@@ -33,13 +33,15 @@ class DyCoke(Method):
     number vanishes. Here a shorter last window is treated as far as it goes.
     """
 
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
-        frames, tokens, _ = features.shape
-        frame = torch.arange(frames, device=features.device)
+    def score(self, features: Tensor) -> Tensor:
+        frame = torch.arange(features.shape[0], device=features.device)
         # Where nothing is compared, in the first frame of a window, everything stays anyway.
         before = (frame - torch.where(frame % WINDOW == 2, 2, 1)).clamp(min=0)
-        change = dissimilarity(features, features[before])
-        return KeepPlan(best(change, _counts(frames, tokens, budget.tokens)))
+        return dissimilarity(features, features[before])
+
+    def keep(self, scores: Tensor, budget: Budget) -> Tensor:
+        frames, tokens = scores.shape
+        return best(scores, _counts(frames, tokens, budget.tokens))
 
 
 def _counts(frames: int, tokens: int, budget: int) -> Tensor:

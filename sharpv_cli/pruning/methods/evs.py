@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sharpv_cli.pruning.methods.ranking import best_of_clip
-from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
+from sharpv_cli.pruning.plan import Budget, Scored
+from sharpv_cli.pruning.ranking import best_of_clip
 from sharpv_cli.pruning.visual import dissimilarity
 
 
 @dataclass(frozen=True, slots=True)
-class Evs(Method):
+class Evs(Scored):
     """Efficient Video Sampling as vLLM has it (`vllm/multimodal/video_prune/evs.py`, formerly `multimodal/evs.py`).
 
     The first frame stays whole, and of the others those tokens of the whole clip that have the highest 1 - cosine to
@@ -25,7 +25,9 @@ class Evs(Method):
     vLLM has their cosine as 0, here two of them are equal.
     """
 
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
+    def score(self, features: Tensor) -> Tensor:
         first = torch.full(features.shape[1:2], torch.inf, device=features.device)
-        change = torch.cat([first[None], dissimilarity(features[1:], features[:-1])])
-        return KeepPlan(best_of_clip(change, max(features.shape[1], budget.tokens)))
+        return torch.cat([first[None], dissimilarity(features[1:], features[:-1])])
+
+    def keep(self, scores: Tensor, budget: Budget) -> Tensor:
+        return best_of_clip(scores, max(scores.shape[1], budget.tokens))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sharpv_cli.pruning.methods.ranking import best, best_of_clip
-from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
+from sharpv_cli.pruning.plan import Budget, Drawn, KeepPlan
+from sharpv_cli.pruning.ranking import best, best_of_clip
 
 
 @dataclass(frozen=True, slots=True)
-class RandomStar(Method):
+class RandomStar(Drawn):
     """V-Random-star, an ablation of SharpV (arXiv 2511.08003): the frames' retention ratios are random as well.
 
     The paper does not say how they are drawn. Here each frame draws a weight, uniform in (0, 1), and the clip's tokens
@@ -21,8 +21,9 @@ class RandomStar(Method):
     `min_tokens` has it, where the budget has that many.
     """
 
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:
+    def plan(self, features: Tensor, budget: Budget) -> KeepPlan:
         frames, tokens, _ = features.shape
+        generator = self.generator()
         weight = torch.rand(frames, 1, generator=generator, dtype=torch.float64)
         keys = torch.rand(frames, tokens, generator=generator, dtype=torch.float64).log() / weight
         if budget.tokens >= frames:

@@ -18,7 +18,7 @@ class Stride(Method):
     that is a multiple of f keeps the same few places of every frame: that is the method, not a fault of ours.
     """
 
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
+    def plan(self, features: Tensor, budget: Budget) -> KeepPlan:
         frames, tokens, _ = features.shape
         total, kept = frames * tokens, budget.tokens
         assert kept <= total, (kept, total)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.pruning.methods.ranking import best, best_of_clip, places
 from sharpv_cli.pruning.plan import Budget, KeepPlan, Method
+from sharpv_cli.pruning.ranking import best, best_of_clip, places
 
 ALPHAS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
 
@@ -45,7 +45,7 @@ class VidCom2(Method):
         if not self.temperature > 0:
             raise UsageError(f"temperature={self.temperature} is not positive", hint="VidCom2's own is 0.01")
 
-    def plan(self, features: Tensor, budget: Budget, generator: torch.Generator) -> KeepPlan:  # noqa: ARG002
+    def plan(self, features: Tensor, budget: Budget) -> KeepPlan:
         frames, tokens, _ = features.shape
         unit = F.normalize(self._steady_channels(features.float()), dim=-1)
         to_video = _similarity(unit, unit.mean(dim=(0, 1), keepdim=True))

@@ -1,4 +1,4 @@
-"""From scores to choices: what the methods share. Equal scores go to the lower index: equal features, equal choices."""
+"""From scores to choices. Equal scores go to the lower index: equal features, equal choices."""
 
 from __future__ import annotations
 
