@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sharpv_cli.errors import VideoError
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.sampling import Sampling
@@ -31,3 +32,25 @@ def test_a_doubled_time_in_a_film_with_gaps():
         assert number == 20 or time == pytest.approx(0.04 * (number % 50) + 62 * (number // 50))
     assert take("vfr_doubled.webm", start=62, end=64)[1].indices == tuple(range(50, 100))
     assert not any("cut short" in warning for warning in sample.warnings)
+
+
+def test_dolby_vision_5_is_refused_by_name():
+    with pytest.raises(VideoError, match="is Dolby Vision profile 5"):
+        take("dolby_vision_5.mp4")
+
+
+@pytest.mark.parametrize("name", ["crop_display_whole.mkv", "crop_display_cropped.mkv"])
+def test_what_matroska_crops_is_not_shown_and_nothing_is_squeezed(name):
+    info, sample = take(name, 1)
+    assert (info.width, info.height, sample.images.shape) == (640, 240, (1, 240, 640, 3))
+    image = sample.images[0].astype(int)
+    assert image[:2].max() > 100 and image[-2:].max() > 100, "a black bar is left"
+    yellow = (image[..., 0] > 150) & (image[..., 2] < 120)
+    rows, columns = yellow.any(1).sum(), yellow.any(0).sum()
+    assert (rows, columns) == (pytest.approx(181, abs=3), pytest.approx(181, abs=3))
+
+
+def test_a_matrix_that_is_not_converted_is_said():
+    _, sample = take("matrix_14.mp4", 4)
+    assert sample.images.shape == (4, 240, 320, 3)
+    assert any("colour matrix (14: ICtCp)" in warning for warning in sample.warnings)

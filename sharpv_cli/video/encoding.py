@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.files import replacing
-from sharpv_cli.video.picture import assumed_colorspace
+from sharpv_cli.video.colours import assumed_colorspace
 from sharpv_cli.video.refusals import shown
 
 Codec = Literal["h264", "vp9", "mpeg4"]

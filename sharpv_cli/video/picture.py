@@ -11,12 +11,14 @@ from typing import cast
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from sharpv_cli.errors import ResourceError
+from sharpv_cli.video.colours import hdr, matrix
+from sharpv_cli.video.declared import Crop
 from sharpv_cli.video.deinterlace import deinterlaced
-from sharpv_cli.video.tonemap import PEAK_NITS, Transfer, to_sdr
+from sharpv_cli.video.tonemap import to_sdr
 
 # Larger pictures are scaled down while they are converted, so that memory is bounded whatever the resolution.
 # Models resize far below this: the largest shipped profile sees 384x384 a tile.
@@ -24,9 +26,6 @@ MAX_FRAME_PIXELS = 1_000_000
 # A sample of very many frames has less for each, down to what the smallest vision tower sees.
 MAX_SAMPLE_BYTES = 4 << 30
 MIN_FRAME_PIXELS = 224 * 224
-
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED; PyAV's Colorspace names swscale's constants instead
-_HDR: dict[int, Transfer] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 
 # The 2x2 part [[a, b], [c, d]] of a display matrix that acts on row vectors, (x', y') = (x, y) . M, as
 # clockwise quarter turns followed by a left-right mirror. PyAV's `frame.rotation` says wrong angles for the
@@ -45,23 +44,27 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Clockwise quarter turns, then whether to mirror left and right; `rotation` is what PyAV makes of both."""
+    """What to crop, clockwise quarter turns, then whether to mirror left and right.
+
+    `rotation` is what PyAV makes of the turns and the mirror.
+    """
 
     turns: int = 0
     mirrored: bool = False
     rotation: int = 0
+    crop: Crop | None = None
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Pose:
+    def of(cls, frame: VideoFrame, crop: Crop | None = None) -> Pose:
         """As the frame's side data say. They and the frame then hold each other until garbage is collected."""
-        return cls(*_orientation(frame), frame.rotation)
+        return cls(*_orientation(frame), frame.rotation, crop)
 
     def still(self, frame: VideoFrame) -> Pose:
         """The pose of a later frame of the same stream: the same, unless its rotation is another.
 
         Looking at the side data of each would keep hundreds of frames alive.
         """
-        return self if frame.rotation == self.rotation else Pose.of(frame)
+        return self if frame.rotation == self.rotation else Pose.of(frame, self.crop)
 
 
 UPRIGHT = Pose()
@@ -76,10 +79,11 @@ class Shape:
     pose: Pose = UPRIGHT
 
     @classmethod
-    def of(cls, frame: VideoFrame, aspect: Fraction | None) -> Shape:
+    def of(cls, frame: VideoFrame, aspect: Fraction | None, crop: Crop | None = None) -> Shape:
         """`aspect` is the sample aspect ratio, the width of a pixel over its height; None is square."""
-        width, height = max(1, round(frame.width * _sane(aspect))), frame.height
-        pose = Pose.of(frame)
+        inside, height = _uncropped(frame, crop)
+        width = max(1, round(inside * _sane(aspect)))
+        pose = Pose.of(frame, crop)
         return cls(height, width, pose) if pose.turns % 2 else cls(width, height, pose)
 
     def bounded(self, count: int) -> tuple[int, int]:
@@ -105,7 +109,7 @@ def canvas(shape: Shape, count: int) -> NDArray[np.uint8]:
 
 
 def render(frame: VideoFrame, width: int, height: int, pose: Pose) -> NDArray[np.uint8]:
-    """The frame as displayed: turned, mirrored, scaled, on white under alpha. uint8 RGB [height, width, 3].
+    """The frame as displayed: cropped, turned, mirrored, scaled, on white under alpha. uint8 RGB [height, width, 3].
 
     `pose` is that of the stream's first frame. A view of a buffer of its own: copy it to where it is to stay.
     """
@@ -113,26 +117,8 @@ def render(frame: VideoFrame, width: int, height: int, pose: Pose) -> NDArray[np
     if frame.interlaced_frame:
         frame = deinterlaced(frame)
     size = (height, width) if pose.turns % 2 else (width, height)
-    image = np.rot90(_rgb(frame, *size), -pose.turns)
+    image = np.rot90(_rgb(frame, *size, pose.crop), -pose.turns)
     return image[:, ::-1] if pose.mirrored else image
-
-
-def colour_warnings(frame: VideoFrame) -> tuple[str, ...]:
-    """What a viewer of this frame should know."""
-    said = []
-    if transfer := _HDR.get(frame.color_trc):
-        said.append(
-            f"the video is HDR ({transfer}): its pictures are tone-mapped to SDR, for a peak of "
-            f"{PEAK_NITS:.0f} cd/m2"
-        )
-    if frame.interlaced_frame:
-        said.append("the video is interlaced: each picture is made from one of its two fields")
-    return tuple(said)
-
-
-def assumed_colorspace(width: int, height: int) -> Colorspace:
-    """The matrix that players take for untagged video: BT.709 for HD, else BT.601 (the rule is mpv's)."""
-    return Colorspace.ITU709 if width >= 1280 or height > 576 else Colorspace.ITU601
 
 
 def _sane(aspect: Fraction | None) -> Fraction:
@@ -151,21 +137,41 @@ def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     return _TURNS.get(rounded, (0, False))
 
 
-def _rgb(frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    transfer = _HDR.get(frame.color_trc)
+def _uncropped(frame: VideoFrame, crop: Crop | None) -> tuple[int, int]:
+    """Width and height of the part that is shown. Frames of another size than the crop is for are shown whole."""
+    return crop.inside if crop and crop.fits(frame.width, frame.height) else (frame.width, frame.height)
+
+
+def _rgb(frame: VideoFrame, width: int, height: int, crop: Crop | None) -> NDArray[np.uint8]:
+    """What is left of the frame by `crop`, in this size."""
+    transfer = hdr(frame)
     if _has_alpha(frame):
         frame = VideoFrame.from_ndarray(_on_white(frame), format="rgb24")
-    shrinks = width * height < frame.width * frame.height
-    untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+    inside = _uncropped(frame, crop)
+    # The whole picture is scaled, so that what is left has the size; then the rest is cut off.
+    whole = round(width * frame.width / inside[0]), round(height * frame.height / inside[1])
+    shrinks = whole[0] * whole[1] < frame.width * frame.height
     out = frame.reformat(
         threads=1,  # by default one for each core, started anew for each picture
-        width=width,
-        height=height,
+        width=whole[0],
+        height=whole[1],
         format="rgb48le" if transfer else "rgb24",
-        src_colorspace=assumed_colorspace(frame.width, frame.height) if untagged else None,
+        src_colorspace=matrix(frame),
         interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
     )
-    return to_sdr(_pixels(out, 6).view("<u2"), transfer) if transfer else _pixels(out, 3)
+    left, top = _corner(frame, whole, (width, height), crop)
+    shown = _pixels(out, 6 if transfer else 3)[top : top + height, left : left + width]
+    return to_sdr(shown.view("<u2"), transfer) if transfer else shown
+
+
+def _corner(
+    frame: VideoFrame, whole: tuple[int, int], size: tuple[int, int], crop: Crop | None
+) -> tuple[int, int]:
+    """Where what is shown, of this size, begins in the scaled picture."""
+    if crop is None or not crop.fits(frame.width, frame.height):
+        return 0, 0
+    left, top = round(crop.left * whole[0] / frame.width), round(crop.top * whole[1] / frame.height)
+    return min(left, whole[0] - size[0]), min(top, whole[1] - size[1])
 
 
 def _pixels(frame: VideoFrame, size: int) -> NDArray[np.uint8]:
@@ -183,6 +189,8 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 
 def _on_white(frame: VideoFrame) -> NDArray[np.uint8]:
-    rgba = frame.reformat(format="rgba", threads=1).to_ndarray().astype(np.uint16)
+    rgba = (
+        frame.reformat(format="rgba", src_colorspace=matrix(frame), threads=1).to_ndarray().astype(np.uint16)
+    )
     alpha = rgba[..., 3:]
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -17,13 +17,15 @@ from av.video.stream import VideoStream
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
+from sharpv_cli.video.colours import colour_warnings
+from sharpv_cli.video.declared import Crop, declared, pixel_aspect
 from sharpv_cli.video.local import FilePath, name_of
 from sharpv_cli.video.opening import blame_machine, decode, open_video, packets
 from sharpv_cli.video.packets import Packets
-from sharpv_cli.video.picture import Shape, colour_warnings
+from sharpv_cli.video.picture import Shape
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
-from sharpv_cli.video.refusals import picture, shown
+from sharpv_cli.video.refusals import dolby_vision, picture, shown
 from sharpv_cli.video.timeline import Timeline, timed
 
 __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
@@ -55,6 +57,9 @@ def scan(path: FilePath) -> Scan:
 def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
     """The scan, and the file still open: to seek in it is quicker than to open it again."""
     with open_video(path) as (container, stream):
+        said = declared(container, stream)
+        if said.dolby_vision is not None:
+            raise dolby_vision(path, said.dolby_vision)
         found = Packets()
         first = None
         for place, packet in enumerate(packets(container, stream)):
@@ -65,7 +70,7 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
-        yield _summary(path, container, stream, found, first), (container, stream)
+        yield _summary(path, container, stream, found, first, said.crop), (container, stream)
 
 
 def drain(stream: VideoStream) -> tuple[list[VideoFrame], bool]:
@@ -98,7 +103,12 @@ def _nothing(path: FilePath, found: Packets) -> VideoError:
 
 
 def _summary(
-    path: FilePath, container: InputContainer, stream: VideoStream, found: Packets, first: VideoFrame
+    path: FilePath,
+    container: InputContainer,
+    stream: VideoStream,
+    found: Packets,
+    first: VideoFrame,
+    crop: Crop | None,
 ) -> Scan:
     time_base = stream.time_base or Fraction(1, 1000)
     rate = _rate(stream)
@@ -112,7 +122,7 @@ def _summary(
         timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
         keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
     timeline = timeline or _surveyed(path, found, time_base, rate, guessed)
-    shape = Shape.of(first, stream.sample_aspect_ratio)
+    shape = Shape.of(first, pixel_aspect(stream, crop), crop)
     info = VideoInfo(
         path=name_of(path),
         container=_container_name(path, formats),

@@ -130,6 +130,13 @@ def picture(path: FilePath) -> VideoError:
     return VideoError(f"{shown(path)} is a picture, not a video", hint=_AS_PICTURE)
 
 
+def dolby_vision(path: FilePath, profile: int) -> VideoError:
+    return VideoError(
+        f"{shown(path)} is Dolby Vision profile {profile}, whose colours are not read",
+        hint="take a version in SDR or HDR10, or convert it first (ffmpeg with libplacebo does)",
+    )
+
+
 def unreadable(path: FilePath, head: bytes) -> VideoError:
     """The refusal of a file that FFmpeg did not open."""
     name = shown(path)

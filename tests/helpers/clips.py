@@ -118,3 +118,32 @@ def with_matrix(path: Path, source: Path, quarter: tuple[int, int, int, int]) ->
     data[header + 40 : header + 76] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path
+
+
+def with_boxes(path: Path, source: Path, *added: bytes) -> Path:
+    """A copy of an MP4 file, whose index comes last, with more boxes in the entry that describes its video."""
+    data = bytearray(source.read_bytes())
+    extra = b"".join(added)
+    places = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"]
+    entry = find_box(bytes(data), *places)[0] + 8
+    starts = [find_box(bytes(data), *places[: depth + 1])[0] - 8 for depth in range(len(places))]
+    for start in (*starts, entry):
+        (size,) = struct.unpack_from(">I", data, start)
+        struct.pack_into(">I", data, start, size + len(extra))
+        end = start + size
+    data[end:end] = extra
+    path.write_bytes(data)
+    return path
+
+
+def clap(size: tuple[int, int], left: int, top: int, right: int, bottom: int) -> bytes:
+    """An MP4 clean aperture box (ISO 14496-12, 12.1.4): the size that is shown, and how far off the centre."""
+    width, height = size[0] - left - right, size[1] - top - bottom
+    numbers = (width, 1, height, 1, left - right, 2, top - bottom, 2)
+    return struct.pack(">I4s8i", 40, b"clap", *numbers)
+
+
+def dolby_vision(profile: int, compatible: int) -> bytes:
+    """An MP4 Dolby Vision configuration box, of level 1 and without an enhancement layer."""
+    record = bytes([1, 0, profile << 1, 1 << 3 | 5, compatible << 4]) + bytes(19)
+    return struct.pack(">I4s", 32, b"dvcC" if profile <= 7 else b"dvvC") + record
