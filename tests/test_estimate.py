@@ -18,13 +18,14 @@ from sharpv_cli.models import room
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.models.door import capture
-from sharpv_cli.models.estimate import THUMBNAIL_BYTES, Request, estimate, kv_cache_bytes, prefill_bytes
+from sharpv_cli.models.estimate import Request, estimate, kv_cache_bytes, prefill_bytes
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import known
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.tensors import read_weights
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.video.ahead import CHUNKS_AHEAD
+from sharpv_cli.video.thumbnails import THUMBNAIL_BYTES
 
 FRAMES = 16
 OVERRIDE = "; --no-memory-check tries it all the same"

@@ -25,6 +25,7 @@ from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Answer, Finished
+from sharpv_cli.video.frames import Frames
 
 NEW = 8
 KINDS = ["full_attention", "sliding_attention", "full_attention"]
@@ -77,7 +78,7 @@ def enough() -> int:
 
 def clip_of(model: LoadedModel, **groups: Any) -> Clip:
     settings = Settings.model_validate({"model": {"id": model.info.id}, "device": "cpu"} | groups)
-    return Clip(Session.of(model), *clip(), settings, new_tokens=NEW)
+    return Clip(Session.of(model), Frames(*clip()), settings, new_tokens=NEW)
 
 
 def answered(of: Clip) -> Answer:

@@ -379,11 +379,11 @@ def test_frames_by_rate(video: Path) -> None:
 
 def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     loading, release, loading_ended = threading.Event(), threading.Event(), threading.Event()
-    frames_ahead = asking.frames_ahead
+    decode = asking.decode
 
     def decode_once_loading(*args: Any) -> Any:
         loading.wait(timeout=30)
-        return frames_ahead(*args)
+        return decode(*args)
 
     def slow_load(_settings: Settings, *, between_steps: Any) -> None:
         loading.set()
@@ -393,7 +393,7 @@ def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch
         finally:
             loading_ended.set()
 
-    monkeypatch.setattr(asking, "frames_ahead", decode_once_loading)
+    monkeypatch.setattr(asking, "decode", decode_once_loading)
     monkeypatch.setattr(asking, "open_session", slow_load)
     try:
         with pytest.raises(VideoError, match=r"nowhere\.mp4"):

@@ -16,6 +16,7 @@ from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import ask, ask_all, asking, chunking, encoding
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, Loaded, StageStarted
+from sharpv_cli.video import ahead
 from sharpv_cli.video.ahead import FramesAhead
 from sharpv_cli.video.encoding import write_clip
 
@@ -93,13 +94,12 @@ def test_the_reference_engine_takes_clips_whole(video: Path, engine: str) -> Non
 def made(monkeypatch: pytest.MonkeyPatch) -> list[FramesAhead]:
     """The frames that were asked for."""
     frames: list[FramesAhead] = []
-    frames_ahead = asking.frames_ahead
 
-    def recorded(*args: Any) -> FramesAhead:
-        frames.append(frames_ahead(*args))
+    def recorded(*args: Any, **options: Any) -> FramesAhead:
+        frames.append(FramesAhead(*args, **options))
         return frames[-1]
 
-    monkeypatch.setattr(asking, "frames_ahead", recorded)
+    monkeypatch.setattr(ahead, "FramesAhead", recorded)
     return frames
 
 
@@ -174,8 +174,10 @@ def test_a_model_that_cannot_be_loaded_ends_the_decoder(
     video: Path, made: list[FramesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = threading.Event()
-    recorded = asking.frames_ahead
-    monkeypatch.setattr(asking, "frames_ahead", lambda *args: (recorded(*args), begun.set())[0])
+    recorded = ahead.FramesAhead
+    monkeypatch.setattr(
+        ahead, "FramesAhead", lambda *args, **options: (recorded(*args, **options), begun.set())[0]
+    )
 
     def refused(*_args: Any, **_kwargs: Any) -> Any:
         assert begun.wait(30)

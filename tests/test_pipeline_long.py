@@ -24,6 +24,7 @@ from sharpv_cli.pipeline.reading import read_once
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.types import Answer
+from sharpv_cli.video.frames import Frames
 
 QUESTIONS = (QUESTION, "  How many boxes are there, and where do they go? ß 日本 🙂", "Why?")
 CASES: dict[str, dict[str, Any]] = {
@@ -189,10 +190,10 @@ def test_damage_on_the_way_begins_anew() -> None:
     _, other = clip_with(tuple(t / 3 for t in range(9)))
     chunks = chunks_of(of.sample, 4)
     frames = FakeFrames([*chunks[:2], take_of(of.info, other), *chunks_of(other, 4)])
-    long = replace(in_chunks(of, 4), frames=frames)
+    long = replace(of, video=Frames.announced(take_of(of.info, of.sample), frames))
     with recorded_logits(of.loaded) as rows:
         got = finish(answer_by(partial(read_once, long), long, QUESTION), rows)
-    assert_same(got, alone(replace(of, sample=other), QUESTION))
+    assert_same(got, alone(replace(of, video=Frames(of.info, other)), QUESTION))
     assert got[0].sample.timestamps_sec == other.timestamps_sec
 
 

@@ -21,6 +21,7 @@ from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, QuestionFailed, QuestionStarted, StageStarted, TextPiece
 from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.frames import Frames
 
 NEW = 12
 QUESTIONS = (
@@ -54,7 +55,7 @@ def shared(**groups: Any) -> SharedVideo:
     frames = groups.pop("frames", 6)
     attention = groups.pop("attention", "sdpa")
     of = session("auto", attention, max_positions)
-    return SharedVideo(Clip(of, *clip(frames), settings(attention, **groups)))
+    return SharedVideo(Clip(of, Frames(*clip(frames)), settings(attention, **groups)))
 
 
 def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
@@ -221,8 +222,8 @@ def test_a_question_without_an_answer_does_not_end_the_others(file: Path) -> Non
 def test_questions_may_come_one_after_the_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is asked for when the answer before it is complete; the video is decoded once."""
     decoded, seen = [], []
-    frames_ahead = asking.frames_ahead
-    monkeypatch.setattr(asking, "frames_ahead", lambda *args: decoded.append(1) or frames_ahead(*args))
+    decode = asking.decode
+    monkeypatch.setattr(asking, "decode", lambda *args: decoded.append(1) or decode(*args))
 
     def typed() -> Iterator[str]:
         for question in ("what moves?", "where?"):

@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from run_cli import ROOT, SHARPV, environment, run
 
-from sharpv_cli.pipeline.asking import decode_video
+from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.pipeline.probing import look, plan_of, varies
 from sharpv_cli.report.probe_chart import ProbeChart
 from sharpv_cli.report.probe_document import probe_document
@@ -106,7 +106,7 @@ def test_a_rate_varies_by_more_than_rounding(gaps: list[int], expected: bool) ->
     ],
 )
 def test_the_plan_is_what_decoding_takes(clip: Path, sampling: SamplingSettings) -> None:
-    _, sample = decode_video(clip, sampling)
+    sample = decode_whole(clip, sampling).sample
     plan = plan_of(scan(clip).timeline, sampling)
     assert (plan.strategy, plan.indices) == (sample.strategy, sample.indices)
     assert plan.timestamps_sec == pytest.approx(sample.timestamps_sec)

@@ -56,6 +56,7 @@ from sharpv_cli.types import (
     Timings,
 )
 from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.frames import Frames
 
 NEW = 6
 RATES = DeviceRates(1e10, 1e11, "float32")
@@ -231,7 +232,7 @@ def test_methods_take_turns_and_each_run_is_followed_by_a_result(video: Path) ->
 @pytest.mark.usefixtures("quick")
 def test_each_method_answers_as_ask_would_with_its_settings(video: Path) -> None:
     result = last(measure(video, runs=1))
-    info, sample = profiling.decode_video(video, settings().sampling)
+    frames = profiling.decode(video, settings())
     off = {"visual": {"mode": "off"}, "memory": {"enabled": False}}
     changes = {
         "dense": off,
@@ -240,7 +241,7 @@ def test_each_method_answers_as_ask_would_with_its_settings(video: Path) -> None
         "both": {},
     }
     for one in result.methods:
-        events = answer(session(), info, sample, QUESTION, settings(**changes[one.method]))
+        events = answer(session(), frames.info, frames.sample, QUESTION, settings(**changes[one.method]))
         want = next(event.answer for event in events if isinstance(event, Finished))
         got = one.answer
         assert (got.text, got.layers, got.retention) == (want.text, want.layers, want.retention)
@@ -291,13 +292,13 @@ def test_a_clip_is_decoded_once_for_each_way_of_sampling(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    decode_video = profiling.decode_video
+    really = profiling.decode
 
-    def decode(path: Any, sampling: Any, scan: Any) -> Any:
-        decoded.append(sampling.frames)
-        return decode_video(path, sampling, scan)
+    def decode(path: Any, given: Settings, scan: Any) -> Any:
+        decoded.append(given.sampling.frames)
+        return really(path, given, scan)
 
-    monkeypatch.setattr(profiling, "decode_video", decode)
+    monkeypatch.setattr(profiling, "decode", decode)
     frames = [SweptSettings("frames", float(n), settings(sampling={"frames": n})) for n in (2, 4, 8)]
     result = last(measure(video, methods=("visual", "both"), sweep=frames))
 
@@ -382,14 +383,14 @@ def test_a_value_that_runs_out_of_memory_is_a_row_with_its_reason(
 def test_a_value_whose_frames_cannot_be_decoded_is_a_row_too(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode_video = profiling.decode_video
+    really = profiling.decode
 
-    def decode(path: Any, sampling: Any, scan: Any) -> Any:
-        if sampling.frames == 8:
+    def decode(path: Any, given: Settings, scan: Any) -> Any:
+        if given.sampling.frames == 8:
             raise ResourceError("8 frames are too many to hold")
-        return decode_video(path, sampling, scan)
+        return really(path, given, scan)
 
-    monkeypatch.setattr(profiling, "decode_video", decode)
+    monkeypatch.setattr(profiling, "decode", decode)
     sweep = [SweptSettings("frames", 8.0, settings(sampling={"frames": 8}))]
     result = last(measure(video, methods=("both",), sweep=sweep))
     assert [failed.failure.error for failed in result.sweep_failures] == ["8 frames are too many to hold"] * 2
@@ -438,13 +439,13 @@ def test_engines_take_turns_and_answer_alike(video: Path) -> None:
 def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    timed = Clip(session(), *clip(), settings(), new_tokens=12)
+    timed = Clip(session(), Frames(*clip()), settings(), new_tokens=12)
     whole = run_stock(timed, QUESTION)[0].tokens
     assert len(whole) == 12
     stop = next(token for index, token in enumerate(whole) if index and token not in whole[:index])
     monkeypatch.setattr(loaded().model.generation_config, "eos_token_id", stop)
 
-    natural = Clip(session(), *clip(), settings_of("dense", settings()))
+    natural = Clip(session(), Frames(*clip()), settings_of("dense", settings()))
     answered, run = run_stock(natural, QUESTION)
     assert answered.tokens == whole[: whole.index(stop)]
     assert answered.tokens == run_engine(natural, QUESTION)[0].tokens
@@ -455,7 +456,7 @@ def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
 def test_stock_is_refused_where_it_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "available_bytes", lambda device: 10_000)
     with pytest.raises(ResourceError, match="are free on cpu"):
-        run_stock(Clip(session(), *clip(), settings()), QUESTION)
+        run_stock(Clip(session(), Frames(*clip()), settings()), QUESTION)
 
 
 @pytest.mark.usefixtures("quick")

@@ -15,7 +15,7 @@ import pytest
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.pipeline.answering import answer
-from sharpv_cli.pipeline.asking import decode_video
+from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Finished
@@ -62,7 +62,8 @@ def session(settings: Settings) -> Session:
 def test_an_answer_or_a_refusal_in_words(path: Path, session: Session, settings: Settings) -> None:
     refusal = None
     try:
-        info, sample = decode_video(path, settings.sampling)
+        frames = decode_whole(path, settings.sampling)
+        info, sample = frames.info, frames.sample
     except VideoError as error:
         refusal = str(error)
     if refusal is not None:

@@ -114,8 +114,10 @@ def test_where_only_seeking_fails_what_was_taken_stays(clip, monkeypatch):
 def test_a_short_clip_comes_whole(clip):
     path = clip("keys.mp4")
     with stream(path, frames=8, whole=8) as frames:
-        info, sample = frames.first()
+        found = frames.first()
         assert frames.get() is None
+    info, sample = found.info, found.sample
+    assert found.coming is None
     assert info.frames_total == COUNT
     assert [clips.number_of(image) for image in sample.images] == list(sample.indices)
     assert frames.busy_sec > 0
@@ -133,7 +135,7 @@ def test_decoding_waits_two_chunks_ahead(clip, monkeypatch, name):
 
     monkeypatch.setattr(window.Window, "put", counted)
     with stream(clip(name)) as frames:
-        assert isinstance(frames.first(), Take)
+        assert frames.first().coming is frames
         assert quiet.wait(30)
         time.sleep(0.1)  # whoever could go on would
         assert len(frames._window._filling) == 2

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Told
-from sharpv_cli.batch.working import Frames, Worker, outcome, read_frames
+from sharpv_cli.batch.working import Worker, outcome, read_frames
 from sharpv_cli.cores import cores
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.pipeline.ahead import ReadAhead
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sharpv_cli.errors import SharpvError
     from sharpv_cli.settings import Settings
+    from sharpv_cli.video.frames import Frames
 
     Reading = Future[Frames | None]
     Running = set[Future[list[Told]]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,29 +11,16 @@ from typing import TYPE_CHECKING
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Document, Left, Told
 from sharpv_cli.errors import SharpvError, ShortageError
-from sharpv_cli.pipeline import chunking
-from sharpv_cli.pipeline.asking import begin_decoding, clip_of, read_isolated, sampling_of, timed
+from sharpv_cli.pipeline.frames import decode, decode_isolated, may_come_in_chunks, source
 from sharpv_cli.report.document import ask_document, error_document
 from sharpv_cli.session import Session
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
-from sharpv_cli.types import Answer, FrameSample, VideoInfo
-from sharpv_cli.video.local import Limits
-from sharpv_cli.video.sources import local_video
+from sharpv_cli.types import Answer
+from sharpv_cli.video.frames import Frames
 
 if TYPE_CHECKING:
-    from sharpv_cli.pipeline.clip import Clip
-    from sharpv_cli.settings import Settings
     from sharpv_cli.video.isolated import IsolatedReader
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """A decoded video, and the seconds that it took."""
-
-    info: VideoInfo
-    sample: FrameSample
-    seconds: float
 
 
 def read_frames(reader: IsolatedReader, job: Job) -> Frames | None:
@@ -42,11 +28,10 @@ def read_frames(reader: IsolatedReader, job: Job) -> Frames | None:
 
     Raises VideoError, ShortageError, and SharpvError for a bug while reading.
     """
-    if not _short(job.settings):
+    if may_come_in_chunks(job.settings):
         return None
-    with local_video(job.video, _limits(job.settings)) as video:
-        (info, sample), seconds = timed(lambda: read_isolated(reader, video, job.settings.sampling))
-    return Frames(info, sample, seconds)
+    with source(job.video, job.settings) as video:
+        return decode_isolated(reader, video, job.settings.sampling)
 
 
 def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
@@ -86,16 +71,26 @@ class Worker:
 
     def _answered(self, job: Job, read: Frames | None) -> Iterator[Answer | SharpvError]:
         if read is not None:
-            from sharpv_cli.pipeline.clip import Clip
-
-            clip = Clip(self.session, read.info, read.sample, job.settings)
-            yield from _asked(clip, job, read.seconds)
+            yield from self._asked(read, job)
             return
-        with local_video(job.video, _limits(job.settings)) as video:
-            decoded, seconds = timed(lambda: begin_decoding(video, job.settings))
-            clip = clip_of(self.session, decoded, job.settings)
-            with closing(clip.frames) if clip.frames is not None else nullcontext():
-                yield from _asked(clip, job, 0.0 if clip.frames else seconds)
+        with source(job.video, job.settings) as video, decode(video, job.settings) as frames:
+            yield from self._asked(frames, job)
+
+    def _asked(self, frames: Frames, job: Job) -> Iterator[Answer | SharpvError]:
+        """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
+        from sharpv_cli.pipeline.answering import answer_by, whole_answer
+        from sharpv_cli.pipeline.clip import Clip
+        from sharpv_cli.pipeline.reading import read_once
+        from sharpv_cli.pipeline.sharing import SharedVideo
+
+        clip, decode_sec = Clip(self.session, frames, job.settings), frames.seconds
+        shared, count = SharedVideo(clip), len(job.questions)
+        for number, asked in enumerate(job.questions, start=1):
+            read = partial(shared.read, last=number == count) if count > 1 else partial(read_once, clip)
+            with Attempt(f"answering {shown(job.video)}") as attempt:
+                answer = whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
+            yield attempt.error or answer
+            decode_sec = 0.0
 
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
         document = ask_document(
@@ -111,28 +106,3 @@ def _failed(asked: Asked, error: SharpvError) -> Told:
     if isinstance(error, ShortageError):
         return Left(asked.line, asked.id, error)
     return error_document(error, line=asked.line, id=asked.id)
-
-
-def _asked(clip: Clip, job: Job, decode_sec: float) -> Iterator[Answer | SharpvError]:
-    """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
-    from sharpv_cli.pipeline.answering import answer_by, whole_answer
-    from sharpv_cli.pipeline.reading import read_once
-    from sharpv_cli.pipeline.sharing import SharedVideo
-
-    shared, count = SharedVideo(clip), len(job.questions)
-    for number, asked in enumerate(job.questions, start=1):
-        read = partial(shared.read, last=number == count) if count > 1 else partial(read_once, clip)
-        with Attempt(f"answering {shown(job.video)}") as attempt:
-            answer = whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
-        yield attempt.error or answer
-        decode_sec = 0.0
-
-
-def _short(settings: Settings) -> bool:
-    """Whether no more frames can be taken than are encoded together: then they are held whole."""
-    most = sampling_of(settings.sampling).most
-    return (most is not None and most <= chunking.WHOLE_FRAMES) or not chunking.may_come_in_chunks(settings)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(**settings.video.model_dump())

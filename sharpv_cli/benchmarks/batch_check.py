@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.session import open_session
 from sharpv_cli.shapes.questions import sample_question
 
@@ -104,7 +105,6 @@ def _resident(pid: int) -> int:
 def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     """Every question by itself, on a model that is loaded once: what one `sharpv ask` each would say."""
     from sharpv_cli.pipeline.answering import answer
-    from sharpv_cli.pipeline.asking import decode_video
     from sharpv_cli.settings import resolve
     from sharpv_cli.types import Finished
 
@@ -112,9 +112,9 @@ def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     session = open_session(settings)
     answers = {}
     for video in videos:
-        decoded = decode_video(video.path, settings.sampling)
+        decoded = decode_whole(video.path, settings.sampling)
         for number, question in enumerate(video.questions, start=1):
-            events = answer(session, *decoded, question, settings)
+            events = answer(session, decoded.info, decoded.sample, question, settings)
             answers[f"{video.path.stem}#{number}"] = next(
                 e.answer.text for e in events if isinstance(e, Finished)
             )

@@ -38,6 +38,7 @@ from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished, FrameSample, VideoInfo
+from sharpv_cli.video.frames import Frames
 
 _STAGES = ("preprocess", "vision", "prune", "prefill", "ttft", "tpot")
 
@@ -213,8 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
         for line in curve_lines(fast, settings, counts, options.side):
             print(line, flush=True)
         return 0
-    info, sample = frames_of(options.frames, options.side)
-    base = Clip(fast, info, sample, settings, options.new_tokens)
+    frames = Frames(*frames_of(options.frames, options.side))
+    base = Clip(fast, frames, settings, options.new_tokens)
     clips = {"fast": base, "reference": replace(base, session=Session.of(loaded, "reference"))}
     chosen = list(lanes(clips, [float(share) for share in options.retention.split(",")]))
     chosen = [lane for lane in chosen if lane.name.startswith(options.only)]

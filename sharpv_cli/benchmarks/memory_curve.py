@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.pipeline.answering import answer_by
-from sharpv_cli.pipeline.asking import frames_ahead
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.frames import decode
 from sharpv_cli.pipeline.reading import read_once
-from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings
 from sharpv_cli.types import Answer, Finished
@@ -62,12 +61,8 @@ def _settings(settings: Settings, method: str, count: int) -> Settings:
 
 def _answer(session: Session, video: Path, settings: Settings) -> Answer:
     session.release()  # what it keeps for a next answer would count in this one's memory
-    with frames_ahead(video, settings.sampling) as frames:
-        first = frames.first()
-        if isinstance(first, tuple):
-            clip = Clip(session, *first, settings, _NEW_TOKENS)
-        else:
-            clip = Clip(session, first.info, blank_sample(first), settings, _NEW_TOKENS, frames)
+    with decode(video, settings) as frames:
+        clip = Clip(session, frames, settings, _NEW_TOKENS)
         events = answer_by(lambda question, clock: read_once(clip, question, clock), clip, QUESTION)
         return next(event.answer for event in events if isinstance(event, Finished))
 

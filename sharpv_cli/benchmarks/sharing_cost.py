@@ -14,8 +14,8 @@ from statistics import median
 
 from sharpv_cli.metrics import now
 from sharpv_cli.pipeline.answering import answer, answer_by
-from sharpv_cli.pipeline.asking import decode_video
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
@@ -55,13 +55,13 @@ def measure(video: str, questions: Sequence[str], settings: Settings, runs: int,
 
 
 def _alone(session: Session, video: str, question: str, settings: Settings) -> list[Answer]:
-    info, sample = decode_video(video, settings.sampling)
-    events = answer(session, info, sample, question, settings)
+    frames = decode_whole(video, settings.sampling)
+    events = answer(session, frames.info, frames.sample, question, settings)
     return [event.answer for event in events if isinstance(event, Finished)]
 
 
 def _together(session: Session, video: str, questions: Sequence[str], settings: Settings) -> list[Answer]:
-    shared = SharedVideo(Clip(session, *decode_video(video, settings.sampling), settings))
+    shared = SharedVideo(Clip(session, decode_whole(video, settings.sampling), settings))
     answers = []
     for question in questions:
         events = answer_by(partial(shared.read, last=question is questions[-1]), shared.clip, question)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError, UsageError
+from sharpv_cli.pipeline.frames import scan, source
 from sharpv_cli.text import shown
-from sharpv_cli.video.local import Limits
-from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
@@ -54,10 +53,7 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
 
     Raises VideoError; what lies on this machine is only looked at by `check_inputs`.
     """
-    from sharpv_cli.video.sources import local_video
-
-    limits = Limits(**resolved.settings.video.model_dump())
-    with terminal.Transfer() as bar, local_video(video, limits, progress=bar.show) as local:
+    with terminal.Transfer() as bar, source(video, resolved.settings, bar.show) as local:
         bar.stop()
         yield local
 
@@ -67,9 +63,9 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
 
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
-    scan = _scanned(video, resolved)
+    found = scan(video, resolved.settings)
     check_model(resolved)
-    return scan
+    return found
 
 
 def check_model(resolved: Resolved) -> None:
@@ -145,13 +141,3 @@ def _require_room(resolved: Resolved) -> None:
     placement = place(settings.device)
     dtype = pick_dtype(settings.model.dtype, placement.device)
     require_weights(model, dtype.itemsize, placement.name, placement.available_bytes())
-
-
-def _scanned(video: LocalVideo, resolved: Resolved) -> Scan:
-    from sharpv_cli.video.probe import scan
-    from sharpv_cli.video.sampling import check_range
-
-    found = in_time(video, "reading", lambda: scan(video))
-    sampling = resolved.settings.sampling
-    check_range(sampling.start, sampling.end, found.timeline.end)
-    return found

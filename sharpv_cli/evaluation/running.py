@@ -16,7 +16,7 @@ from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.ahead import ReadAhead
-from sharpv_cli.pipeline.asking import read_isolated
+from sharpv_cli.pipeline.frames import decode_isolated
 from sharpv_cli.video.local import LocalVideo
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.session import Session
     from sharpv_cli.settings import Settings
-    from sharpv_cli.types import Answer, FrameSample, VideoInfo
+    from sharpv_cli.types import Answer
+    from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.isolated import IsolatedReader
     from sharpv_cli.video.local import Limits
 
@@ -70,7 +71,7 @@ class Run:
                 yield items, todo
 
     def _guarded(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Decoded], file: ResultsFile
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[Frames], file: ResultsFile
     ) -> Iterator[Outcome | Missed]:
         """As `_clip`; raises what nobody expected where it has happened too often for chance."""
         for outcome in self._clip(items, todo, coming, file):
@@ -82,10 +83,10 @@ class Run:
             yield outcome
 
     def _clip(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Decoded], file: ResultsFile
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[Frames], file: ResultsFile
     ) -> Iterator[Outcome | Missed]:
         try:
-            clip = self._compared(*coming.result())
+            clip = self._compared(coming.result())
         except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
                 yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
@@ -95,20 +96,20 @@ class Run:
                 if (item.id, method.label) in todo:
                     yield self._ask(item, method, clip, file)
 
-    def _decoded(self, reader: IsolatedReader, work: _Work) -> _Decoded:
+    def _decoded(self, reader: IsolatedReader, work: _Work) -> Frames:
         """The video of the questions, made where it is missing, read in a child process."""
         item = work[0][0]
         path = self.dataset.prepare(item)
         sampling = self.settings.sampling
         if item.start_sec is not None or item.end_sec is not None:
             sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
-        return read_isolated(reader, LocalVideo(str(path), str(path), self.limits), sampling)
+        return decode_isolated(reader, LocalVideo(str(path), str(path), self.limits), sampling)
 
-    def _compared(self, info: VideoInfo, sample: FrameSample) -> ComparedClip:
+    def _compared(self, frames: Frames) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        return ComparedClip(Clip(self.session, info, sample, self.settings))
+        return ComparedClip(Clip(self.session, frames, self.settings))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
         sharpv = file.done.get((item.id, SHARPV))
@@ -166,6 +167,3 @@ def _similarities(answer: Answer) -> list[float | None] | None:
     values = [layer.similarity for layer in answer.layers]
     known = [None if value is None or not isfinite(value) else round(value, 4) for value in values]
     return known if any(value is not None for value in known) else None
-
-
-_Decoded = tuple["VideoInfo", "FrameSample"]

@@ -14,12 +14,12 @@ from sharpv_cli.metrics import LanguageModel
 from sharpv_cli.models.dimensions import VisionTower, language_model, vision_tower
 from sharpv_cli.models.known import KnownModel
 from sharpv_cli.types import MemoryEstimate
+from sharpv_cli.video.thumbnails import THUMBNAIL_BYTES
 
 # Words around each frame in the prompt of families that number or time them; the rest is said once.
 _TEXT_PER_SLOT = {"qwen3_vl": 10, "internvl": 8, "smolvlm": 16, "video_llama_3": 9, "video_llava": 1}
 _TEXT_ONCE = 64  # chat template and a question of ordinary length
 CHUNKS_ON_HOST = 4  # the one that is encoded, its copy, and two that are decoded ahead
-THUMBNAIL_BYTES = 64_000_000  # small pictures of a long clip's frames, all together
 _SCORE_BYTES = 16  # float32 copies that live while a number of a feature is scored
 
 

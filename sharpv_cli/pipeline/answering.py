@@ -31,6 +31,7 @@ from sharpv_cli.types import (
     Timings,
     VideoInfo,
 )
+from sharpv_cli.video.frames import Frames
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -56,7 +57,7 @@ def answer(
     tokens do not end it. `settings.model`, `.device`, `.engine` and `.sampling` are not read.
     Raises UsageError, ResourceError.
     """
-    clip = Clip(session, info, sample, settings, new_tokens)
+    clip = Clip(session, Frames(info, sample), settings, new_tokens)
     return answer_by(
         partial(read_once, clip),
         clip,

@@ -6,40 +6,30 @@ import os
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.pipeline import chunking
+from sharpv_cli.pipeline.frames import decode, timed
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.types import (
     Event,
-    FrameSample,
     Loaded,
     QuestionFailed,
     QuestionStarted,
     StageStarted,
-    VideoInfo,
 )
-from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpv_cli.pipeline.clip import Clip
-    from sharpv_cli.settings import SamplingSettings, Settings
-    from sharpv_cli.video.ahead import FramesAhead
-    from sharpv_cli.video.isolated import IsolatedReader
-    from sharpv_cli.video.local import LocalVideo
+    from sharpv_cli.settings import Settings
+    from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.probe import Scan
-    from sharpv_cli.video.sampling import Sampling
-    from sharpv_cli.video.sinks import Take
-
-    Decoded = tuple[VideoInfo, FrameSample]
-    Coming = tuple[Take, FramesAhead]
 
 VideoPath = str | os.PathLike[str]
 T = TypeVar("T")
@@ -59,7 +49,7 @@ def ask(video: VideoPath, question: str, settings: Settings, scan: Scan | None =
     from sharpv_cli.pipeline.answering import answer_by
     from sharpv_cli.pipeline.reading import read_once
 
-    with _closing(clip.frames):
+    with clip.video:
         yield from answer_by(partial(read_once, clip), clip, question, started=started, **spent)
 
 
@@ -82,7 +72,7 @@ def ask_all(
     shared = SharedVideo(clip)
     count = len(questions) if isinstance(questions, Sized) else None
     spent["started"] = started
-    with _closing(clip.frames):
+    with clip.video:
         for number, question in enumerate(questions, start=1):
             yield QuestionStarted(number, question)
             read = partial(shared.read, last=number == count)
@@ -102,16 +92,17 @@ def _clip(
     loading, decoding = _load_and_decode(video, settings, scan)
     from sharpv_cli.pipeline.clip import Clip
 
+    frames = decoding.value
     with ExitStack() as on_failure:
-        info, sample, frames = _opened(decoding.value, on_failure)
-        yield Loaded(info, sample, loading.value.loaded.info)
+        on_failure.enter_context(frames)
+        yield Loaded(frames.info, frames.sample, loading.value.loaded.info)
         on_failure.pop_all()
     spent = {
         "load_sec": loading.seconds,
-        "decode_sec": 0.0 if frames else decoding.seconds,
+        "decode_sec": frames.seconds,
         "decode_wait_sec": max(0.0, decoding.ended - loading.ended),
     }
-    return Clip(loading.value, info, sample, settings, frames=frames), spent
+    return Clip(loading.value, frames, settings), spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +116,7 @@ class _Work(Generic[T]):
 
 def _load_and_decode(
     video: VideoPath, settings: Settings, scan: Scan | None
-) -> tuple[_Work[Session], _Work[Decoded | Coming]]:
+) -> tuple[_Work[Session], _Work[Frames]]:
     """Both at once. What fails first is raised at once: a bad video does not wait.
 
     The other thread is not left running: loading ends before its next step, and the process waits for it
@@ -140,7 +131,7 @@ def _load_and_decode(
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
     try:
         with ExitStack() as on_failure:
-            decoding = pool.submit(_work, lambda: begin_decoding(video, settings, scan))
+            decoding = pool.submit(_work, lambda: decode(video, settings, scan))
             on_failure.callback(decoding.add_done_callback, _close)
             loading = pool.submit(_work, lambda: open_session(settings, between_steps=between_steps))
             both: tuple[Future[Any], ...] = (decoding, loading)
@@ -154,67 +145,6 @@ def _load_and_decode(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def begin_decoding(video: VideoPath, settings: Settings, scan: Scan | None = None) -> Decoded | Coming:
-    """The frames that the settings ask for, or of a long clip the beginning of them. Raises VideoError."""
-    if not chunking.may_come_in_chunks(settings):
-        return decode_video(video, settings.sampling, scan)
-    frames = frames_ahead(video, settings.sampling, scan)
-    with ExitStack() as on_failure:
-        on_failure.callback(frames.close)
-        first = frames.first()
-        on_failure.pop_all()
-    return first if isinstance(first, tuple) else (first, frames)
-
-
-def clip_of(session: Session, decoded: Decoded | Coming, settings: Settings) -> Clip:
-    """What `begin_decoding` gave, for a session; the clip's `frames` are the caller's to close."""
-    from sharpv_cli.pipeline.clip import Clip
-
-    with ExitStack() as on_failure:
-        info, sample, frames = _opened(decoded, on_failure)
-        on_failure.pop_all()
-    return Clip(session, info, sample, settings, frames=frames)
-
-
-def frames_ahead(video: VideoPath, sampling: SamplingSettings, scan: Scan | None = None) -> FramesAhead:
-    """The frames that the settings ask for, of a long clip in chunks; close it."""
-    from sharpv_cli.video.ahead import FramesAhead
-
-    whole, chunk = chunking.WHOLE_FRAMES, chunking.CHUNK_FRAMES
-    return FramesAhead(video, sampling_of(sampling), scan, whole=whole, chunk=chunk)
-
-
-def decode_video(
-    video: VideoPath, sampling: SamplingSettings, scan: Scan | None = None
-) -> tuple[VideoInfo, FrameSample]:
-    """The frames that the settings ask for. Raises VideoError."""
-    from sharpv_cli.video.decoding import sample_frames
-
-    return in_time(video, "decoding", partial(sample_frames, video, sampling_of(sampling), scan))
-
-
-def read_isolated(
-    reader: IsolatedReader, video: LocalVideo, sampling: SamplingSettings
-) -> tuple[VideoInfo, FrameSample]:
-    """The frames that the settings ask for, decoded in the reader's child process. Raises VideoError."""
-    from sharpv_cli.video.decoding import sample_frames
-
-    return reader.read(video, partial(sample_frames, sampling=sampling_of(sampling)))
-
-
-def sampling_of(settings: SamplingSettings) -> Sampling:
-    """The settings as whoever decodes takes them."""
-    from sharpv_cli.video.sampling import Sampling
-
-    return Sampling(**settings.model_dump())
-
-
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What `work` gives, and its seconds."""
-    start = metrics.now()
-    return work(), metrics.now() - start
-
-
 def _work(work: Callable[[], T]) -> _Work[T]:
     value, seconds = timed(work)
     return _Work(value, seconds, metrics.now())
@@ -226,27 +156,7 @@ def _raise_of(future: Future[Any]) -> None:
         future.result()
 
 
-def _close(decoding: Future[_Work[Decoded | Coming]]) -> None:
+def _close(decoding: Future[_Work[Frames]]) -> None:
     """Let the threads of a clip end that nobody waits for any longer."""
     if not decoding.cancelled() and decoding.exception() is None:
-        _, rest = decoding.result().value
-        if not isinstance(rest, FrameSample):
-            rest.close()
-
-
-def _opened(
-    decoded: Decoded | Coming, on_failure: ExitStack
-) -> tuple[VideoInfo, FrameSample, FramesAhead | None]:
-    first, rest = decoded
-    if isinstance(rest, FrameSample):
-        assert isinstance(first, VideoInfo)
-        return first, rest, None
-    from sharpv_cli.pipeline.thumbnails import blank_sample
-
-    assert not isinstance(first, VideoInfo)
-    on_failure.enter_context(rest)
-    return first.info, blank_sample(first), rest
-
-
-def _closing(frames: FramesAhead | None) -> AbstractContextManager[object]:
-    return nullcontext() if frames is None else frames
+        decoding.result().value.__exit__()

@@ -16,13 +16,8 @@ WHOLE_FRAMES = 64  # up to here a clip is encoded whole, as the stock model woul
 CHUNK_FRAMES = 32
 
 
-def may_come_in_chunks(settings: Settings) -> bool:
-    """Whether a long clip would be encoded in chunks; known without the model, which need not be here yet."""
-    return in_chunks(family_named(settings), settings.engine)
-
-
 def in_chunks(family: Family | None, engine: str) -> bool:
-    """As above, of a known family: its frames are encoded apart, and its positions are arithmetic.
+    """Whether a long clip is encoded in chunks: its frames are encoded apart, and its positions are arithmetic.
 
     The reference engine does everything as the stock model does it, which encodes all frames together.
     """

@@ -8,30 +8,26 @@ from typing import TYPE_CHECKING
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.models.loading import LoadedModel
-from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.session import Session
 from sharpv_cli.types import FrameSample, VideoInfo
+from sharpv_cli.video.frames import Chunks, Frames
 from sharpv_cli.video.sinks import Take
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
-    from sharpv_cli.video.ahead import FramesAhead
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
     """A decoded video, the session that answers about it, and the settings of what comes after the engine's choice.
 
-    With `new_tokens` an answer has exactly so many, whatever the settings. `frames` are those of a long clip, which
-    come in chunks and once; what its `sample` shows is complete when they have all come.
+    With `new_tokens` an answer has exactly so many, whatever the settings.
     """
 
     session: Session
-    info: VideoInfo
-    sample: FrameSample
+    video: Frames
     settings: Settings
     new_tokens: int | None = None
-    frames: FramesAhead | None = None
 
     def __post_init__(self) -> None:
         # Whoever makes a clip answers about it in the same thread; the model may have been loaded in another one.
@@ -39,7 +35,20 @@ class Clip:
 
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""
-        return replace(self, info=take.info, sample=blank_sample(take))
+        return replace(self, video=Frames.announced(take, self.frames))
+
+    @property
+    def info(self) -> VideoInfo:
+        return self.video.info
+
+    @property
+    def sample(self) -> FrameSample:
+        return self.video.sample
+
+    @property
+    def frames(self) -> Chunks | None:
+        """Those of a long clip, which come in chunks and once."""
+        return self.video.coming
 
     @property
     def loaded(self) -> LoadedModel:

@@ -21,11 +21,11 @@ from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.fitting import require_encoding
 from sharpv_cli.pipeline.holding import HeldTokens
 from sharpv_cli.pipeline.selecting import require_room, room_for
-from sharpv_cli.pipeline.thumbnails import fill
 from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.types import FrameSample, StageStarted
-from sharpv_cli.video.ahead import FramesAhead
+from sharpv_cli.video.frames import Chunks
 from sharpv_cli.video.sinks import Take
+from sharpv_cli.video.thumbnails import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def encode_again(encoded: Encoded, question: str, clock: StageClock) -> Encoded:
         return replace(encoded, whole=reworded(clip.loaded, encoded.whole, old, new), words=new)
 
 
-def _encode_in_chunks(clip: Clip, frames: FramesAhead, question: str, clock: StageClock) -> Encoding:
+def _encode_in_chunks(clip: Clip, frames: Chunks, question: str, clock: StageClock) -> Encoding:
     yield StageStarted("preprocess")
     # Nothing waits for the device between two chunks, so stages are those of the host, and vision takes the rest.
     own = StageClock()
@@ -92,7 +92,7 @@ def _encode_in_chunks(clip: Clip, frames: FramesAhead, question: str, clock: Sta
     return encoded
 
 
-def _settle(clock: StageClock, own: StageClock, frames: FramesAhead) -> None:
+def _settle(clock: StageClock, own: StageClock, frames: Chunks) -> None:
     """Enter the seconds of `own` into `clock`."""
     spent = own.seconds
     vision = spent["all"] - spent["preprocess"] - spent["prune"] - frames.waited_sec

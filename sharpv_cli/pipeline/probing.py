@@ -11,8 +11,8 @@ import numpy as np
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.pipeline import chunking
+from sharpv_cli.pipeline.frames import sampling_of, scan
 from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
-from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from sharpv_cli.models.estimate import Request
@@ -31,10 +31,9 @@ def look(path: FilePath, settings: Settings) -> Outlook:
 
     A model about which nothing is known is no error: the rest is found all the same.
     """
-    from sharpv_cli.video.probe import scan
     from sharpv_cli.video.streams import streams
 
-    found = in_time(path, "reading", lambda: scan(path))
+    found = scan(path, settings)
     plan = plan_of(found.timeline, settings.sampling)
     try:
         model, model_error = _model_outlook(found, plan, settings), None
@@ -54,8 +53,6 @@ def look(path: FilePath, settings: Settings) -> Outlook:
 
 def plan_of(timeline: Timeline, sampling: SamplingSettings) -> SamplePlan:
     """The frames that the settings choose. Raises UsageError where start or end are not in the clip."""
-    from sharpv_cli.pipeline.asking import sampling_of
-
     chosen = sampling_of(sampling).choose(timeline.times, timeline.end)
     times = timeline.times[list(chosen.indices)].tolist()
     return SamplePlan(sampling.strategy, chosen.indices, tuple(times), chosen.warnings)

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
-from sharpv_cli.pipeline import chunking
-from sharpv_cli.pipeline.asking import VideoPath, decode_video, frames_ahead, timed
+from sharpv_cli.pipeline.asking import VideoPath
+from sharpv_cli.pipeline.frames import decode, decode_whole, timed
 from sharpv_cli.pipeline.lanes import EngineLane, Lane, MethodLane, SweepLane, SweptSettings
 from sharpv_cli.pipeline.methods import METHODS, engine_settings, settings_of
 from sharpv_cli.session import open_session
@@ -30,8 +30,9 @@ from sharpv_cli.types import (
 )
 
 if TYPE_CHECKING:
-    from sharpv_cli.pipeline.bench import Bench, Decoded
+    from sharpv_cli.pipeline.bench import Bench
     from sharpv_cli.settings import SamplingSettings, Settings
+    from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.probe import Scan
 
 DEFAULT_NEW_TOKENS = 32
@@ -159,28 +160,34 @@ class _Profile:
         if lane.failure:
             self._release()
 
-    def _decode(self) -> tuple[dict[SamplingSettings, Decoded], set[SamplingSettings]]:
+    def _decode(self) -> tuple[dict[SamplingSettings, Frames], set[SamplingSettings]]:
         """Each way of sampling once: only a sweep over frames has several. And those that come while they are encoded.
 
         Engines are compared on all frames at once, for stock has no other way.
         """
-        clips: dict[SamplingSettings, Decoded] = {}
+        clips: dict[SamplingSettings, Frames] = {}
         streamed: set[SamplingSettings] = set()
         for lanes in (*_alike([*self.named, *self.swept]), *_alike(self.compared)):
-            sampling, whole = lanes[0].settings.sampling, lanes[0] in self.compared
+            settings, whole = lanes[0].settings, lanes[0] in self.compared
             try:
-                if sampling not in clips and (
-                    whole or not _streams(self.video, lanes[0].settings, self.scan)
-                ):
-                    clips[sampling] = timed(partial(decode_video, self.video, sampling, self.scan))
-                elif sampling not in clips:
-                    streamed.add(sampling)
+                if settings.sampling in clips:
+                    continue
+                with self._decoded(settings, whole) as frames:
+                    if frames.coming is None:
+                        clips[settings.sampling] = frames
+                    else:
+                        streamed.add(settings.sampling)
             except SharpvError as error:
                 if any(lane.essential for lane in lanes):
                     raise
                 for lane in lanes:
                     lane.failure = Failure(str(error), error.hint)
         return clips, streamed
+
+    def _decoded(self, settings: Settings, whole: bool) -> Frames:
+        if whole:
+            return decode_whole(self.video, settings.sampling, self.scan)
+        return decode(self.video, settings, self.scan)
 
     @property
     def _lanes(self) -> list[Lane]:
@@ -214,16 +221,6 @@ def _alike(lanes: Sequence[Lane]) -> Iterator[list[Lane]]:
     """The lanes that take the same frames."""
     for sampling in dict.fromkeys(lane.settings.sampling for lane in lanes):
         yield [lane for lane in lanes if lane.settings.sampling == sampling]
-
-
-def _streams(video: VideoPath, settings: Settings, scan: Scan | None) -> bool:
-    """Whether `ask` would take the frames in chunks."""
-    sampling = settings.sampling
-    short = sampling.strategy == "uniform" and sampling.frames <= chunking.WHOLE_FRAMES
-    if short or not chunking.may_come_in_chunks(settings):
-        return False
-    with frames_ahead(video, sampling, scan) as frames:
-        return not isinstance(frames.first(), tuple)
 
 
 def _seeded(settings: Settings, seed: int) -> Settings:

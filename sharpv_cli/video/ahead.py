@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sharpv_cli.types import FrameSample, VideoInfo
 from sharpv_cli.video.decoding import announce, as_sample, read_frames
+from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.local import FilePath, limits_of
 from sharpv_cli.video.patience import OutOfTimeError, too_slow
 from sharpv_cli.video.probe import Scan
@@ -70,16 +71,16 @@ class FramesAhead:
         """Whether chunks were taken: they do not come again."""
         return self._window.touched
 
-    def first(self) -> tuple[VideoInfo, FrameSample] | Take:
+    def first(self) -> Frames:
         """The whole of a short clip, or what is coming of a long one; waits until that is known. To be called once."""
         try:
             take = self._window.announced(limits_of(self._path).timeout)
         except OutOfTimeError as error:
             raise too_slow(self._path, "decoding") from error
         if take is not None:
-            return take
+            return Frames.announced(take, self)
         assert self._sample is not None
-        return self._sample
+        return Frames(*self._sample, seconds=self.busy_sec)
 
     def get(self) -> Take | NDArray[np.uint8] | None:
         """Of a long clip: the chunks, uint8 RGB [n, H, W, 3], in order; None at the end.

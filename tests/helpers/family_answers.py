@@ -16,6 +16,7 @@ from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, TextPiece
+from sharpv_cli.video.frames import Frames
 
 NEW = 6
 
@@ -24,7 +25,7 @@ def clip_of(family: str, attention: str = "sdpa", **groups: Any) -> Clip:
     model = {"id": str(folder(family)), "attention": attention}
     settings = Settings.model_validate({"model": model, "device": "cpu"} | groups)
     session = Session.of(loaded(family, attention), settings.engine)
-    return Clip(session, *clip(), settings, new_tokens=NEW)
+    return Clip(session, Frames(*clip()), settings, new_tokens=NEW)
 
 
 def finish(stream: Iterator[Event], rows: list[torch.Tensor]) -> tuple[Answer, torch.Tensor]:

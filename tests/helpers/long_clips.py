@@ -13,8 +13,8 @@ from tiny_families import clip as clip_with
 
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.thumbnails import blank_sample
 from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
+from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.sinks import Take
 
 ONE_D = [name for name, family in FAMILIES.items() if family.positions == "1d"]
@@ -52,13 +52,12 @@ def chunks_of(sample: FrameSample, size: int) -> list[NDArray[np.uint8]]:
 def in_chunks(clip: Clip, size: int) -> Clip:
     """The same clip, its frames still to come."""
     frames = FakeFrames(chunks_of(clip.sample, size))
-    sample = blank_sample(take_of(clip.info, clip.sample))
-    return replace(clip, sample=sample, frames=frames)  # type: ignore[arg-type]
+    return replace(clip, video=Frames.announced(take_of(clip.info, clip.sample), frames))
 
 
 def clip_for(family: str, times: tuple[float, ...] = TIMES, **groups: Any) -> Clip:
     info, sample = clip_with(times)
-    return replace(clip_of(family, **groups), info=info, sample=sample)
+    return replace(clip_of(family, **groups), video=Frames(info, sample))
 
 
 def next_value(steps: Any) -> Any:

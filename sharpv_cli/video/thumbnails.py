@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpv_cli.models.estimate import THUMBNAIL_BYTES
 from sharpv_cli.types import FrameSample
-from sharpv_cli.video.sinks import Take
+
+if TYPE_CHECKING:
+    from sharpv_cli.video.sinks import Take
+
+THUMBNAIL_BYTES = 64_000_000  # of all small pictures of a clip together
 
 
 def blank_sample(take: Take) -> FrameSample:
