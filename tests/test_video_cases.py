@@ -6,8 +6,10 @@ import pytest
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.decoding import sample_frames
+from sharpv_cli.video.local import Limits
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.sampling import Sampling
+from sharpv_cli.video.sources import local_video
 
 CASES = Path(__file__).resolve().parent / "cases"
 
@@ -54,3 +56,25 @@ def test_a_matrix_that_is_not_converted_is_said():
     _, sample = take("matrix_14.mp4", 4)
     assert sample.images.shape == (4, 240, 320, 3)
     assert any("colour matrix (14: ICtCp)" in warning for warning in sample.warnings)
+
+
+def test_jpegs_one_after_the_other_are_a_film():
+    info, sample = take("raw.mjpg")
+    assert (info.frames_total, info.width, info.height, len(sample.images)) == (10, 720, 576, 10)
+    assert any("25 fps is assumed" in warning for warning in sample.warnings)
+    assert len({image.tobytes() for image in sample.images}) == 10
+
+
+def test_of_several_jpegs_picture_takes_the_first_and_says_so():
+    with local_video(str(CASES / "raw.mjpg"), Limits(picture=True)) as video:
+        info, sample = sample_frames(video, Sampling(frames=4))
+    assert info.frames_total == 1
+    assert "the file holds more pictures than the one that is taken, the first" in sample.warnings
+    first = take("raw.mjpg")[1].images[0].astype(int)
+    assert abs(sample.images[0] - first).mean() < 3
+
+
+def test_mxf_is_read():
+    info, sample = take("clip.mxf", 3)
+    assert (info.container, info.codec, info.frames_total) == ("mxf", "mpeg2video", 5)
+    assert sample.images.shape == (3, 240, 320, 3)

@@ -73,6 +73,18 @@ def test_odd_sizes(tmp_path, size):
         ("a.hevc", {"codec": "libx265"}),
         ("a.ivf", {"codec": "libvpx"}),
         ("a.mxf.mp4", {"codec": "mpeg4", "options": {"q": "2", "qmax": "3"}}),
+        ("a.mxf", {"codec": "mpeg2video", "options": {"bf": "2", "qmax": "3"}}),
+        ("b.mxf", {"codec": "libx264", "options": {"bf": "2"}}),
+        ("a.gxf", {"codec": "mpeg2video", "size": (720, 576)}),
+        ("a.dv", {"codec": "dvvideo", "size": (720, 576)}),
+        ("a.y4m", {"codec": "rawvideo"}),
+        ("a.nut", {"codec": "libx264", "options": {"bf": "2"}}),
+        ("a.mjpeg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mjpeg"}),
+        ("a.mpjpeg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mpjpeg"}),
+        (
+            "a.obu",
+            {"codec": "libsvtav1", "container": "obu", "options": {"preset": "12", "svtav1-params": "lp=1"}},
+        ),
     ],
 )
 def test_more_codecs(tmp_path, name, settings):

@@ -1,9 +1,15 @@
 """What cannot be used as a video is refused in words: a VideoError with the user's own name and what next."""
 
+import bz2
+import gzip
+import io
+import lzma
 import os
 import socket
 import struct
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,6 +150,68 @@ def test_other_files_named_mp4(tmp_path, data, said):
     message, hint = refusal(path)
     assert message == f"{path} {said}"
     assert hint
+
+
+def packed(how, data):
+    """The data in an archive of this kind, uncompressed where that is possible."""
+    buffer = io.BytesIO()
+    if how == "zip":
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("film.ts", data)
+    elif how == "tar":
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            entry = tarfile.TarInfo("film.ts")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    else:
+        compress = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[how]
+        return compress(data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("how", ["zip", "tar", "gzip", "bzip2", "xz"])
+def test_archives(tmp_path, how):
+    film = clips.encode(tmp_path / "film.ts").read_bytes()
+    message, hint = refusal(written(tmp_path / "film.mp4", packed(how, film)))
+    assert f"film.mp4 is {'a' if how in ('zip', 'tar') else 'compressed'}" in message
+    assert how in message.lower()
+    assert message.endswith(", not a video")
+    assert hint == "unpack it first, then give the video that it holds"
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"7z\xbc\xaf\x27\x1c", "is a 7z archive, not a video"),
+        (b"Rar!\x1a\x07\1\0", "is a RAR archive, not a video"),
+        (b"\x28\xb5\x2f\xfd", "is compressed (Zstandard), not a video"),
+        (b".RMF\0\0\0\x12", "is in a container that is not read (RealMedia)"),
+        (b"FWS\x0a", "is in a container that is not read (Flash (SWF))"),
+        (b"DHAV\xfd\0", "is in a container that is not read (Dahua's recordings (DHAV))"),
+        (b"\0\0\x10\0\x12\xaf", "is in a container that is not read (FLIC)"),
+        (b"\0\5\x16\7\0\2\0\0", "is a Mac's notes on a file (AppleDouble), not the file"),
+        (b"%PDF-1.7\n", "is a PDF document, not a video"),
+        (b"\xff\x0a\xfa\x7f", "is a picture (JPEG XL), not a video"),
+        (bytes(16 * 2048) + b"\1CD001\1\0", "is the image of a disc, not a video"),
+    ],
+)
+def test_known_files_that_are_not_read(tmp_path, head, said):
+    path = written(tmp_path / "film.mp4", head + np.random.default_rng(0).bytes(4000))
+    message, hint = refusal(path)
+    assert message == f"{path} {said}"
+    assert hint
+
+
+def test_what_belongs_to_a_photo_makes_it_no_film(tmp_path):
+    """Phones put further JPEGs behind a photo, and list them in it (CIPA DC-007)."""
+    pages = [Image.new("RGB", (64, 48), (10, level, 30)) for level in (0, 100)]
+    pages[0].save(tmp_path / "a.mpo", format="MPO", save_all=True, append_images=pages[1:])
+    assert refusal(tmp_path / "a.mpo")[0].endswith("is a picture, not a video")
+    photo, small = io.BytesIO(), io.BytesIO()
+    pages[0].save(photo, "JPEG")
+    pages[1].resize((32, 24)).save(small, "JPEG")
+    other_size = written(tmp_path / "a.jpg", photo.getvalue() + small.getvalue())
+    assert refusal(other_size)[0].endswith("is a picture, not a video")
 
 
 def test_a_playlist_does_not_open_the_film_that_it_names(tmp_path, film):

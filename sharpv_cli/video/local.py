@@ -32,12 +32,13 @@ class Limits:
 class LocalVideo(os.PathLike[str]):
     """A regular file to read, `path`, under the `name` by which the user knows it.
 
-    It is a path like any other to whoever opens it.
+    It is a path like any other to whoever opens it. `notes` are warnings that its readers hand on.
     """
 
     path: str
     name: str
     limits: Limits = Limits()
+    notes: tuple[str, ...] = ()
 
     def __fspath__(self) -> str:
         return self.path
@@ -52,3 +53,7 @@ def name_of(path: FilePath) -> str:
 
 def limits_of(path: FilePath) -> Limits:
     return path.limits if isinstance(path, LocalVideo) else Limits()
+
+
+def notes_of(path: FilePath) -> tuple[str, ...]:
+    return path.notes if isinstance(path, LocalVideo) else ()

@@ -16,29 +16,32 @@ from av.video.stream import VideoStream
 
 from sharpv_cli import shortage
 from sharpv_cli.errors import VideoError
+from sharpv_cli.video.jpegs import is_jpeg_film
 from sharpv_cli.video.local import FilePath, limits_of
 from sharpv_cli.video.refusals import (
+    check_packed,
     check_pixels,
     claimed_size,
-    is_still_heif,
     picture,
     read_head,
     shown,
     unreadable,
 )
 from sharpv_cli.video.routes import threads_inside
+from sharpv_cli.video.signatures import is_still_heif
 
 TIMEOUT_SEC = 30.0
 
-# Playlists, scripts and network formats stay out: they open other files. The second line can hold no video
+# Playlists, scripts and network formats stay out: they open other files. The last line can hold no video
 # and is there only so that the refusal can say what the file is.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,apng,h264,hevc,ivf,obu,mjpeg,"
+    "mpjpeg,mxf,gxf,dv,yuv4mpegpipe,nut,"
     "mp3,wav,flac,aac,srt,ass,webvtt"
 )
 _DECODERS = (
     "h264,hevc,vp8,vp9,libdav1d,av1,mpeg1video,mpeg2video,mpeg4,msmpeg4,msmpeg4v2,msmpeg4v3,h263,flv,wmv1,wmv2,wmv3,"
-    "vc1,mjpeg,png,apng,gif,theora,prores,dnxhd,ffv1,rawvideo,cinepak"
+    "vc1,mjpeg,png,apng,gif,theora,prores,dnxhd,ffv1,rawvideo,cinepak,dvvideo"
 )
 _OPTIONS = {
     "protocol_whitelist": "file",
@@ -54,6 +57,7 @@ def open_video(path: FilePath) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises VideoError when the file cannot be used, also in place of an FFmpeg error that escapes the body.
     """
     head = read_head(path)
+    check_packed(path, head)
     if is_still_heif(head):
         raise picture(path)
     with _open(path, head) as container:
@@ -106,7 +110,11 @@ def _open(path: FilePath, head: bytes) -> InputContainer:
     url = f"file:{Path(path).absolute()}"
     try:
         options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
-        container: InputContainer = av.open(url, "r", options=options, timeout=TIMEOUT_SEC, **_LENIENT)
+        # Of large pictures FFmpeg sees only the first before it has to say what the file is.
+        kind = "mjpeg" if is_jpeg_film(path, head) else None
+        container: InputContainer = av.open(
+            url, "r", format=kind, options=options, timeout=TIMEOUT_SEC, **_LENIENT
+        )
     except av.ExitError as error:
         raise VideoError(
             f"opening {shown(path)} took longer than {TIMEOUT_SEC:.0f} s",

@@ -20,14 +20,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.text import printable
+from sharpv_cli.video.jpegs import is_jpeg_film
 from sharpv_cli.video.local import LocalVideo
-from sharpv_cli.video.refusals import (
-    check_pixels,
-    is_animated_webp,
-    is_picture,
-    is_still_heif,
-    shown,
-)
+from sharpv_cli.video.refusals import check_pixels, shown
+from sharpv_cli.video.signatures import is_animated_webp, is_picture, is_still_heif
 from sharpv_cli.video.spooling import Copy
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow knows more, some by other programs
@@ -44,6 +40,23 @@ def needs_pillow(video: LocalVideo, head: bytes) -> bool:
         return True
     stills = is_picture(head) or is_still_heif(head) or head.startswith(b"GIF8")
     return video.limits.picture and stills and not _moves(video, head)
+
+
+def left_out(picture: LocalVideo, head: bytes) -> tuple[str, ...]:
+    """What to say where the file holds more pictures than the first one, which is taken."""
+    if is_animated_webp(head):
+        return ()
+    if is_jpeg_film(picture, head) or _pages(picture, head) > 1:
+        return ("the file holds more pictures than the one that is taken, the first",)
+    return ()
+
+
+def _pages(picture: LocalVideo, head: bytes) -> int:
+    """Of a TIFF; what other kinds hold beside their picture belongs to it."""
+    if not head.startswith((b"II*\0", b"MM\0*")):
+        return 1
+    with Image.open(picture.path, formats=("TIFF",)) as image:
+        return getattr(image, "n_frames", 1)
 
 
 def _moves(video: LocalVideo, head: bytes) -> bool:

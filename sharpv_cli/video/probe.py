@@ -19,14 +19,14 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.colours import colour_warnings
 from sharpv_cli.video.declared import Crop, declared, pixel_aspect
-from sharpv_cli.video.local import FilePath, name_of
+from sharpv_cli.video.local import FilePath, name_of, notes_of
 from sharpv_cli.video.opening import blame_machine, decode, open_video, packets
 from sharpv_cli.video.packets import Packets
 from sharpv_cli.video.picture import Shape
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
 from sharpv_cli.video.refusals import dolby_vision, picture, shown
-from sharpv_cli.video.timeline import Timeline, timed
+from sharpv_cli.video.timeline import Timeline, assumed, timed
 
 __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
 
@@ -38,6 +38,8 @@ _MAX_FPS = 1000
 _WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
 # Containers whose seeks land on a keyframe's own time, so that the landing can be checked.
 _SEEKABLE = {"mov", "matroska"}
+# Raw streams that FFmpeg counts at a rate of its own.
+_COUNTED = {"mjpeg", "mpjpeg"}
 # Decoders that tell by the packet, and leave out on demand, pictures that no other one refers to.
 _SKIPPING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}
 
@@ -135,9 +137,19 @@ def _summary(
         frames_total=len(timeline),
     )
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
-    warnings = (*colour_warnings(first), *timeline.doubts, *_cut_short(timeline, promised))
+    counted = () if _COUNTED.isdisjoint(formats) else (assumed(rate),)
+    doubts = (*counted, *timeline.doubts, *_cut_short(timeline, promised))
     skips = _can_skip(stream) and not first.interlaced_frame
-    return Scan(info, timeline, keys, skips, time_base, rate, shape, warnings)
+    return Scan(
+        info,
+        timeline,
+        keys,
+        skips,
+        time_base,
+        rate,
+        shape,
+        (*notes_of(path), *colour_warnings(first), *doubts),
+    )
 
 
 def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool) -> Timeline:

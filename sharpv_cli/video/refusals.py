@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
 import errno
 import os
 import re
 import stat
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 from sharpv_cli import shortage
 from sharpv_cli.errors import SharpvError, VideoError
 from sharpv_cli.text import shown as printable_name
 from sharpv_cli.video.local import FilePath, limits_of, name_of
+from sharpv_cli.video.signatures import AS_PICTURE, READABLE, archive, known
 
 HEAD_BYTES = 512
 _LINE = 64  # pixels; FFmpeg's STRIDE_ALIGN at its widest
-READABLE = "mp4, mov, mkv, webm, avi, ts and gif files are read"
-_AS_PICTURE = "with --picture it is read as a clip of one frame"
 
 # pathlib folds `//` into one slash, so one is enough; a drive letter is one letter long.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
-_STILL_BRANDS = {b"avif", b"mif1", b"heic", b"heix", b"heim", b"heis"}
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -99,11 +95,6 @@ def _missing(path: FilePath) -> VideoError:
     return VideoError(f"no such file: {name}", hint=hint)
 
 
-def is_still_heif(head: bytes) -> bool:
-    """Whether the file is an AVIF or HEIC picture, which FFmpeg opens as a film of one frame."""
-    return head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
-
-
 def claimed_size(head: bytes) -> tuple[int, int]:
     """Width and height in the header of a GIF or PNG, whose demuxers leave them to the decoder; else 0, 0."""
     if head.startswith(b"GIF8") and len(head) >= 10:
@@ -127,7 +118,13 @@ def check_pixels(path: FilePath, width: int, height: int) -> None:
 
 
 def picture(path: FilePath) -> VideoError:
-    return VideoError(f"{shown(path)} is a picture, not a video", hint=_AS_PICTURE)
+    return VideoError(f"{shown(path)} is a picture, not a video", hint=AS_PICTURE)
+
+
+def check_packed(path: FilePath, head: bytes) -> None:
+    """Raises VideoError where the file is an archive or compressed."""
+    if kind := archive(head):
+        raise VideoError(f"{shown(path)} is {kind.what}, not a video", hint=kind.hint)
 
 
 def dolby_vision(path: FilePath, profile: int) -> VideoError:
@@ -140,15 +137,23 @@ def dolby_vision(path: FilePath, profile: int) -> VideoError:
 def unreadable(path: FilePath, head: bytes) -> VideoError:
     """The refusal of a file that FFmpeg did not open."""
     name = shown(path)
-    for matches, what, hint in _SIGNATURES:
-        if matches(head):
-            return VideoError(f"{name} is {what}", hint=hint)
+    if kind := known(head):
+        return VideoError(f"{name} is {kind.what}", hint=kind.hint)
     if head[4:8] == b"ftyp" and not _has_box(path, b"moov"):
         return VideoError(
             f"{name} is incomplete: its index is missing (moov atom not found)",
             hint="the recording or download was cut short; get the file again",
         )
+    if _is_disc(path):
+        return VideoError(f"{name} is the image of a disc, not a video", hint="give one of the videos on it")
     return VideoError(f"{name} is not a video that FFmpeg knows, or it is damaged", hint=READABLE)
+
+
+def _is_disc(path: FilePath) -> bool:
+    """ISO 9660 and UDF begin with sixteen empty sectors of 2048 bytes."""
+    with Path(path).open("rb") as file:
+        file.seek(16 * 2048 + 1)
+        return file.read(5) in (b"CD001", b"BEA01")
 
 
 def _has_box(path: FilePath, kind: bytes) -> bool:
@@ -164,46 +169,3 @@ def _has_box(path: FilePath, kind: bytes) -> bool:
                 return False
             file.seek(size - len(header), os.SEEK_CUR)
     return False
-
-
-def _is_webp(head: bytes) -> bool:
-    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-
-
-def is_animated_webp(head: bytes) -> bool:
-    # The VP8X chunk's flags: bit 1 says that an ANIM chunk follows.
-    return _is_webp(head) and head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
-
-
-def is_picture(head: bytes) -> bool:
-    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\0\0\1\0")
-    return _is_webp(head) or head.startswith(starts)
-
-
-def _is_html(head: bytes) -> bool:
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
-
-
-def _is_playlist(head: bytes) -> bool:
-    return head.startswith((b"#EXTM3U", b"ffconcat", b"[playlist]"))
-
-
-def _is_text(head: bytes) -> bool:
-    try:  # bit by bit, since the head may end inside a character
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all(c.isprintable() or c in "\r\n\t\f\ufeff" for c in text)
-
-
-_SIGNATURES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
-    (is_animated_webp, "an animated WebP, which is not supported", "convert it to GIF or MP4 first"),
-    (is_picture, "a picture, not a video", _AS_PICTURE),
-    (
-        _is_html,
-        "a web page (HTML), not a video",
-        "the download saved a page instead of the file; get it again",
-    ),
-    (_is_playlist, "a playlist, not a video", "give one of the video files that it names"),
-    (_is_text, "a text file, not a video", READABLE),
-)

@@ -8,13 +8,14 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.download import download
 from sharpv_cli.video.local import Limits, LocalVideo
-from sharpv_cli.video.pictures import as_film, needs_pillow
+from sharpv_cli.video.pictures import as_film, left_out, needs_pillow
 from sharpv_cli.video.refusals import read_head, shown
 from sharpv_cli.video.spooling import Copy, Progress, spooled
 
@@ -41,7 +42,8 @@ def local_video(
         video = _fetched(source, limits, progress, open_files)
         head = read_head(video)
         if needs_pillow(video, head):
-            video = open_files.enter_context(spooled(video.name, partial(as_film, video), limits))
+            film = open_files.enter_context(spooled(video.name, partial(as_film, video), limits))
+            video = replace(film, notes=left_out(video, head))
         yield video
 
 

@@ -48,8 +48,7 @@ class Timeline:
 
     @classmethod
     def counted(cls, count: int, rate: Fraction) -> Timeline:
-        doubt = f"the frames' times are missing or make no sense; {float(rate):g} fps is assumed"
-        return cls(np.arange(count) / float(rate), count / float(rate), None, doubts=(doubt,))
+        return cls(np.arange(count) / float(rate), count / float(rate), None, doubts=(assumed(rate),))
 
     @classmethod
     def mended(cls, written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Timeline:
@@ -61,6 +60,11 @@ class Timeline:
             return cls.counted(len(written), rate)
         last = max(clock.step * float(time_base), _SHORTEST_SEC)
         return cls(times, float(times[-1] + last), None, written, _doubts(clock))
+
+
+def assumed(rate: Fraction) -> str:
+    """What to say of frames that are counted."""
+    return f"the frames' times are missing or make no sense; {float(rate):g} fps is assumed"
 
 
 def _listed(pts: NDArray[np.int64] | None) -> list[int | None] | None:

@@ -65,6 +65,13 @@ SEEDS: dict[str, tuple[str, dict[str, object]]] = {
     "apng": ("r.apng", {"codec": "apng", "pix_fmt": "rgb24"}),
     "ffv1": ("s.mkv", {"codec": "ffv1"}),
     "ogv": ("t.ogv", {"codec": "libtheora"}),
+    "mxf": ("x.mxf", {"codec": "mpeg2video"}),
+    "gxf": ("y.gxf", {"codec": "mpeg2video", "size": (720, 576)}),
+    "dv": ("z.dv", {"codec": "dvvideo", "size": (720, 576)}),
+    "y4m": ("aa.y4m", {"codec": "rawvideo"}),
+    "nut": ("ab.nut", {"codec": "mpeg4"}),
+    "mjpeg": ("ac.mjpeg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mjpeg"}),
+    "mpjpeg": ("ad.mpjpeg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mpjpeg"}),
     "webp": ("u.webp", {}),
     "png": ("v.png", {}),
     "jpg": ("w.jpg", {}),
@@ -352,4 +359,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    import fuzz_video  # the children find functions of modules, and not of this script
+
+    sys.exit(fuzz_video.main())
