@@ -92,6 +92,7 @@ def run() -> None:
     if not terminal.debug():
         warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
     _forget_useless_width()
+    terminal.wait_for_readers()
     try:
         with signals.interruptible():
             code = _exit_code()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 
 # What a terminal obeys or hides, what no encoding takes, and what spoils an XML file: C0 and C1 controls, line
 # separators, bidirectional marks and overrides, lone surrogates, noncharacters.
@@ -50,3 +52,12 @@ def shortened(text: str) -> str:
         return text
     head, tail = _LONGEST * 3 // 4, _LONGEST // 4
     return f"{text[:head]} [{len(text) - head - tail} characters left out] {text[-tail:]}"
+
+
+def dump(document: Mapping[str, object], *, indent: int | None = None) -> str:
+    """`document` as JSON without a final newline: one line, as line-oriented tools and NDJSON want it.
+
+    ASCII only: it passes through a stdout of any encoding, and a lone surrogate (a byte of a path that is no
+    UTF-8) becomes an escape that reads back as itself instead of an encoding error.
+    """
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)

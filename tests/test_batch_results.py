@@ -79,7 +79,7 @@ def test_what_a_crash_left_twice_is_settled_by_the_next_run(tmp_path: Path) -> N
     assert [line["id"] for line in lines(path)] == ["b", "a", "c"]
 
 
-@pytest.mark.parametrize("cut", [1, 10, 60])
+@pytest.mark.parametrize("cut", [2, 10, 60])
 def test_a_torn_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "r.jsonl"
     write(path, answer("a"), answer("b"))
@@ -90,11 +90,90 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     assert lines(path) == [answer("a"), answer("b")]
 
 
-def test_a_restart_begins_anew(tmp_path: Path) -> None:
+def test_a_last_line_that_only_lacks_its_newline_is_kept(tmp_path: Path) -> None:
+    """As editors leave it."""
+    path = tmp_path / "r.jsonl"
+    write(path, answer("a"), answer("b"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with ResultsFile(path) as file:
+        assert file.done == {"a": "d", "b": "d"}
+        file.add(answer("c"))
+    assert lines(path) == [answer("a"), answer("b"), answer("c")]
+
+
+def test_a_restart_begins_anew_with_its_first_answer(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write(path, answer("a"), answer("b"))
+    with ResultsFile(path, restart=True) as file:
+        file.begin(asking("a", "b"))
+        assert (file.done, lines(path)) == ({}, [answer("a"), answer("b")])
+        file.add(error("a", 1))
+        file.add(answer("b", "new"))
+        assert lines(path) == [error("a", 1), answer("b", "new")]
+        file.add(answer("c"))
+    assert lines(path) == [error("a", 1), answer("b", "new"), answer("c")]
+
+
+def test_a_restart_without_an_answer_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     write(path, answer("a"))
     with ResultsFile(path, restart=True) as file:
-        assert (file.done, path.read_text()) == ({}, "")
+        file.begin(asking("a", "b"))
+        file.add(error("a", 1))
+        file.add(error("b", 2))
+    assert lines(path) == [answer("a"), error("b", 2)]
+
+
+@pytest.mark.parametrize("before", [[answer("a", "old")], [answer("a", "old"), error("a", 1)]])
+def test_an_error_never_takes_the_place_of_an_answer(tmp_path: Path, before: list[Document]) -> None:
+    """A rerun while the videos' folder is not mounted."""
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in before))
+    for _ in range(2):
+        with ResultsFile(path) as file:
+            assert file.done == {"a": "old"}
+            file.begin(asking("a", "b"))
+            file.add(error("a", 1))
+            file.add(error("b", 2))
+        assert lines(path) == [answer("a", "old"), error("b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("edited", "told"),
+    [
+        ('{"schema": "sharpv.ask/1", "id": "b", "digest": "d", "answer": "le', "not JSON"),
+        ('{"schema": "sharpv.ask/1", "digest": "d"}', "field 'id' is missing or was changed"),
+        ('{"schema": "sharpv.ask/1", "id": 5, "digest": "d"}', "field 'id' is missing or was changed"),
+        ('{"schema": "sharpv.error/1", "id": null, "error": "x"}', "field 'line' is missing or was changed"),
+        ('{"schema": "sharpv.error/1", "id": [], "line": 1}', "field 'id' is missing or was changed"),
+        ('{"schema": "sharpv.ask/10", "id": "b", "digest": "d"}', "another version"),
+        (
+            '{"schema": "sharpv.ask/1", "id": "b", "seed": ' + "9" * 5000 + "}",
+            "a number of thousands of digits",
+        ),
+        ("[" * 100_000, "nested too deep"),
+        ("\udcff", "not UTF-8"),
+    ],
+)
+def test_a_line_that_was_edited_is_told_as_such_and_nothing_is_touched(
+    tmp_path: Path, edited: str, told: str
+) -> None:
+    path = tmp_path / "r.jsonl"
+    text = f"{json.dumps(answer('a'))}\n{edited}\n{json.dumps(answer('c'))}\n".encode(
+        errors="surrogateescape"
+    )
+    path.write_bytes(text)
+    with pytest.raises(UsageError, match=r"r\.jsonl:2") as caught:
+        ResultsFile(path)
+    assert told in str(caught.value) and "remove that line" in str(caught.value.hint)
+    assert path.read_bytes() == text
+
+
+def test_blank_lines_and_carriage_returns_of_an_editor_cost_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"\ufeff{json.dumps(answer('a'))}\r\n\r\n{json.dumps(answer('b'))}\r\n", newline="")
+    with ResultsFile(path) as file:
+        assert file.done == {"a": "d", "b": "d"}
 
 
 @pytest.mark.parametrize(

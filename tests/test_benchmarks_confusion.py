@@ -9,7 +9,7 @@ from make_outcome import make_outcome
 
 from sharpv_cli.benchmarks import confusion
 from sharpv_cli.evaluation.datasets import shapes
-from sharpv_cli.evaluation.results import Outcome, ResultsFile
+from sharpv_cli.evaluation.results import Outcome, ResultsFile, open_results
 
 
 def outcome(item: str, answer: str, right: bool) -> Outcome:
@@ -24,7 +24,7 @@ def test_wrong_answers_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture
         outcome(third.id, "purple", False),
     ]
     path = tmp_path / "r.jsonl"
-    with ResultsFile(path, {"dense": "d"}, {}) as file:
+    with ResultsFile(open_results(path), {"dense": "d"}, {}) as file:
         file.begin("cpu")
         for one in given:
             file.add(one)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -250,3 +251,43 @@ def test_libraries_may_print_while_stdout_is_ours(capsys: pytest.CaptureFixture[
         terminal.write_answer("answer\n")
     terminal.write_answer("more\n")
     assert capsys.readouterr() == ("answer\nmore\n", "noise\n")
+
+
+SLOWLY = """
+import fcntl, os, subprocess, sys, time
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+fcntl.fcntl(writer, 1031, 4096)  # F_SETPIPE_SZ
+process = subprocess.Popen(sys.argv[1:], stdout=writer, stderr=writer)
+os.close(writer)
+time.sleep(0.5)  # the pipe is full meanwhile
+got = b""
+while chunk := os.read(reader, 5000):
+    got += chunk
+sys.stdout.buffer.write(got)
+sys.exit(process.wait())
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [
+            "ask",
+            "clip.mp4",
+            *(part for n in range(8) for part in ("-q", f"question {n}?")),
+            "--json",
+            "--quiet",
+        ],
+        ["ask", "clip.mp4", *(part for n in range(200) for part in ("-q", f"{n}?")), "--quiet"],
+        ["ask", "--help"],
+    ],
+    ids=["json", "stream", "help"],
+)
+def test_every_byte_goes_into_a_pipe_that_does_not_wait(home: Path, command: list[str]) -> None:
+    """Both streams into one pipe with O_NONBLOCK, as ssh and node leave them: the same as into a file."""
+    whole = run([*scripted("answer"), *command], home=home)
+    slowly = run([sys.executable, "-c", SLOWLY, *scripted("answer"), *command], home=home)
+    assert (slowly.returncode, slowly.stderr) == (0, "")
+    assert slowly.stdout == whole.stdout + whole.stderr
+    assert len(whole.stdout) > 4096 or "--help" in command

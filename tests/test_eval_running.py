@@ -16,7 +16,7 @@ from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import EvalMethod, read_methods
-from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
+from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
 from sharpv_cli.evaluation.rivals import Contest
 from sharpv_cli.evaluation.running import Run
 from sharpv_cli.session import Session, open_session
@@ -53,7 +53,7 @@ def evaluated(session: Session, tmp_path: Path) -> Evaluate:
         work = Run(dataset, listed, settings_for({}), Contest(read_match(match), seed=0), session, Limits())
         digests = {method.label: "x" for method in listed}
         keys = {item.id: item_key(item) for item in dataset.items}
-        with ResultsFile(tmp_path / out, digests, keys) as file:
+        with ResultsFile(open_results(tmp_path / out), digests, keys) as file:
             file.begin("cpu")
             list(work.outcomes(file))
             return dict(file.done), work.missed

@@ -22,7 +22,7 @@ from sharpv_cli.evaluation.statistics import paired_bootstrap, wilson
 from sharpv_cli.evaluation.summary import About, summarize
 from sharpv_cli.report.eval_chart import EvalChart
 from sharpv_cli.report.eval_document import eval_document, eval_markdown
-from sharpv_cli.report.eval_export import EvalExports
+from sharpv_cli.report.eval_export import eval_exports
 from sharpv_cli.tables.entries import Problem
 from sharpv_cli.types import Evaluation, GroupScore
 
@@ -205,7 +205,7 @@ def test_markdown_has_a_row_a_method() -> None:
 
 
 def test_exports_are_written_whole(tmp_path: Path) -> None:
-    exports = EvalExports(
+    exports = eval_exports(
         markdown=str(tmp_path / "r.md"), chart=str(tmp_path / "c.svg"), results=tmp_path / "r.jsonl"
     )
     exports.write(evaluation())
@@ -220,4 +220,4 @@ def test_exports_that_cannot_be(tmp_path: Path, markdown: str | None, chart: str
         return None if name is None else str(tmp_path / name)
 
     with pytest.raises(UsageError):
-        EvalExports(markdown=inside(markdown), chart=inside(chart), results=tmp_path / "r.jsonl")
+        eval_exports(markdown=inside(markdown), chart=inside(chart), results=tmp_path / "r.jsonl")

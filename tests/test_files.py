@@ -11,8 +11,8 @@ from io import FileIO
 from pathlib import Path
 
 import pytest
-from helpers.mounts import in_read_only_folder, mounted_alone
-from helpers.run_cli import environment
+from mounts import in_read_only_folder, mounted_alone
+from run_cli import environment
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.files import check_writable, replacing, write_all, write_whole

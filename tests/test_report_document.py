@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from make_answer import make_answer
 
 from sharpv_cli import __version__
-from sharpv_cli.report.document import ask_document, dump
+from sharpv_cli.report.document import ask_document
+from sharpv_cli.text import dump
 from sharpv_cli.types import Answer
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.ask.1.json"

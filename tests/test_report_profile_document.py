@@ -13,8 +13,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from make_answer import make_profile
 
 from sharpv_cli import __version__
-from sharpv_cli.report.document import ask_document, dump
+from sharpv_cli.report.document import ask_document
 from sharpv_cli.report.profile_document import profile_document
+from sharpv_cli.text import dump
 from sharpv_cli.types import ClipProfile, Failure, SweepFailure
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.profile.1.json"

@@ -6,18 +6,21 @@ id. An answer stays until the line that takes its place is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Protocol, Self
 
-from sharpv_cli.appending import Lines
 from sharpv_cli.batch.manifest import Failure
 from sharpv_cli.batch.planning import Plan
 from sharpv_cli.errors import ShortageError, UsageError
+from sharpv_cli.lines.appending import open_lines
 from sharpv_cli.report.document import ERROR_SCHEMA, SCHEMA, error_document
 from sharpv_cli.text import shown
+
+_EDITED = "if it was edited, mend or remove that line; else choose another file with -o"
 
 Document = dict[str, object]
 
@@ -38,13 +41,16 @@ Told = Document | Left
 class Results(Protocol):
     """Where documents go. `done` has the digest of each answer that is there already, by id."""
 
-    done: dict[str, str]
+    @property
+    def done(self) -> dict[str, str]: ...
 
     def add(self, document: Document) -> None: ...
 
 
 class Written:
     """Results that somebody else keeps: each document is handed to `write` and forgotten."""
+
+    resumable = False
 
     def __init__(self, write: Callable[[Document], None]) -> None:
         self.done: dict[str, str] = {}
@@ -54,79 +60,91 @@ class Written:
 class ResultsFile:
     """Opened and locked for one run. A context manager; at its end lines that others have replaced are left out.
 
-    Raises UsageError where the file cannot be written, is none of ours, or another run writes to it.
+    An error never takes the place of an answer. With `restart` nothing counts as done, and what is there goes when
+    the first new answer has come. Raises UsageError where the file cannot be written, is none of ours, or another run
+    writes to it.
     """
 
     def __init__(self, path: Path, *, restart: bool = False) -> None:
         self.path = path
-        self._lines = Lines(path, (SCHEMA, ERROR_SCHEMA), command="sharpv batch", option="-o")
-        self.done: dict[str, str] = {}
-        self._last: dict[str, int] = {}
-        self._count = 0
-        self._replaced = False
+        self._lines = open_lines(path, (SCHEMA, ERROR_SCHEMA), command="sharpv batch", option="-o")
+        self._restart = restart
         with ExitStack() as on_failure:
             on_failure.push(self._lines)
-            for document in self._lines.documents():
-                self._note(_checked(document, path))
-            if restart:
-                self._forget()
+            self._scan()
             on_failure.pop_all()
+        self._older = self._count
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         try:
-            if kind is None:
-                self._settle()
+            if kind is None and self._replaced:
+                self._rewrite()
         finally:
             self._lines.__exit__()
+
+    @property
+    def done(self) -> dict[str, str]:
+        """The digest of each answer that counts, by id."""
+        return {} if self._restart else self._answers
+
+    @property
+    def locked(self) -> bool:
+        """Whether a second run is kept away."""
+        return self._lines.locked
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a later run can go on where this one ends."""
+        return self._lines.resumable
 
     def begin(self, plan: Plan) -> None:
         """Take out the errors of what this run tries again, and what was replaced before a crash."""
         ids = {asked.id for asked in plan.asked} | {failure.id for failure in plan.failures if failure.id}
         lines = {asked.line for asked in plan.asked} | {failure.line for failure in plan.failures}
 
-        def obsolete(document: Mapping[str, object]) -> bool:
-            is_error = document["schema"] == ERROR_SCHEMA
-            return is_error and (document["id"] in ids or document["line"] in lines)
+        def obsolete(document: Document) -> bool:
+            return _is_error(document) and (document["id"] in ids or document["line"] in lines)
 
-        last = self._last
-        dropped = [
-            number
-            for number, document in enumerate(self._lines.documents())
-            if obsolete(document) or last[_name(document)] != number
-        ]
-        if dropped:
-            self._rewrite(frozenset(dropped))
+        if not self._restart and (self._replaced or any(map(obsolete, self._lines.documents()))):
+            self._rewrite(obsolete)
 
     def add(self, document: Document) -> None:
-        """Append one line; it is with the operating system when this returns."""
+        """Append one line; it is with the operating system when this returns. Where an answer is, an error is not."""
+        if _is_error(document) and not self._restart and _name(document) in self._answers:
+            return
         self._lines.append(document)
         self._note(document)
+        if self._restart and not _is_error(document):
+            self._lines.keep(lambda number, _: number >= self._older)
+            self._restart = False
+            self._scan()
 
-    def _note(self, document: Mapping[str, object]) -> None:
+    def _scan(self) -> None:
+        """What is in the file: by name, the line that counts, and the digests of answers."""
+        self._last: dict[str | int, int] = {}
+        self._answers: dict[str, str] = {}
+        self._count, self._replaced = 0, False
+        for number, document in enumerate(self._lines.documents(), start=1):
+            self._note(_checked(document, f"{shown(self.path)}:{number}"))
+
+    def _note(self, document: Document) -> None:
         name = _name(document)
         self._replaced |= name in self._last
-        self._last[name] = self._count
+        if not _is_error(document):
+            self._answers[str(name)] = str(document["digest"])
+        if not _is_error(document) or name not in self._answers:
+            self._last[name] = self._count
         self._count += 1
-        self.done.pop(name, None)
-        if document["schema"] == SCHEMA:
-            self.done[name] = str(document.get("digest"))
 
-    def _settle(self) -> None:
-        if self._replaced:
-            self._rewrite(frozenset(range(self._count)) - frozenset(self._last.values()))
-
-    def _rewrite(self, dropped: frozenset[int]) -> None:
-        self._lines.keep(lambda number, _: number not in dropped)
-        self._last, self._count, self._replaced = {}, 0, False
-        for document in self._lines.documents():
-            self._note(document)
-
-    def _forget(self) -> None:
-        self._lines.keep(lambda *_: False)
-        self.done, self._last, self._count, self._replaced = {}, {}, 0, False
+    def _rewrite(self, obsolete: Callable[[Document], bool] = lambda _: False) -> None:
+        """Leave the lines that count, as the file has them now: where no lock is, another run may have added some."""
+        self._scan()
+        kept = frozenset(self._last.values())
+        self._lines.keep(lambda number, document: number in kept and not obsolete(document))
+        self._scan()
 
 
 def error_documents(failures: Iterable[Failure]) -> Iterator[Document]:
@@ -135,17 +153,33 @@ def error_documents(failures: Iterable[Failure]) -> Iterator[Document]:
         yield error_document(failure.error, line=failure.line, id=failure.id)
 
 
-def _name(document: Mapping[str, object]) -> str:
+def _is_error(document: Document) -> bool:
+    return document["schema"] == ERROR_SCHEMA
+
+
+def _name(document: Document) -> str | int:
     """What one line is about: an id, or a line of the manifest that has none."""
-    id = document.get("id")
-    return f"line {document['line']} without an id" if id is None else str(id)
+    id, line = document.get("id"), document.get("line")
+    return id if isinstance(id, str) else line if isinstance(line, int) else 0
 
 
-def _checked(document: Document, path: Path) -> Document:
+def _checked(document: Document, place: str) -> Document:
     """Answers of `sharpv ask` are none of ours: without an id they would take each other's place."""
-    if document["schema"] == SCHEMA and not {"id", "digest"} <= document.keys():
+    if document["schema"] == SCHEMA and not {"id", "digest"} & document.keys():
         raise UsageError(
-            f"{shown(path)} holds answers of `sharpv ask`",
-            hint="choose another file with -o for those of the batch",
+            f"{place} is an answer of `sharpv ask`", hint="choose another file with -o for those of the batch"
         )
+    fields = _FIELDS.get(str(document["schema"]))
+    if fields is None:
+        raise UsageError(f"{place} is a line of another version of sharpv", hint=_EDITED)
+    if wrong := next(
+        (name for name, kind in fields.items() if not isinstance(document.get(name), kind)), None
+    ):
+        raise UsageError(f"{place}: the field '{wrong}' is missing or was changed", hint=_EDITED)
     return document
+
+
+_FIELDS: dict[str, dict[str, type | UnionType]] = {
+    SCHEMA: {"id": str, "digest": str},
+    ERROR_SCHEMA: {"id": str | None, "line": int},
+}

@@ -47,6 +47,14 @@ def keep_inputs(inputs: Iterable[str | None], outputs: Iterable[str | Path | Non
             )
 
 
+def warn_unlocked(path: Path, *, locked: bool) -> None:
+    """Say where nothing keeps a second run from writing to the results."""
+    if not locked:
+        terminal.say(
+            "warning", f"the file system of {shown(path)} knows no locks: let one run at a time write to it"
+        )
+
+
 @contextmanager
 def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
     """The video as a regular file: copied first, with a bar, where it comes from stdin, a pipe or the web.

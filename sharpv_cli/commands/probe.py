@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
@@ -52,7 +51,7 @@ def probe(
     for warning in outlook.warnings:
         terminal.say("warning", warning)
     if as_json:
-        terminal.write_answer(f"{_document(outlook, resolved)}\n")
+        terminal.write_json(_document(outlook, resolved))
         return
     from sharpv_cli.report.probe_chart import ProbeChart
 
@@ -71,15 +70,12 @@ def _look(video: str, resolved: Resolved) -> Outlook:
         return look(local, resolved.settings)
 
 
-def _document(outlook: Outlook, resolved: Resolved) -> str:
-    """Indented for people, one line for pipes."""
-    from sharpv_cli.report.document import dump
+def _document(outlook: Outlook, resolved: Resolved) -> dict[str, object]:
     from sharpv_cli.report.probe_document import probe_document
 
-    document = probe_document(
+    return probe_document(
         outlook,
         profile_name=resolved.profile_name,
         profile_source=resolved.profile_source,
         settings=resolved.settings.model_dump(),
     )
-    return dump(document, indent=2 if sys.stdout.isatty() else None)

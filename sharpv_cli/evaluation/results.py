@@ -14,9 +14,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from sharpv_cli.appending import Lines
+from pydantic import TypeAdapter, ValidationError
+
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
+from sharpv_cli.lines.appending import Lines, open_lines
+from sharpv_cli.lines.piped import Piped
 from sharpv_cli.text import shown
 
 _SCHEMAS = "sharpv.eval."  # what all of ours begin with
@@ -64,8 +67,16 @@ class Missed:
     exit_code: int
 
 
+_OUTCOME, _METHODS = TypeAdapter(Outcome), TypeAdapter(dict[str, str])
+_FIELDS = [field.name for field in fields(Outcome)]
+
 Done = dict[tuple[str, str], Outcome]
 """Outcomes by item and method."""
+
+
+def open_results(path: Path) -> Lines | Piped:
+    """Where the answers go. Raises UsageError where it cannot be written or another run writes to it."""
+    return open_lines(path, (_SCHEMAS,), command="sharpv eval")
 
 
 def item_key(item: Item) -> str:
@@ -100,25 +111,31 @@ def outcomes_in(path: Path) -> Iterator[Outcome]:
 
 
 def _outcome(document: Mapping[str, Any]) -> Outcome:
-    return Outcome(**{field.name: document[field.name] for field in fields(Outcome)})
+    """Raises KeyError and ValidationError here, and not where its numbers are added up, for a line that was edited."""
+    return _OUTCOME.validate_python({name: document[name] for name in _FIELDS})
 
 
 class ResultsFile:
     """Opened for one run: `done` is what earlier runs have answered; `add` appends. A context manager.
 
-    `digests` are those of this run's methods. With `restart` nothing counts as done, and what is there goes when the
-    first answer comes. Raises UsageError where the file cannot be written, is none of ours, is written by another run,
-    or holds answers that a method of the same name gave with other settings.
+    `lines` are those of `open_results`, `digests` those of this run's methods. With `restart` nothing counts as done,
+    and what is there goes when the first answer has come. Raises UsageError where the file is none of ours, or holds
+    answers that a method of the same name gave with other settings.
     """
 
     def __init__(
-        self, path: Path, digests: Mapping[str, str], keys: Mapping[str, str], *, restart: bool = False
+        self,
+        lines: Lines | Piped,
+        digests: Mapping[str, str],
+        keys: Mapping[str, str],
+        *,
+        restart: bool = False,
     ) -> None:
-        self.path = path
+        self.path = lines.path
         self.devices: dict[str, None] = {}
-        self._digests, self._restart = digests, restart
+        self._digests, self._restart, self._older = digests, restart, 0
         self._known: dict[str, str] = {}
-        self._lines = Lines(path, (_SCHEMAS,), command="sharpv eval")
+        self._lines = lines
         with ExitStack() as on_failure:
             on_failure.push(self._lines)
             self.done = self._read(keys)
@@ -137,9 +154,6 @@ class ResultsFile:
 
     def begin(self, device: str) -> None:
         """Say which methods answer from here on, and on which device."""
-        if self._restart:
-            self._lines.clear()
-            self._restart = False
         new = {label: digest for label, digest in self._digests.items() if label not in self._known}
         self._lines.append({"schema": METHODS_SCHEMA, "methods": new, "device": device})
         self._known |= new
@@ -151,23 +165,30 @@ class ResultsFile:
         self._lines.append({"schema": schema, **asdict(outcome)})
         if isinstance(outcome, Outcome):
             self.done[outcome.item, outcome.method] = outcome
+            self._forget_older()
+
+    def _forget_older(self) -> None:
+        if self._restart:
+            self._lines.keep(lambda number, _: number >= self._older)
+            self._restart = False
 
     def _read(self, keys: Mapping[str, str]) -> Done:
         """What is there and still counts."""
         done: Done = {}
         for number, document in enumerate(self._lines.documents(), start=1):
+            self._older = number
             if self._restart:
                 continue
             try:
                 self._take(document, keys, done)
-            except (KeyError, AttributeError, TypeError) as error:
+            except (KeyError, ValidationError) as error:
                 raise self._of_another_version(number) from error
         return done
 
     def _take(self, document: Mapping[str, Any], keys: Mapping[str, str], done: Done) -> None:
         if document["schema"] == METHODS_SCHEMA:
-            self._know(document["methods"])
-            self.devices[document["device"]] = None
+            self._know(_METHODS.validate_python(document["methods"], strict=True))
+            self.devices[str(document["device"])] = None
         elif document["schema"] == ANSWER_SCHEMA:
             outcome = _outcome(document)
             if keys.get(outcome.item) == outcome.key:
@@ -175,8 +196,8 @@ class ResultsFile:
 
     def _of_another_version(self, number: int) -> UsageError:
         return UsageError(
-            f"{shown(self.path)}:{number} is a line of another version of sharpv",
-            hint="choose another file with --out, or --restart to begin anew",
+            f"{shown(self.path)}:{number} was edited, or is a line of another version of sharpv",
+            hint="mend or remove that line, choose another file with --out, or --restart to begin anew",
         )
 
     def _know(self, methods: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -92,15 +91,6 @@ def measured_blocks(answer: Answer) -> dict[str, object]:
         "memory": pick(answer.memory, _MEMORY),
         "timing": pick(answer.timing, TIMING),
     }
-
-
-def dump(document: Mapping[str, object], *, indent: int | None = None) -> str:
-    """`document` as JSON without a final newline: one line, as line-oriented tools and NDJSON want it.
-
-    ASCII only: it passes through a stdout of any encoding, and a lone surrogate (a byte of a path that is no
-    UTF-8) becomes an escape that reads back as itself instead of an encoding error.
-    """
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)
 
 
 def pick(source: object, names: tuple[str, ...]) -> dict[str, object]:

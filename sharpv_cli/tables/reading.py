@@ -43,12 +43,18 @@ def columns_of(path: Path) -> frozenset[str]:
     return frozenset(entries[0].values) if entries else frozenset()
 
 
-def parse_json(text: str) -> Any:
-    """json.loads, with ValueError also for what is nested too deep to be read."""
+def parse_json(text: str | bytes) -> Any:
+    """json.loads, with a ValueError in words for whatever cannot be read."""
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text (byte {error.start})") from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError("it holds a number of thousands of digits") from error
 
 
 def _read_json(path: Path, place: str) -> Table:

@@ -23,8 +23,10 @@ from sharpv_cli.terminal.output import (
     require_stdout,
     stdout_kept,
     write_answer,
+    write_json,
     write_report,
 )
+from sharpv_cli.terminal.patient import wait_for_readers
 from sharpv_cli.terminal.progress import Counting, Progress, Transfer
 
 # KeyboardInterrupt must not be raised while torch is imported.
@@ -50,6 +52,8 @@ __all__ = [
     "show",
     "stderr",
     "stdout_kept",
+    "wait_for_readers",
     "write_answer",
+    "write_json",
     "write_report",
 ]

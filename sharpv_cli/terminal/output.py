@@ -6,14 +6,14 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.terminal.messages import console_on, to_devnull
-from sharpv_cli.text import encodable, printable_lines
+from sharpv_cli.text import dump, encodable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,6 +83,16 @@ def _write(text: str) -> None:
     except OSError as error:
         to_devnull(1)
         raise UsageError(f"cannot write the answer to stdout: {error.strerror}") from error
+
+
+def write_json(document: Mapping[str, object], *, several: bool = False) -> None:
+    """A document on stdout: a line each where there are `several`, a single one indented where people read it.
+
+    Raises as `write_answer` does.
+    """
+    require_stdout()
+    for_people = not several and (_kept or sys.stdout).isatty()
+    write_answer(f"{dump(document, indent=2 if for_people else None)}\n")
 
 
 def leave(code: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +147,7 @@ class Answers:
         self._write(answer.text[self._written :])
         self._close_line()
         if self._manner.as_json:
-            terminal.write_answer(f"{self._document(answer)}\n")
+            terminal.write_json(self._document(answer), several=self._manner.several)
         elif not self._manner.stream:
             terminal.write_answer(f"{answer.text}\n")
         self._warn(answer)
@@ -157,26 +156,24 @@ class Answers:
 
     def _fail(self, event: QuestionFailed) -> None:
         """The error of one question among several, in its place; the others go on."""
-        from sharpv_cli.report.document import dump, error_document
+        from sharpv_cli.report.document import error_document
 
         self._close_line()
         if self._manner.as_json:
-            terminal.write_answer(f"{dump(error_document(event.error, line=event.number))}\n")
+            terminal.write_json(error_document(event.error, line=event.number), several=True)
         terminal.report_error(event.error)
         if not self._manner.loop:
             self.exit_code = terminal.SOME_FAILED
 
-    def _document(self, answer: Answer) -> str:
-        """One line each where there are several; a single one is indented for people, one line for pipes."""
-        from sharpv_cli.report.document import ask_document, dump
+    def _document(self, answer: Answer) -> dict[str, object]:
+        from sharpv_cli.report.document import ask_document
 
-        document = ask_document(
+        return ask_document(
             answer,
             profile_name=self._resolved.profile_name,
             profile_source=self._resolved.profile_source,
             settings=self._resolved.settings.model_dump(),
         )
-        return dump(document, indent=2 if sys.stdout.isatty() and not self._manner.several else None)
 
     def _warn(self, answer: Answer) -> None:
         for warning in answer.warnings:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.batch.running import Runner, Tally, make_plan, read_rows, run, summarize
+from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.options import (
     Flags,
     ProfileOption,
@@ -23,13 +24,14 @@ from sharpv_cli.commands.preparing import (
     name_demo_model,
     read_settings,
     say_settings,
+    warn_unlocked,
 )
 from sharpv_cli.errors import UsageError
 from sharpv_cli.tables.shard import read_shard
+from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
-    from sharpv_cli.batch.planning import Plan
-    from sharpv_cli.settings import Resolved
+    from sharpv_cli.batch.results import ResultsFile, Written
 
 _STDOUT = "-"
 
@@ -72,7 +74,7 @@ def batch(
             help="Discard OUT.jsonl and start over; by default, rerunning resumes and retries failures.",
         ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", hidden=True)] = False,  # noqa: ARG001 - what happens by default
+    resume: Annotated[bool, typer.Option("--resume", hidden=True)] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Ask the first N questions.")
     ] = None,
@@ -136,6 +138,7 @@ def batch(
       sharpv batch clips.jsonl -o - | jq -r '[.id, .answer] | @tsv'
     """
     from sharpv_cli.batch.manifest import check_questions
+    from sharpv_cli.batch.results import ResultsFile
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     place = Runner(runner, address, num_gpus, num_cpus, processes, readers)
@@ -148,12 +151,16 @@ def batch(
     if show_settings:
         say_settings(resolved)
     rows = read_rows(manifest, asked)
-
-    def plan() -> Plan:
-        return make_plan(rows, flags, profile, resolved, part, limit)
-
-    tally, interrupted = _run(plan, target, resolved, place, restart=restart)
-    summarize(tally, target, interrupted=interrupted)
+    with ExitStack() as until_done:
+        results = _results(target, until_done, resume=resume, restart=restart)
+        planned = make_plan(rows, flags, profile, resolved, part, limit)  # which may download the model
+        left = planned.without(results.done)
+        if left.jobs:
+            name_demo_model(resolved)
+        if isinstance(results, ResultsFile):
+            results.begin(left)
+        tally, interrupted = run(planned, results, resolved, place)
+    summarize(tally, target, interrupted=interrupted, goes_on=results.resumable)
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
     if tally.failures or tally.left:
@@ -173,27 +180,20 @@ def _check(runner: Runner) -> None:
         require_ray()
 
 
-def _run(
-    make: Callable[[], Plan], target: Path | None, resolved: Resolved, runner: Runner, *, restart: bool
-) -> tuple[Tally, bool]:
-    """Plan what is asked once it is known where answers go, for planning may download the model."""
+def _results(
+    target: Path | None, until_done: ExitStack, *, resume: bool, restart: bool
+) -> ResultsFile | Written:
+    """Where answers go, opened before the model is looked for. Raises UsageError."""
     from sharpv_cli.batch.results import ResultsFile, Written
-    from sharpv_cli.report.document import dump
 
     if target is None:
-        plan = make()
-        _name_model(plan, resolved)
-        return run(
-            plan, Written(lambda document: terminal.write_answer(f"{dump(document)}\n")), resolved, runner
+        results: ResultsFile | Written = Written(partial(terminal.write_json, several=True))
+    else:
+        results = until_done.enter_context(ResultsFile(target, restart=restart))
+        warn_unlocked(target, locked=results.locked)
+    if resume and not results.resumable:
+        raise UsageError(
+            f"--resume: what was written to {'stdout' if target is None else shown(target)} cannot be read back",
+            hint="name a file with -o, or leave out --resume",
         )
-    with ResultsFile(target, restart=restart) as file:
-        plan = make()
-        left = plan.without(file.done)
-        _name_model(left, resolved)
-        file.begin(left)
-        return run(plan, file, resolved, runner)
-
-
-def _name_model(left: Plan, resolved: Resolved) -> None:
-    if left.jobs:
-        name_demo_model(resolved)
+    return results

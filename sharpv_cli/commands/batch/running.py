@@ -178,7 +178,7 @@ def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Told]
         return local.in_this_process(plan.jobs, model.load(devices[0]), readers)
 
 
-def summarize(tally: Tally, target: Path | None, *, interrupted: bool) -> None:
+def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: bool) -> None:
     """A few lines on stderr: failures by name, at the end where they are seen."""
     for document in tally.failed:
         named = "" if document["id"] is None else f"{document['id']}: "
@@ -196,7 +196,6 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool) -> None:
     rate = f" ({tally.rate:.2f} questions/s)" if tally.answered else ""
     terminal.say("note", f"{tally.answered} answered{rate}{failed}{there}{place}")
     if interrupted:
-        goes_on = "interrupted; the same command goes on from here"
-        terminal.say("note", "interrupted" if target is None else goes_on)
-    elif (tally.failures or tally.left) and target is not None:
+        terminal.say("note", "interrupted" + ("; the same command goes on from here" if goes_on else ""))
+    elif (tally.failures or tally.left) and goes_on:
         terminal.say("note", "the same command tries again what failed")

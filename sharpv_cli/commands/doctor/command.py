@@ -28,7 +28,6 @@ def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """
     from sharpv_cli.commands.doctor.checking import groups
     from sharpv_cli.report.checks import doctor_document, exit_code
-    from sharpv_cli.report.document import dump
 
     terminal.require_stdout()
     done: list[Check] = []
@@ -37,7 +36,7 @@ def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
         if not as_json:
             _write(checks)
     if as_json:
-        terminal.write_answer(f"{dump(doctor_document(done), indent=2 if sys.stdout.isatty() else None)}\n")
+        terminal.write_json(doctor_document(done))
     else:
         _conclude(done)
     raise typer.Exit(exit_code(done))

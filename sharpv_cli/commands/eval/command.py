@@ -167,9 +167,10 @@ def evaluate(
     if show_settings:
         say_settings(resolved)
     early = source.read_early()
-    check_model(resolved)
-    name_demo_model(resolved)
-    result = running.run_evaluation(source, early, resolved, plan, target, exports, restart=restart)
+    with running.open_lines(target) as lines:
+        check_model(resolved)
+        name_demo_model(resolved)
+        result = running.run_evaluation(source, early, resolved, plan, lines, exports, restart=restart)
     running.write_report(result, resolved, exports, as_json=as_json)
     running.report_failures(result)
     if result.interrupted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.options import Flags
+from sharpv_cli.commands.preparing import warn_unlocked
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from sharpv_cli.evaluation.methods import EvalMethod
     from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile
     from sharpv_cli.evaluation.running import Run
-    from sharpv_cli.report.eval_export import EvalExports
+    from sharpv_cli.lines.appending import Lines
+    from sharpv_cli.lines.piped import Piped
+    from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved, Settings
     from sharpv_cli.types import Evaluation
 
@@ -111,10 +113,19 @@ def read_source(
     return Source(given, layout, clips, limit, read_shard(shard))
 
 
-def open_exports(markdown: str | None, chart: str | None, results: Path) -> EvalExports:
-    from sharpv_cli.report.eval_export import EvalExports
+def open_exports(markdown: str | None, chart: str | None, results: Path) -> Exports[Evaluation]:
+    from sharpv_cli.report.eval_export import eval_exports
 
-    return EvalExports(markdown=markdown, chart=chart, results=results)
+    return eval_exports(markdown=markdown, chart=chart, results=results)
+
+
+def open_lines(target: Path) -> Lines | Piped:
+    """Where the answers go, before the model is looked for. Raises UsageError."""
+    from sharpv_cli.evaluation.results import open_results
+
+    lines = open_results(target)
+    warn_unlocked(lines.path, locked=lines.locked)
+    return lines
 
 
 def run_evaluation(
@@ -122,8 +133,8 @@ def run_evaluation(
     early: Dataset | None,
     resolved: Resolved,
     plan: Plan,
-    target: Path,
-    exports: EvalExports,
+    lines: Lines | Piped,
+    exports: Exports[Evaluation],
     *,
     restart: bool,
 ) -> Evaluation:
@@ -131,7 +142,7 @@ def run_evaluation(
     dataset = early or _drawn(source)
     keys = {item.id: item_key(item) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
-    with ResultsFile(target, digests, keys, restart=restart) as file:
+    with ResultsFile(lines, digests, keys, restart=restart) as file:
         missed, interrupted = _answered(dataset, resolved, plan, file)
         result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
     exports.write(result)
@@ -245,14 +256,14 @@ class Tally:
         return "  ".join([*shares[:_MOST_SHARES], *([f"failed {self._missed}"] if self._missed else [])])
 
 
-def write_report(result: Evaluation, resolved: Resolved, exports: EvalExports, *, as_json: bool) -> None:
-    """The one thing that goes to stdout. JSON is indented for people, one line for pipes."""
+def write_report(
+    result: Evaluation, resolved: Resolved, exports: Exports[Evaluation], *, as_json: bool
+) -> None:
+    """The one thing that goes to stdout."""
     if as_json:
-        from sharpv_cli.report.document import dump
         from sharpv_cli.report.eval_document import eval_document
 
-        document = eval_document(result, settings=resolved.settings.model_dump())
-        terminal.write_answer(f"{dump(document, indent=2 if sys.stdout.isatty() else None)}\n")
+        terminal.write_json(eval_document(result, settings=resolved.settings.model_dump()))
     elif (text := exports.stdout(result)) is not None:
         terminal.write_answer(text)
     else:

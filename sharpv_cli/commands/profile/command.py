@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from sharpv_cli.pipeline import SweptSettings
-    from sharpv_cli.report.profile_export import ProfileExports
+    from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import ClipProfile, EngineName, MethodName, ProfileEvent
     from sharpv_cli.video.local import LocalVideo
@@ -196,10 +195,10 @@ def _new_tokens(resolved: Resolved) -> int:
 
 def _open_exports(
     video: str, resolved: Resolved, targets: Mapping[str, str | None], chart_out: str | None
-) -> ProfileExports:
-    from sharpv_cli.report.profile_export import ProfileExports
+) -> Exports[ClipProfile]:
+    from sharpv_cli.report.profile_export import profile_exports
 
-    return ProfileExports(**targets, chart=chart_out, video=video, **_about(resolved))
+    return profile_exports(**targets, chart=chart_out, video=video, **_about(resolved))
 
 
 class _About(TypedDict):
@@ -232,7 +231,7 @@ def _measure(
     question: str,
     resolved: Resolved,
     plan: _Plan,
-    exports: ProfileExports,
+    exports: Exports[ClipProfile],
 ) -> ClipProfile:
     from sharpv_cli import pipeline
 
@@ -263,7 +262,7 @@ def _follow(
     event: ProfileEvent | None,
     events: Generator[ProfileEvent, None, None],
     progress: terminal.Progress,
-    exports: ProfileExports,
+    exports: Exports[ClipProfile],
 ) -> ClipProfile:
     """Write the exports after each run. Ctrl-C while we write is told to the pipeline, for its last result."""
     from sharpv_cli.types import ClipProfile, RunStarted
@@ -286,14 +285,12 @@ def _follow(
     return last
 
 
-def _write(result: ClipProfile, resolved: Resolved, exports: ProfileExports, *, as_json: bool) -> None:
-    """The one thing that goes to stdout. JSON is indented for people, one line for pipes."""
+def _write(result: ClipProfile, resolved: Resolved, exports: Exports[ClipProfile], *, as_json: bool) -> None:
+    """The one thing that goes to stdout."""
     if as_json:
-        from sharpv_cli.report.document import dump
         from sharpv_cli.report.profile_document import profile_document
 
-        document = profile_document(result, **_about(resolved))
-        terminal.write_answer(f"{dump(document, indent=2 if sys.stdout.isatty() else None)}\n")
+        terminal.write_json(profile_document(result, **_about(resolved)))
     elif (text := exports.stdout(result)) is not None:
         terminal.write_answer(text)
     else:
@@ -302,7 +299,7 @@ def _write(result: ClipProfile, resolved: Resolved, exports: ProfileExports, *, 
         terminal.write_report(ProfileChart(result))
 
 
-def _report(result: ClipProfile, exports: ProfileExports) -> None:
+def _report(result: ClipProfile, exports: Exports[ClipProfile]) -> None:
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
         terminal.say("warning", warning)
