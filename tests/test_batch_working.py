@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from clips import encode
+from events import ask, ask_all
 
-from sharpv_cli import pipeline
 from sharpv_cli.batch.local import Model, in_this_process
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Document
@@ -43,7 +43,7 @@ def done(worker: Worker, *jobs: Job) -> list[Any]:
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
-    events = pipeline.ask(video, question, settings)
+    events = ask(video, question, settings)
     return next(event.answer.text for event in events if isinstance(event, Finished))
 
 
@@ -100,7 +100,7 @@ def test_what_fails_has_the_exit_code_it_would_have_had(
     assert [doc.get("exit_code") for doc in documents] == [3, 3, 3, 2, None, 3, 2]
     assert [(doc["id"], doc["line"]) for doc in documents[:2]] == [("1", 1), ("2", 2)]
     assert documents[4]["answer"] == alone(videos[0], QUESTIONS[0])
-    failed = pipeline.ask_all(videos[0], ["what? " * 5000], SETTINGS)
+    failed = ask_all(videos[0], ["what? " * 5000], SETTINGS)
     (error,) = [event.error for event in failed if isinstance(event, QuestionFailed)]
     assert documents[3]["error"] == str(error)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import reference
 import torch
+from events import ask
 from run_cli import ROOT, SHARPV, run
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
-from sharpv_cli import pipeline
 from sharpv_cli.benchmarks import sharing_cost
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.demo import DemoClip, write_demo
@@ -116,4 +116,4 @@ def test_five_questions_get_the_answers_of_five_runs(clips: list[DemoClip], tmp_
 
 
 def asked_alone(path: Path, question: str, settings: Settings) -> list[Answer]:
-    return [event.answer for event in pipeline.ask(path, question, settings) if isinstance(event, Finished)]
+    return [event.answer for event in ask(path, question, settings) if isinstance(event, Finished)]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from events import ask
 
-from sharpv_cli import pipeline
 from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
@@ -62,7 +62,7 @@ def evaluated(session: Session, tmp_path: Path) -> Evaluate:
 
 
 def asked(item: Item, method: EvalMethod) -> Answer:
-    events = pipeline.ask(item.video, item.prompt, method.settings)
+    events = ask(item.video, item.prompt, method.settings)
     return next(event.answer for event in events if isinstance(event, Finished))
 
 

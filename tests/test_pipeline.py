@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import reference
 import torch
+from events import ask
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
 from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, session, stock_inputs
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
-from sharpv_cli.pipeline import ask, asking
+from sharpv_cli.pipeline import opening
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, StageStarted, TextPiece
@@ -379,7 +380,7 @@ def test_frames_by_rate(video: Path) -> None:
 
 def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     loading, release, loading_ended = threading.Event(), threading.Event(), threading.Event()
-    decode = asking.decode
+    decode = opening.decode
 
     def decode_once_loading(*args: Any) -> Any:
         loading.wait(timeout=30)
@@ -393,8 +394,8 @@ def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch
         finally:
             loading_ended.set()
 
-    monkeypatch.setattr(asking, "decode", decode_once_loading)
-    monkeypatch.setattr(asking, "open_session", slow_load)
+    monkeypatch.setattr(opening, "decode", decode_once_loading)
+    monkeypatch.setattr(opening, "open_session", slow_load)
     try:
         with pytest.raises(VideoError, match=r"nowhere\.mp4"):
             list(ask("nowhere.mp4", QUESTION, settings()))

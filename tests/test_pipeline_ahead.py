@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from events import ask, ask_all
 from tiny_model import QUESTION, clip, folder
 
 from sharpv_cli.errors import ModelError, VideoError
-from sharpv_cli.pipeline import ask, ask_all, asking, chunking, encoding
+from sharpv_cli.pipeline import chunking, encoding, opening
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, Loaded, StageStarted
 from sharpv_cli.video import ahead
@@ -113,7 +114,7 @@ def wait_for_chunk(frames: FramesAhead, number: int) -> None:
 def test_decoding_begins_before_the_model_and_waits_for_it(
     video: Path, made: list[FramesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_session, held = asking.open_session, []
+    open_session, held = opening.open_session, []
 
     def slow_load(*args: Any, **kwargs: Any) -> Any:
         loaded = open_session(*args, **kwargs)
@@ -121,7 +122,7 @@ def test_decoding_begins_before_the_model_and_waits_for_it(
         held.append(sorted(made[0]._window._filling))
         return loaded
 
-    monkeypatch.setattr(asking, "open_session", slow_load)
+    monkeypatch.setattr(opening, "open_session", slow_load)
     (got,) = finished(list(ask(video, QUESTION, settings())))
     assert held == [[0, 1]], "two chunks and no more"
     assert len(got.sample) == FRAMES
@@ -184,6 +185,6 @@ def test_a_model_that_cannot_be_loaded_ends_the_decoder(
         wait_for_chunk(made[0], 1)
         raise ModelError("no")
 
-    monkeypatch.setattr(asking, "open_session", refused)
+    monkeypatch.setattr(opening, "open_session", refused)
     with pytest.raises(ModelError):
         list(ask(video, QUESTION, settings()))

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from events import ask_all
 from tiny_checkpoint import LAYERS
 from tiny_model import clip, folder, hook_count, loaded, recorded_logits, session
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline import ask_all, asking
+from sharpv_cli.pipeline import opening
 from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.sharing import SharedVideo
@@ -222,8 +223,8 @@ def test_a_question_without_an_answer_does_not_end_the_others(file: Path) -> Non
 def test_questions_may_come_one_after_the_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is asked for when the answer before it is complete; the video is decoded once."""
     decoded, seen = [], []
-    decode = asking.decode
-    monkeypatch.setattr(asking, "decode", lambda *args: decoded.append(1) or decode(*args))
+    decode = opening.decode
+    monkeypatch.setattr(opening, "decode", lambda *args: decoded.append(1) or decode(*args))
 
     def typed() -> Iterator[str]:
         for question in ("what moves?", "where?"):

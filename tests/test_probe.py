@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from clips import encode
 from drawing import drawn
+from events import ask
 from rich.cells import cell_len
 from rich.console import Console
 from run_cli import ROOT, SHARPV, environment, run
@@ -115,11 +116,10 @@ def test_the_plan_is_what_decoding_takes(clip: Path, sampling: SamplingSettings)
 
 def test_tokens_and_cache_are_those_of_an_answer(clip: Path) -> None:
     """The built-in model, asked for real: visual tokens, weights, and the bytes of the dense cache."""
-    from sharpv_cli import pipeline
     from sharpv_cli.types import Finished
 
     settings = resolve({"prune": "off", "memory": False, "max-new-tokens": 1, "frames": 5}, {}).settings
-    *_, last = pipeline.ask(clip, "What happens?", settings)
+    *_, last = ask(clip, "What happens?", settings)
     assert isinstance(last, Finished)
     answer, model = last.answer, look(clip, settings).model
     assert model is not None

@@ -1,10 +1,8 @@
 """The one place that joins the stages; it yields events and prints nothing.
 
-`ask`, `ask_all` and `profile` import torch only when they run, so that arguments, profile and video
-can be refused first. `sharpv_cli.pipeline.answering.answer` asks a model that is loaded already.
+Importing it imports no torch, so that arguments, profile and video can be refused first.
 """
 
-from sharpv_cli.pipeline.asking import ask, ask_all
 from sharpv_cli.pipeline.lanes import SweptSettings
 from sharpv_cli.pipeline.methods import ENGINES, METHODS, engine_names, method_names
 from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, profile
@@ -14,8 +12,6 @@ __all__ = [
     "ENGINES",
     "METHODS",
     "SweptSettings",
-    "ask",
-    "ask_all",
     "engine_names",
     "method_names",
     "profile",

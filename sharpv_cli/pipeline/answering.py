@@ -50,7 +50,7 @@ def answer(
     started: float | None = None,
     new_tokens: int | None = None,
 ) -> Iterator[Event]:
-    """Events from "preprocess" on, as `sharpv_cli.pipeline.ask` yields them.
+    """Events from "preprocess" on, as `Sharpv.events` yields them.
 
     `load_sec`, `decode_sec` and `decode_wait_sec` are reported as given; `started` is the `metrics.now()` at which
     the total began, now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end

@@ -8,9 +8,9 @@ from functools import partial
 
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.pipeline.answering import answer_by, whole_answer
-from sharpv_cli.pipeline.asking import VideoPath
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode
+from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.pipeline.reading import read_once
 from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings

@@ -75,11 +75,12 @@ def _script(scenario: str) -> None:
     if scenario == "between":
         _press_ctrl_c_after("not :smile: markup, ")
     from sharpv_cli import pipeline
+    from sharpv_cli.api import Sharpv
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    pipeline.ask = lambda video, question, settings, scan: _events(scenario, question)
-    pipeline.ask_all = lambda video, questions, settings, scan: _events_of_all(scenario, questions)
+    Sharpv.events = lambda self, video, question, scan: _events(scenario, question)
+    Sharpv.events_of_all = lambda self, video, questions, scan: _events_of_all(scenario, questions)
     pipeline.profile = lambda video, question, settings, **options: _profile_events(
         scenario, question, options
     )

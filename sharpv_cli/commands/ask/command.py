@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -152,12 +152,11 @@ def _answer(video: LocalVideo, scan: Scan, questions: list[str], resolved: Resol
 def _events(
     video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner
 ) -> Generator[Event, None, None]:
-    from sharpv_cli import pipeline
+    from sharpv_cli.api import Sharpv
 
-    if not manner.several:
-        events = pipeline.ask(video, questions[0], resolved.settings, scan)
-    else:
-        events = pipeline.ask_all(
-            video, loop.typed_questions() if manner.loop else questions, resolved.settings, scan
-        )
-    return cast("Generator[Event, None, None]", events)
+    with Sharpv(resolved.settings) as model:
+        if not manner.several:
+            yield from model.events(video, questions[0], scan)
+        else:
+            asked = loop.typed_questions() if manner.loop else questions
+            yield from model.events_of_all(video, asked, scan)

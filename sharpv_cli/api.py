@@ -1,0 +1,261 @@
+"""sharpv from Python: a model that is loaded once and asked about videos. docs/python.md shows how it is used.
+
+The command answers through this as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
+
+from sharpv_cli import metrics
+from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.pipeline.frames import source
+from sharpv_cli.pipeline.opening import VideoPath, open_clip
+from sharpv_cli.session import Session
+from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.types import (
+    Answer,
+    Event,
+    Finished,
+    Loaded,
+    QuestionFailed,
+    QuestionStarted,
+    StageStarted,
+    TextPiece,
+    VideoInfo,
+)
+
+if TYPE_CHECKING:
+    from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.sharing import SharedVideo
+    from sharpv_cli.video.probe import Scan
+
+
+class Flags(TypedDict, total=False):
+    """The settings by the names of the command's flags (docs/cli.md); None leaves one unset."""
+
+    model: str | None
+    revision: str | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None
+    attention: Literal["auto", "flash", "sdpa", "eager"] | None
+    frames: int | None
+    fps: float | None
+    max_frames: int | None
+    start: float | None
+    end: float | None
+    allow_url: bool | None
+    picture: bool | None
+    max_pixels: int | None
+    max_bytes: int | None
+    timeout: float | None
+    prune: Literal["adaptive", "manual", "off"] | None
+    w: float | None
+    scale: float | None
+    k: float | None
+    min_tokens: int | None
+    memory: bool | None
+    m: float | None
+    max_new_tokens: int | None
+    temperature: float | None
+    stop: str | None
+    seed: int | None
+    positions: Literal["original", "contiguous"] | None
+    device: str | None
+    engine: Literal["auto", "fast", "reference"] | None
+    offline: bool | None
+    memory_check: bool | None
+
+
+class Sharpv:
+    """A model that answers questions about videos. It is loaded with the first video, while that is decoded.
+
+    `profile` is a name or a path, as of `--profile`, or settings that were resolved already. What is given neither here
+    nor with a question comes from SHARPV_* variables, the profile, the config file and the defaults, as for the
+    command. A context manager: in the end the model's memory is given back. For one thread at a time.
+
+    Raises kinds of SharpvError: UsageError for settings, and for what a model cannot be asked; VideoError; ModelError;
+    ResourceError for memory and devices.
+    """
+
+    def __init__(
+        self, profile: str | os.PathLike[str] | Settings | None = None, **flags: Unpack[Flags]
+    ) -> None:
+        self._profile, self._flags = profile, flags
+        self._session: Session | None = None
+        self.settings = self._resolved({})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the model's memory back; another question loads it again."""
+        if (session := self._session) is not None:
+            self._session = None
+            session.release()
+
+    def ask(self, video: VideoPath, question: str, **flags: Unpack[Flags]) -> Answer:
+        """The answer to one question. `video` is a file, `-` for stdin, or with `allow_url` an address."""
+        with self.open(video, **flags) as opened:
+            return opened.stream(question, last=True).answer
+
+    @contextmanager
+    def stream(self, video: VideoPath, question: str, **flags: Unpack[Flags]) -> Iterator[Stream]:
+        """The answer's text piece by piece, as it comes."""
+        with self.open(video, **flags) as opened:
+            yield opened.stream(question, last=True)
+
+    @contextmanager
+    def open(self, video: VideoPath, **flags: Unpack[Flags]) -> Iterator[Video]:
+        """A video for several questions, which share one look at it."""
+        settings = self._settings_for(flags)
+        with source(os.fspath(video), settings) as local:
+            opening = self._opened(local, settings, None)
+            while True:
+                try:
+                    next(opening)
+                except StopIteration as end:
+                    opened: Video = end.value
+                    break
+            with opened:
+                yield opened
+
+    def events(
+        self, video: VideoPath, question: str, scan: Scan | None = None
+    ) -> Generator[Event, None, None]:
+        """What happens while one question is answered: stages, pieces of text, and last of all Finished.
+
+        `video` is a file; a `scan` of it that was made before saves another one. KeyboardInterrupt while tokens come
+        ends the answer where it is, with finish_reason "interrupted"; a caller that is interrupted itself, between two
+        events, gets the same Finished from `events.throw(KeyboardInterrupt())`. Closing the generator at any time
+        cleans up.
+        """
+        opened = yield from self._opened(video, self.settings, scan)
+        with opened:
+            yield from opened.events(question, last=True)
+
+    def events_of_all(
+        self, video: VideoPath, questions: Iterable[str], scan: Scan | None = None
+    ) -> Generator[Event, None, None]:
+        """As `events`, of several questions about a video, which is decoded, encoded and read once.
+
+        For each: QuestionStarted, its events, and Finished or, where this question cannot be answered, QuestionFailed.
+        Each gets the answer that it would get alone. What all share counts in the timings of the first. `questions` is
+        asked for the next one when the answer before it is complete, so they may come as the user thinks of them;
+        where its length is known, the last one uses up the memory that is shared. A question may follow an interrupted
+        one.
+        """
+        count = len(questions) if isinstance(questions, Sized) else None
+        opened = yield from self._opened(video, self.settings, scan)
+        with opened:
+            for number, question in enumerate(questions, start=1):
+                yield QuestionStarted(number, question)
+                try:
+                    yield from opened.events(question, last=number == count)
+                except (UsageError, ResourceError) as error:
+                    yield QuestionFailed(number, question, error)
+
+    def _opened(
+        self, video: VideoPath, settings: Settings, scan: Scan | None
+    ) -> Generator[StageStarted | Loaded, None, Video]:
+        started = metrics.now()
+        clip, spent = yield from open_clip(video, settings, scan, self._session)
+        self._session = clip.session
+        return Video(clip, {"started": started, **spent})
+
+    def _settings_for(self, flags: Flags) -> Settings:
+        """The settings of a question. Raises UsageError where they are wrong, or would need another model."""
+        settings = self._resolved(flags)
+        if _of_the_model(settings) != _of_the_model(self.settings):
+            raise UsageError(
+                "a model is loaded once, and a question cannot change it",
+                hint="give model, revision, dtype, attention, device and engine to Sharpv(...)",
+            )
+        return settings
+
+    def _resolved(self, flags: Flags) -> Settings:
+        if isinstance(self._profile, Settings):
+            assert not self._flags and not flags, "settings that are resolved are complete"
+            return self._profile
+        given = {**self._flags, **{name: value for name, value in flags.items() if value is not None}}
+        for one, other in (("frames", "fps"), ("fps", "frames")):
+            if one in flags and other not in flags:
+                given.pop(other, None)
+        profile = None if self._profile is None else os.fspath(self._profile)
+        named = {name.replace("_", "-"): value for name, value in given.items()}
+        return resolve(named, os.environ, profile=profile).settings
+
+
+class Video:
+    """A video that was opened: questions about it share one look. A context manager."""
+
+    def __init__(self, clip: Clip, spent: dict[str, float]) -> None:
+        self._clip, self._spent = clip, spent
+        self._shared: SharedVideo | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clip.video.__exit__()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the file holds."""
+        return self._clip.info
+
+    def ask(self, question: str) -> Answer:
+        """The answer, which is the one that the question gets alone."""
+        return self.stream(question).answer
+
+    def stream(self, question: str, *, last: bool = False) -> Stream:
+        """The answer's text piece by piece; the `last` question uses up the memory that is shared."""
+        return Stream(self.events(question, last=last))
+
+    def events(self, question: str, *, last: bool = False) -> Generator[Event, None, None]:
+        """As `Sharpv.events`, from "preprocess" on."""
+        from sharpv_cli.pipeline.answering import answer_by
+        from sharpv_cli.pipeline.reading import read_once
+        from sharpv_cli.pipeline.sharing import SharedVideo
+
+        spent, self._spent = self._spent, {}
+        if last and self._shared is None:
+            yield from answer_by(partial(read_once, self._clip), self._clip, question, **spent)
+            return
+        self._shared = self._shared or SharedVideo(self._clip)
+        yield from answer_by(partial(self._shared.read, last=last), self._clip, question, **spent)
+
+
+class Stream(Iterator[str]):
+    """Pieces of an answer's text; `answer` has all of it, and everything else that is known of it."""
+
+    def __init__(self, events: Generator[Event, None, None]) -> None:
+        self._events = events
+        self._answer: Answer | None = None
+
+    def __next__(self) -> str:
+        for event in self._events:
+            if isinstance(event, TextPiece):
+                return event.text
+            if isinstance(event, Finished):
+                self._answer = event.answer
+        raise StopIteration
+
+    @property
+    def answer(self) -> Answer:
+        """Complete: pieces that were not taken are passed over. Raises KeyboardInterrupt for one that was cut short."""
+        for _ in self:
+            pass
+        if self._answer is None or self._answer.finish_reason == "interrupted":
+            raise KeyboardInterrupt
+        return self._answer
+
+
+def _of_the_model(settings: Settings) -> tuple[object, ...]:
+    return settings.model, settings.device, settings.engine

@@ -1,0 +1,113 @@
+"""A clip that is ready for questions: the video is decoded while the model loads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sharpv_cli import metrics
+from sharpv_cli.pipeline.frames import decode, timed
+from sharpv_cli.session import Session, open_session
+from sharpv_cli.types import Loaded, StageStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.settings import Settings
+    from sharpv_cli.video.frames import Frames
+    from sharpv_cli.video.probe import Scan
+
+VideoPath = str | os.PathLike[str]
+T = TypeVar("T")
+
+
+def open_clip(
+    video: VideoPath, settings: Settings, scan: Scan | None = None, session: Session | None = None
+) -> Generator[StageStarted | Loaded, None, tuple[Clip, dict[str, float]]]:
+    """The model and the video, decoded or still coming; with the seconds spent, by their names in Timings.
+
+    A `scan` of the video or a `session` that is there already saves another one. The clip's frames are to be closed.
+    Raises VideoError, ModelError, ResourceError, UsageError.
+    """
+    if session is None:
+        yield StageStarted("load")
+    yield StageStarted("decode")
+    loading, decoding = _load_and_decode(video, settings, scan, session)
+    from sharpv_cli.pipeline.clip import Clip
+
+    frames = decoding.value
+    with ExitStack() as on_failure:
+        on_failure.enter_context(frames)
+        yield Loaded(frames.info, frames.sample, loading.value.loaded.info)
+        on_failure.pop_all()
+    spent = {
+        "load_sec": loading.seconds,
+        "decode_sec": frames.seconds,
+        "decode_wait_sec": max(0.0, decoding.ended - loading.ended),
+    }
+    return Clip(loading.value, frames, settings), spent
+
+
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[T]):
+    """What a piece of work gave, its seconds, and when it ended."""
+
+    value: T
+    seconds: float
+    ended: float
+
+
+def _load_and_decode(
+    video: VideoPath, settings: Settings, scan: Scan | None, session: Session | None
+) -> tuple[_Work[Session], _Work[Frames]]:
+    """Both at once. What fails first is raised at once: a bad video does not wait.
+
+    The other thread is not left running: loading ends before its next step, and the process waits for it
+    at exit. A long clip's frames go on coming.
+    """
+    if session is not None:
+        return _Work(session, 0.0, metrics.now()), _work(lambda: decode(video, settings, scan))
+    given_up = threading.Event()
+
+    def between_steps() -> None:
+        if given_up.is_set():
+            raise CancelledError
+
+    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sharpv")
+    try:
+        with ExitStack() as on_failure:
+            decoding = pool.submit(_work, lambda: decode(video, settings, scan))
+            on_failure.callback(decoding.add_done_callback, _close)
+            loading = pool.submit(_work, lambda: open_session(settings, between_steps=between_steps))
+            both: tuple[Future[Any], ...] = (decoding, loading)
+            wait(both, return_when=FIRST_EXCEPTION)
+            _raise_of(decoding)
+            ready = loading.result(), decoding.result()
+            on_failure.pop_all()
+        return ready
+    finally:
+        given_up.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _work(work: Callable[[], T]) -> _Work[T]:
+    value, seconds = timed(work)
+    return _Work(value, seconds, metrics.now())
+
+
+def _raise_of(future: Future[Any]) -> None:
+    """Raise what a finished future ended with, if anything: of two failures the video's is told."""
+    if future.done():
+        future.result()
+
+
+def _close(decoding: Future[_Work[Frames]]) -> None:
+    """Let the threads of a clip end that nobody waits for any longer."""
+    if not decoding.cancelled() and decoding.exception() is None:
+        decoding.result().value.__exit__()
