@@ -353,7 +353,7 @@ def test_mistakes_are_refused(clip: Path, args: list[str], code: int, said: str)
 def test_no_weights_are_read(clip: Path) -> None:
     """Not even opened, but for the headers that say their sizes: model classes are never imported."""
     code = (
-        "import sys; sys.argv = ['sharpv', 'probe', 'clip.mp4', '-p', 'llava-ov-0.5b'];"
+        "import os, sys; os._exit = sys.exit; sys.argv = ['sharpv', 'probe', 'clip.mp4', '-p', 'llava-ov-0.5b'];"
         "from sharpv_cli.__main__ import main\n"
         "try: main()\n"
         "finally: print([n for n in sys.modules if '.modeling_' in n and 'qwen2' in n], file=sys.stderr)"
