@@ -1,10 +1,12 @@
-"""Downloading a video from a web address: http and https only, and no way from a public host into a private network."""
+"""Downloading a video from a web address: http and https only, each redirect judged before it is followed."""
 
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import ssl
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
@@ -13,7 +15,6 @@ from urllib.request import (
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
     HTTPHandler,
-    HTTPRedirectHandler,
     HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
@@ -24,11 +25,16 @@ from urllib.request import (
 from sharpv_cli import __version__
 from sharpv_cli.errors import VideoError
 from sharpv_cli.text import shown
+from sharpv_cli.video.hops import HopError, Hops
 from sharpv_cli.video.spooling import Copy
 
 _CHUNK = 1 << 18
 _SILENCE_SEC = 60.0  # the whole download has a limit of its own, see spooling
+_MOST_HOPS = 10
+_REDIRECTS = {301, 302, 303, 307, 308}
 _GET_IT_YOURSELF = "download the file yourself, then give its path"
+# What servers may send though it was not asked for; zlib tells gzip from its own format by itself.
+_UNPACKED = {"gzip", "x-gzip", "deflate"}
 
 
 def download(url: str, copy: Copy) -> None:
@@ -36,18 +42,34 @@ def download(url: str, copy: Copy) -> None:
     try:
         if "@" in urlsplit(url).netloc:
             raise VideoError("a URL with a user name or a password is not read", hint=_GET_IT_YOURSELF)
-        with _opener().open(_request(url), timeout=_SILENCE_SEC) as response:
-            _receive(cast(http.client.HTTPResponse, response), url, copy)
-    except _PrivateHostError as error:
+        with closing(_answer(url, Hops(url))) as response:
+            _receive(response, copy)
+    except HopError as error:
         raise VideoError(
-            f"{shown(url)} redirects to an address inside of a private network: {error}",
-            hint="give that address itself if it is yours",
+            f"{shown(copy.name)} redirects to {shown(error.where)}: {error.why}",
+            hint="give that address itself if it is the one that you want",
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _refusal(url, error) from error
+        raise _refusal(copy.name, error) from error
+
+
+def _answer(url: str, hops: Hops) -> http.client.HTTPResponse:
+    """What the last of the redirects gives. Nothing is read of what the others send beside the address."""
+    opener, here = _opener(hops), url
+    for _ in range(_MOST_HOPS):
+        try:
+            return cast(http.client.HTTPResponse, opener.open(_request(here), timeout=_SILENCE_SEC))
+        except HTTPError as error:
+            location = error.headers.get("Location") if error.code in _REDIRECTS else None
+            if location is None:
+                raise
+            error.close()
+            here = hops.next(here, location)
+    raise OSError(f"the server redirects more than {_MOST_HOPS} times")
 
 
 def _request(url: str) -> Request:
+    """A request with no more than the address: what was given to a proxy or to one host goes to no other."""
     parts = urlsplit(url)
     # What is not ASCII, or a space, is written as browsers do; what is escaped already stays.
     host = parts.netloc.encode("idna").decode("ascii")
@@ -55,59 +77,69 @@ def _request(url: str) -> Request:
     return Request(escaped, headers={"User-Agent": f"sharpv/{__version__}", "Accept-Encoding": "identity"})
 
 
-def _receive(response: http.client.HTTPResponse, url: str, copy: Copy) -> None:
+def _receive(response: http.client.HTTPResponse, copy: Copy) -> None:
     total = response.length
     copy.expect(total)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    unpack = _unpacking(encoding, copy.name)
+    came = 0
     while chunk := response.read1(_CHUNK):
-        copy.write(chunk)
-    if total is not None and copy.received < total:
+        came += len(chunk)
+        copy.check(came)
+        for piece in unpack(chunk) if unpack else (chunk,):
+            copy.write(piece)
+    if (total is not None and came < total) or (unpack and unpack.open):
+        of = "" if total is None else f" of {total}"
         raise VideoError(
-            f"the download of {shown(url)} ended early: {copy.received} of {total} bytes came",
+            f"the download of {shown(copy.name)} ended early: {came}{of} bytes came",
             hint="try again, or " + _GET_IT_YOURSELF,
         )
 
 
-class _PrivateHostError(Exception):
-    """A public host sent us to a host that only this machine or its network can reach."""
+def _unpacking(encoding: str, name: str) -> _Unpacking | None:
+    if encoding in ("", "identity"):
+        return None
+    if encoding in _UNPACKED:
+        return _Unpacking(name)
+    raise VideoError(
+        f"the server sends {shown(name)} compressed ({shown(encoding)}), which was not asked for",
+        hint=_GET_IT_YOURSELF,
+    )
 
 
-class _Route:
-    """The hosts on the way of one download.
+class _Unpacking:
+    """Makes of each chunk what the file holds, in pieces of bounded size; `open` until all of it came."""
 
-    A user may name a host of their own network. Once a public one has been reached, no redirect leads back
-    inside: the check is on the address that the connection has, so that no name can change its mind in
-    between. (Through a proxy, that is the proxy's, and the proxy decides.)
-    """
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inflate = _inflate()
 
-    def __init__(self) -> None:
-        self._left_home = False
+    @property
+    def open(self) -> bool:
+        return not self._inflate.eof
 
-    def check(self, address: str) -> None:
-        public = is_public(address)
-        if self._left_home and not public:
-            raise _PrivateHostError(address)
-        self._left_home |= public
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        try:
+            while chunk:
+                if self._inflate.eof:  # gzip's parts may be joined
+                    self._inflate = _inflate()
+                yield self._inflate.decompress(chunk, _CHUNK)
+                chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
+        except zlib.error as error:
+            raise VideoError(
+                f"what the server sends of {shown(self._name)} is not compressed as it says",
+                hint=_GET_IT_YOURSELF,
+            ) from error
 
 
-def is_public(address: str) -> bool:
-    """Whether the IP address is one of the open internet (and not loopback, private, link-local, ...)."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_global
+def _inflate() -> Any:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, *args: Any, route: _Route, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, hops: Hops, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._route = route
-
-    def connect(self) -> None:
-        super().connect()
-        try:
-            self._route.check(self.sock.getpeername()[0])
-        except _PrivateHostError:
-            self.close()
-            raise
+        self._create_connection = hops.connect
 
 
 class _SecureConnection(_Connection, http.client.HTTPSConnection):
@@ -115,34 +147,42 @@ class _SecureConnection(_Connection, http.client.HTTPSConnection):
 
 
 class _Http(HTTPHandler):
-    def __init__(self, route: _Route) -> None:
+    def __init__(self, hops: Hops) -> None:
         super().__init__()
-        self._route = route
+        self._hops = hops
 
     def http_open(self, req: Request) -> http.client.HTTPResponse:
-        return self.do_open(cast(Any, partial(_Connection, route=self._route)), req)
+        if req.has_proxy():
+            self._hops.through_proxy(urlsplit(req.full_url).hostname or "")
+            return self.do_open(cast(Any, http.client.HTTPConnection), req)
+        return self.do_open(cast(Any, partial(_Connection, hops=self._hops)), req)
 
 
 class _Https(HTTPSHandler):
-    def __init__(self, route: _Route) -> None:
+    def __init__(self, hops: Hops) -> None:
         super().__init__()
-        self._route = route
+        self._hops = hops
 
     def https_open(self, req: Request) -> http.client.HTTPResponse:
-        return self.do_open(cast(Any, partial(_SecureConnection, route=self._route)), req)
+        if req.has_proxy():
+            self._hops.through_proxy(urlsplit(req.full_url).hostname or "")
+            return self.do_open(cast(Any, http.client.HTTPSConnection), req)
+        return self.do_open(cast(Any, partial(_SecureConnection, hops=self._hops)), req)
 
 
-def _opener() -> OpenerDirector:
-    """Not `build_opener`: its handlers of ftp, file and data would follow a redirect there."""
-    route, opener = _Route(), OpenerDirector()
-    handlers = (ProxyHandler(), UnknownHandler(), HTTPDefaultErrorHandler(), HTTPRedirectHandler())
-    for handler in (*handlers, HTTPErrorProcessor(), _Http(route), _Https(route)):
+def _opener(hops: Hops) -> OpenerDirector:
+    """Not `build_opener`: its handlers of ftp, file and data are not wanted, nor the one of redirects, which reads
+    whatever comes with them and hands on all headers.
+    """
+    opener = OpenerDirector()
+    handlers = (ProxyHandler(), UnknownHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+    for handler in (*handlers, _Http(hops), _Https(hops)):
         opener.add_handler(handler)
     return opener
 
 
-def _refusal(url: str, error: Exception) -> VideoError:
-    name = f"{shown(url)} cannot be downloaded"
+def _refusal(name: str, error: Exception) -> VideoError:
+    name = f"{shown(name)} cannot be downloaded"
     if isinstance(error, HTTPError):
         error.close()
         return VideoError(
@@ -155,5 +195,8 @@ def _refusal(url: str, error: Exception) -> VideoError:
         return VideoError(f"{name}: {said}", hint=_GET_IT_YOURSELF)
     if isinstance(reason, TimeoutError):
         return VideoError(f"{name}: the server said nothing for {_SILENCE_SEC:g} s", hint="try again later")
+    if "proxy URL" in str(reason):  # which may hold a password
+        said = "the proxy that the environment names is not an address"
+        return VideoError(f"{name}: {said}", hint="set http_proxy and https_proxy to http://host:port")
     words = getattr(reason, "strerror", None) or reason
     return VideoError(f"{name}: {shown(str(words))}", hint="check the address, and the network")

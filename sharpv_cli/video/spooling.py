@@ -30,7 +30,7 @@ class Copy:
 
     def __init__(self, file: io.FileIO, name: str, limits: Limits, progress: Progress | None) -> None:
         self._file = file
-        self._name = name
+        self.name = name
         self._limits = limits
         self._progress = progress
         self._total: int | None = None
@@ -42,24 +42,28 @@ class Copy:
         if total is not None and total > self._limits.max_bytes:
             raise self._too_large(f"{memory_size(total)}, ")
 
+    def check(self, received: int) -> None:
+        """Raises VideoError where so many bytes are over the limit."""
+        if received > self._limits.max_bytes:
+            raise self._too_large("")
+
     def write(self, chunk: bytes) -> None:
         """Append. Raises VideoError over the limit, or where the disk is full."""
+        self.check(self.received + len(chunk))
         self.received += len(chunk)
-        if self.received > self._limits.max_bytes:
-            raise self._too_large("")
         rest = memoryview(chunk)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise _no_room(self._name, error) from error
+            raise _no_room(self.name, error) from error
         if self._progress is not None:
             self._progress(self.received, self._total)
 
     def _too_large(self, size: str) -> VideoError:
         limit = self._limits.max_bytes
         return VideoError(
-            f"{shown(self._name)} is {size}over the limit of {memory_size(limit)}",
+            f"{shown(self.name)} is {size}over the limit of {memory_size(limit)}",
             hint=f"allow more with --max-bytes (now {limit})",
         )
 
