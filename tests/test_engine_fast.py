@@ -15,7 +15,7 @@ from tiny_families import loaded as load_tiny
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
 from torch import nn
 
-from sharpv_cli.engine import passes
+from sharpv_cli.engine import decoder
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.factory import make_engine
 from sharpv_cli.engine.fast import FastEngine, why_not_fast
@@ -112,7 +112,7 @@ def test_a_prompt_read_in_pieces_is_the_same_prompt(
     prompt = pruned(family)
     m = some_layers(family, "sdpa", prompt)
     whole = fast(family).prefill(prompt, m=m)
-    monkeypatch.setattr(passes, "CHUNK_TOKENS", chunk if chunk > 0 else len(prompt) + chunk)
+    monkeypatch.setattr(decoder, "CHUNK_TOKENS", chunk if chunk > 0 else len(prompt) + chunk)
 
     read = fast(family).prefill(prompt, m=m)
 

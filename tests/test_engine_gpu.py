@@ -13,7 +13,7 @@ from cuda_models import to_cuda
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
-from sharpv_cli.engine import passes
+from sharpv_cli.engine import decoder
 from sharpv_cli.engine.factory import Wanted, make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.loading import LoadedModel, load
@@ -86,7 +86,7 @@ def test_a_prompt_read_in_pieces_is_the_same_prompt(monkeypatch: pytest.MonkeyPa
     whole, fast = captured(), make_engine(on_cuda("float32"), "fast")
     prompt = to_cuda(whole.prune(some(whole)))
     read = fast.prefill(prompt, m=0.2)
-    monkeypatch.setattr(passes, "CHUNK_TOKENS", 37)
+    monkeypatch.setattr(decoder, "CHUNK_TOKENS", 37)
 
     again = fast.prefill(prompt, m=0.2)
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sharpv_cli.engine import passes, weights
+from sharpv_cli.engine import decoder, weights
 from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.choosing import Chooser
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.late import Late
 from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.engine.steps import EagerSteps, Steps
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.loading import LoadedModel
@@ -53,9 +53,9 @@ def _why_not_on(device: torch.device, head_dim: int) -> str | None:
     return None
 
 
-def _operations_on(device: torch.device) -> passes.Operations:
+def _operations_on(device: torch.device) -> decoder.Operations:
     if device.type != "cuda":
-        return passes.TorchOperations()
+        return decoder.TorchOperations()
     from sharpv_cli.engine.fused import FusedOperations  # imports triton
 
     return FusedOperations(device)
@@ -97,7 +97,7 @@ class FastEngine(Engine):
 
     @torch.no_grad()
     def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
-        last = passes.read(self._decoder, self._operations, prompt, cache, memory)
+        last = decoder.read(self._decoder, self._operations, prompt, cache, memory)
         logits: Tensor = self.model.get_output_embeddings()(last[None])
         return logits[:, -1].float()
 
@@ -111,7 +111,7 @@ class FastEngine(Engine):
         temperature: float = 0.0,
         seed: int | None = None,
     ) -> Generator[int, None, None]:
-        choose = Chooser(
+        choose = Sampler(
             self.model,
             start.prompt.input_ids,
             max_new_tokens=max_new_tokens,
@@ -161,7 +161,7 @@ def _has_sections(decoder: weights.DecoderWeights) -> bool:
     return "mrope_section" in (decoder.rotary.config.rope_parameters or {})
 
 
-def _generated(step: Steps, choose: Chooser, token: Tensor, count: int, *, ahead: bool) -> Iterator[int]:
+def _generated(step: Steps, choose: Sampler, token: Tensor, count: int, *, ahead: bool) -> Iterator[int]:
     """`count` token ids after `token`, which begins an answer.
 
     `ahead`: a step is begun before the host has read the token that it goes on from, so that the device never

@@ -12,7 +12,7 @@ _BLOCK = 1024
 
 
 class FusedOperations:
-    """As `passes.TorchOperations`."""
+    """As `decoder.TorchOperations`."""
 
     def __init__(self, device: torch.device) -> None:
         self._zero = torch.zeros(1, dtype=torch.int32, device=device)

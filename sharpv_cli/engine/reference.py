@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, cache_argument
-from sharpv_cli.engine.choosing import Chooser
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.models.door import Prompt
 from sharpv_cli.models.hooks import removed_after
 
@@ -39,7 +39,7 @@ class ReferenceEngine(Engine):
         temperature: float = 0.0,
         seed: int | None = None,
     ) -> Generator[int, None, None]:
-        choose = Chooser(
+        choose = Sampler(
             self.model,
             start.prompt.input_ids,
             max_new_tokens=max_new_tokens,

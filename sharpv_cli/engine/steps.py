@@ -6,6 +6,7 @@ have short ones.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.passes import Operations, angles, normed
+from sharpv_cli.engine.decoder import Operations, angles, normed, through_layer
 from sharpv_cli.engine.weights import DecoderWeights
 
 
@@ -49,19 +50,14 @@ class EagerSteps:
         cos, sin = self._cos[step : step + 1], self._sin[step : step + 1]
         hidden = self._embed(token)[0]
         for layer, buffers, length in zip(decoder.layers, self._buffers, self._lengths, strict=True):
-            x = normed(hidden, layer.attention_norm, decoder.epsilon)
-            qkv = F.linear(x, layer.qkv, layer.qkv_bias)
-            queries, keys, values = self._operations.split_heads(qkv, layer, decoder, cos, sin)
-            attended = self._attend(queries, keys, values, buffers, length + step)
-            hidden = hidden + F.linear(attended, layer.output)
-            x = normed(hidden, layer.mlp_norm, decoder.epsilon)
-            hidden = hidden + F.linear(self._operations.gated(F.linear(x, layer.gate_up)), layer.down)
+            attend = partial(self._attend, buffers, length + step)
+            through_layer(hidden, layer, decoder, self._operations, cos, sin, attend)
         hidden = normed(hidden, decoder.norm, decoder.epsilon)
         logits: Tensor = self._head(hidden[None])
         return logits[:, -1].float()
 
     def _attend(
-        self, queries: Tensor, keys: Tensor, values: Tensor, buffers: tuple[Tensor, Tensor], length: int
+        self, buffers: tuple[Tensor, Tensor], length: int, queries: Tensor, keys: Tensor, values: Tensor
     ) -> Tensor:
         """[H, 1, d] over `length` entries and the new one: [1, H d]. Query heads of a group stand as rows of one."""
         for buffer, new in zip(buffers, (keys, values), strict=True):

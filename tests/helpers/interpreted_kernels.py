@@ -11,9 +11,9 @@ from family_prompts import captured, selected, some_layers
 from tiny_families import loaded
 
 from sharpv_cli.engine import kernels
+from sharpv_cli.engine.decoder import TorchOperations
 from sharpv_cli.engine.fused import FusedOperations
 from sharpv_cli.engine.graph import GraphSteps
-from sharpv_cli.engine.passes import TorchOperations
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.engine.weights import decoder_weights
 from sharpv_cli.pruning import kernels as pruning_kernels

@@ -1,15 +1,16 @@
-"""A prompt through the decoder: the same arithmetic as the stock layers, in fewer and larger steps."""
+"""The decoder: the same arithmetic as the stock layers, in fewer and larger steps. Here a prompt goes through it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sharpv_cli.engine.cache import SharpVCache
+from sharpv_cli.engine.cache import SharpVCache, SharpVLayer
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.weights import DecoderWeights, LayerWeights
 from sharpv_cli.models.door import DEEPSTACK, MASK, Prompt
@@ -80,6 +81,27 @@ def angles(decoder: DecoderWeights, like: Tensor, position_ids: Tensor) -> tuple
     return cos[0], sin[0]
 
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries [H, P, d], with new keys and values [K, P, d], over all that a layer holds: [P, H d]."""
+
+
+def through_layer(
+    hidden: Tensor,
+    layer: LayerWeights,
+    decoder: DecoderWeights,
+    operations: Operations,
+    cos: Tensor,
+    sin: Tensor,
+    attend: Attend,
+) -> None:
+    """`hidden` [P, D] becomes what one decoder layer makes of it: of a prompt, or of one token of an answer."""
+    x = normed(hidden, layer.attention_norm, decoder.epsilon)
+    qkv = F.linear(x, layer.qkv, layer.qkv_bias)
+    hidden.addmm_(attend(*operations.split_heads(qkv, layer, decoder, cos, sin)), layer.output.t())
+    x = normed(hidden, layer.mlp_norm, decoder.epsilon)
+    hidden.addmm_(operations.gated(F.linear(x, layer.gate_up)), layer.down.t())
+
+
 @torch.no_grad()
 def read(
     decoder: DecoderWeights,
@@ -122,14 +144,8 @@ def _read_part(
     measured = frozenset(memory.measured_layers if memory is not None else ())
     stacked = prompt.extra.get(DEEPSTACK, ())
     for index, layer in enumerate(decoder.layers):
-        x = normed(hidden, layer.attention_norm, decoder.epsilon)
-        qkv = F.linear(x, layer.qkv, layer.qkv_bias)
-        queries, keys, values = operations.split_heads(qkv, layer, decoder, cos, sin)
-        keys, values = cache.layers[index].update(keys[None], values[None])
-        attended = _attention(queries[None], keys, values, decoder.scale)
-        hidden.addmm_(attended, layer.output.t())
-        x = normed(hidden, layer.mlp_norm, decoder.epsilon)
-        hidden.addmm_(operations.gated(F.linear(x, layer.gate_up)), layer.down.t())
+        attend = partial(_attend, cache.layers[index], decoder.scale)
+        through_layer(hidden, layer, decoder, operations, cos, sin, attend)
         if memory is not None and index in measured:
             memory(index, hidden[None], prompt, last=at_end)
         if index < len(stacked):
@@ -137,19 +153,20 @@ def _read_part(
     return hidden[-1:]
 
 
-def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Causal attention of the last P of n tokens: [1, H, P, d] and [1, K, n, d] -> [P, H d]."""
-    length, seen = queries.shape[2], keys.shape[2]
+def _attend(layer: SharpVLayer, scale: float, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention of the last P tokens, which the cache's `layer` takes in: [P, H d]."""
+    all_keys, all_values = layer.update(keys[None], values[None])
+    length, seen = queries.shape[1], all_keys.shape[2]
     # Without a mask PyTorch takes its fused kernels; its own causal flag is aligned to the first token, not the last.
     mask = _causal(length, seen, queries.device) if 1 < length < seen else None
     attended = F.scaled_dot_product_attention(
-        queries,
-        keys,
-        values,
+        queries[None],
+        all_keys,
+        all_values,
         attn_mask=mask,
         is_causal=length == seen,
         scale=scale,
-        enable_gqa=queries.shape[1] != keys.shape[1],
+        enable_gqa=len(queries) != len(keys),
     )
     return attended[0].transpose(0, 1).reshape(length, -1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from sharpv_cli.models.generation import logits_processors
 
 
-class Chooser:
+class Sampler:
     """The next token, int64 [1, 1], from logits float32 [1, vocabulary].
 
     `input_ids` int64 [1, P] is the prompt that was read: of a pruned one, the kept tokens. At `temperature` 0 it is
