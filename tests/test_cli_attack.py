@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,53 @@ def test_what_is_read_is_not_overwritten(tmp_path: Path, args: list[str]) -> Non
     assert done.returncode == 2
     assert f"error: {args[-1].removeprefix('./')} is read, so it is not written as well" in done.stderr
     assert (tmp_path / "in.md").read_text("utf-8") == "what moves?\n"
+
+
+@pytest.mark.parametrize("way", ["argument", "option", "stdin", "file"])
+def test_a_question_without_end_is_refused_with_its_length(tmp_path: Path, way: str) -> None:
+    words = "what moves? " * (
+        9_000 if way in ("argument", "option") else 90_000
+    )  # an argument ends at 128 KiB
+    (tmp_path / "q.txt").write_text(f"first?\n{words}\n", encoding="utf-8")
+    given = {"argument": [words], "option": ["-q", words], "stdin": ["-"], "file": ["--questions", "q.txt"]}
+    done = run(scripted("real"), "ask", "nope.mp4", *given[way], home=tmp_path, stdin=words)
+    if way in ("argument", "option"):  # and is not too long
+        assert (done.returncode, "no such file: nope.mp4" in done.stderr) == (3, True)
+        return
+    assert done.returncode == 2
+    what = "question 2" if way == "file" else "the question"
+    assert f"error: {what} has 1079999 bytes, and 262144 are the most\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "special"),
+    [
+        *product(("-p", "--questions", "config"), ("/dev/zero", "/dev/full", ".", "/dev/null")),
+        ("config", "fifo"),  # it takes some seconds to be given up; tests/test_smallfile.py has its kinds
+    ],
+)
+def test_special_files_are_refused_or_read_with_a_bound(tmp_path: Path, place: str, special: str) -> None:
+    if special == "fifo":
+        os.mkfifo(tmp_path / "fifo.yaml")
+        special = str(tmp_path / "fifo.yaml")
+    args = ["ask", "nope.mp4", *([] if place == "--questions" else ["what?"])]
+    if place == "config":
+        (tmp_path / ".config" / "sharpv").mkdir(parents=True)
+        (tmp_path / ".config" / "sharpv" / "config.yaml").symlink_to(special)
+    else:
+        args += [place, special]
+    done = run(scripted("real"), *args, home=tmp_path)
+    if special == "/dev/null" and place != "--questions":  # an empty file
+        assert done.returncode == 3
+        return
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "unexpected" not in done.stderr
+
+
+def test_a_profile_and_questions_may_come_out_of_pipes(tmp_path: Path) -> None:
+    """As in `-p <(command)`: what is on its way is waited for."""
+    shell = 'sleep 0.3; exec "$@" ask nope.mp4 --questions <(sleep 0.3; echo what moves?) -p <(echo "visual: {w: 2}")'
+    done = run(["bash", "-c", shell, "-"], *scripted("real"), home=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "no such file: nope.mp4" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from tiny_model import QUESTION, clip, folder, session
 
 from sharpv_cli.commands import preparing
-from sharpv_cli.errors import ResourceError
+from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models import placement
 from sharpv_cli.models.loading import load
 from sharpv_cli.pipeline import fitting
@@ -76,6 +76,38 @@ def test_a_prompt_that_cannot_be_read_is_refused_with_the_scale_that_can(
     with pytest.raises(ResourceError) as off:
         ask(free, monkeypatch, visual={"mode": "off"})
     assert "--scale" not in str(off.value.hint)
+
+
+LONG = "what moves? " * 400
+
+
+def ask_only(question: str) -> list[Any]:
+    return list(answer(session(), *clip(4), question, settings()))
+
+
+def made_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("require_encoding", "build_inputs", "capture"):
+        monkeypatch.setattr(f"sharpv_cli.pipeline.encoding.{name}", lambda *_, **__: 1 / 0)
+
+
+def test_a_question_longer_than_the_context_is_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_nothing(monkeypatch)
+    with pytest.raises(UsageError, match=r"the question has \d{4,} tokens; .* the model's context of 4096"):
+        ask_only(LONG * 10)
+    with pytest.raises(UsageError, match=r"the question has 1200000 bytes, and 262144 are the most"):
+        ask_only("what moves? " * 100_000)
+
+
+def test_a_question_that_memory_has_no_room_for_is_refused_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_nothing(monkeypatch)
+    monkeypatch.setattr(fitting, "available_bytes", lambda _device: 500_000)
+    with pytest.raises(ResourceError, match=r"reading 0 visual tokens and \d{3,} of text needs about") as no:
+        ask_only(LONG[:1500])
+    assert "--frames" not in str(no.value.hint)
 
 
 def test_the_check_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

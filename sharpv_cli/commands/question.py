@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.settings.limits import require_length
 from sharpv_cli.smallfile import decoded, read_text, too_long
 from sharpv_cli.text import shown
 
@@ -32,7 +33,8 @@ def read_questions(argument: str | None, options: list[str], file: str | None) -
     """All questions in order, stripped: the argument's, those of `-q`, and the lines of `file`.
 
     `-` is stdin: as the argument one question, as the file one a line. Empty lines of a file are skipped.
-    Raises UsageError for an empty question, a file that cannot be read or holds none, and two readers of stdin.
+    Raises UsageError for a question that is empty or too long, a file that cannot be read or holds none, and two
+    readers of stdin.
     """
     if argument == "-" and file == "-":
         raise UsageError("QUESTION - and --questions - both read stdin", hint="leave out one of them")
@@ -40,7 +42,10 @@ def read_questions(argument: str | None, options: list[str], file: str | None) -
     given += [_utf8(option) for option in options]
     if not all(question.strip() for question in given):
         raise UsageError("the question is empty", hint=_HINT)
-    return [question.strip() for question in given] + ([] if file is None else _lines(file))
+    asked = [question.strip() for question in given] + ([] if file is None else _lines(file))
+    for number, question in enumerate(asked, start=1):
+        require_length(question, "the question" if len(asked) == 1 else f"question {number}")
+    return asked
 
 
 def _lines(file: str) -> list[str]:

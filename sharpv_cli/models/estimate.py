@@ -80,7 +80,12 @@ class Request:
         return _TEXT_ONCE + self.grid[0] * _TEXT_PER_SLOT.get(self.model.family.model_type, 0)
 
     def with_frames(self, frames: int) -> Request:
-        return replace(self, frames=frames, text_tokens=None)
+        """With the words that these have around them; what the question is longer than usual stays."""
+        fewer = replace(self, frames=frames, text_tokens=None)
+        if self.text_tokens is None:
+            return fewer
+        beyond = self.text_tokens - replace(self, text_tokens=None).text
+        return replace(fewer, text_tokens=max(0, fewer.text + beyond))
 
 
 def estimate(request: Request, kept: int | None = None) -> MemoryEstimate:

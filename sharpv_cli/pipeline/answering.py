@@ -14,7 +14,7 @@ from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.fitting import memory_told
+from sharpv_cli.pipeline.fitting import memory_told, require_question
 from sharpv_cli.pipeline.reading import Reading, Steps, read_once
 from sharpv_cli.session import Session
 from sharpv_cli.types import (
@@ -123,6 +123,8 @@ class _Run:
     def events(self) -> Iterator[Event]:
         reset_peak(self.loaded.device)
         began = metrics.now()
+        with self.clock.stage("preprocess"):
+            require_question(self.clip, self.question)
         reading = yield from self.read(self.question, self.clock)
         layers = _layer_reports(reading.prefill)
         yield from self._generate(reading.prefill)

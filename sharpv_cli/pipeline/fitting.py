@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from sharpv_cli.errors import ResourceError
+from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.door import VisualPrompt
@@ -17,6 +17,7 @@ from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
 from sharpv_cli.pruning.visual import Scores
+from sharpv_cli.settings.limits import require_length
 
 
 @contextmanager
@@ -31,6 +32,26 @@ def memory_told(clip: Clip) -> Iterator[None]:
             f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
             hint="take fewer --frames, or a smaller model",
         ) from error
+
+
+def require_question(clip: Clip, question: str) -> None:
+    """Raise UsageError for a question that is too long for the model by itself, ResourceError for this machine.
+
+    Before anything is made of it: each of its tokens takes as much as one of the video, and cannot be pruned.
+    """
+    require_length(question)
+    tokens = len(clip.loaded.tokenizer(question)["input_ids"])
+    context = clip.loaded.context
+    if context is not None and tokens + clip.limit - 1 > context:
+        raise UsageError(
+            f"the question has {tokens} tokens; with up to {clip.limit} of answer they do not fit the model's "
+            f"context of {context}",
+            hint="ask a shorter question, or lower --max-new-tokens",
+        )
+    if not _unchecked(clip):
+        device = clip.loaded.device
+        request = replace(_request(clip), text_tokens=tokens)
+        require_prefill(request, 0, str(device), available_bytes(device))
 
 
 def require_encoding(clip: Clip) -> None:

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from sharpv_cli.settings.limits import LONGEST_TEXT, length_of
+
 BUILTIN_MODEL = "builtin"
 
 
@@ -37,10 +39,17 @@ def _not_too_cold(value: float) -> float:
     return value
 
 
+def _not_too_long(value: str) -> str:
+    if (count := length_of(value)) > LONGEST_TEXT:
+        raise ValueError(f"has {count} bytes, and {LONGEST_TEXT} are the most")
+    return value
+
+
 _COLDEST, _HOTTEST = 1e-6, 1e6
 
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
+Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
 Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
 
@@ -140,8 +149,10 @@ class GenerationSettings(_Group):
 class PromptSettings(_Group):
     """Text around the question."""
 
-    system: str | None = Field(default=None, description="system message; the chat template's own when unset")
-    suffix: str | None = Field(default=None, description="text put after the question")
+    system: Words | None = Field(
+        default=None, description="system message; the chat template's own when unset"
+    )
+    suffix: Words | None = Field(default=None, description="text put after the question")
 
 
 class Settings(_Group):
