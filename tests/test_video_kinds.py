@@ -93,6 +93,29 @@ def test_more_codecs(tmp_path, name, settings):
     assert numbers_are_the_indices(clips.encode(tmp_path / name, 20, **settings))
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "rate"),
+    [
+        ("a.h264", {"options": {"preset": "veryfast", "bf": "2"}}, 50),
+        ("a.hevc", {"codec": "libx265"}, 50),
+        ("a.m2v", {"codec": "mpeg2video", "options": {"bf": "2", "qmax": "3"}}, 50),
+        ("a.mjpeg", {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mjpeg"}, 25),
+    ],
+)
+def test_raw_streams_have_the_rate_that_they_name(tmp_path, name, settings, rate):
+    path = clips.encode(tmp_path / name, 20, fps=50, **settings)
+    assert numbers_are_the_indices(path)
+    info, sample = take(path)
+    assert info.duration_sec == pytest.approx(20 / rate)
+    assumed = any(f"{rate} fps is assumed" in warning for warning in sample.warnings)
+    assert assumed is (name != "a.m2v")
+
+
+def test_transparency_that_is_not_read_is_said(tmp_path):
+    path = clips.encode(tmp_path / "a.webm", 3, codec="libvpx-vp9", pix_fmt="yuva420p")
+    assert "the video's transparency is not read: what lies under it is shown" in take(path)[1].warnings
+
+
 def test_very_fast_and_very_slow_clips(tmp_path):
     fast = clips.encode(tmp_path / "fast.mp4", 100, fps=240)
     assert numbers_are_the_indices(fast)

@@ -38,8 +38,9 @@ _MAX_FPS = 1000
 _WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
 # Containers whose seeks land on a keyframe's own time, so that the landing can be checked.
 _SEEKABLE = {"mov", "matroska"}
-# Raw streams that FFmpeg counts at a rate of its own.
-_COUNTED = {"mjpeg", "mpjpeg"}
+# Raw streams that FFmpeg counts at 25 frames a second, and those of which it knows the rate that they name.
+_COUNTED, _WITH_RATE = {"mjpeg", "mpjpeg", "obu"}, {"h264", "hevc"}
+_ALPHA = "the video's transparency is not read: what lies under it is shown"
 # Decoders that tell by the packet, and leave out on demand, pictures that no other one refers to.
 _SKIPPING = {"h264", "mpeg1video", "mpeg2video", "mpeg4"}
 
@@ -113,8 +114,8 @@ def _summary(
     crop: Crop | None,
 ) -> Scan:
     time_base = stream.time_base or Fraction(1, 1000)
-    rate = _rate(stream)
     formats = container.format.name.split(",")
+    rate = _rate(stream, formats)
     keys = np.array([], np.intp)
     timeline = None
     # AVI writes when pictures are decoded; when they are shown is a guess, which is wrong at gaps.
@@ -137,8 +138,9 @@ def _summary(
         frames_total=len(timeline),
     )
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
+    hidden = () if stream.metadata.get("alpha_mode") != "1" else (_ALPHA,)
     counted = () if _COUNTED.isdisjoint(formats) else (assumed(rate),)
-    doubts = (*counted, *timeline.doubts, *_cut_short(timeline, promised))
+    doubts = (*hidden, *counted, *timeline.doubts, *_cut_short(timeline, promised))
     skips = _can_skip(stream) and not first.interlaced_frame
     return Scan(
         info,
@@ -159,8 +161,8 @@ def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fractio
     """
     if not found.timed:
         return Timeline.counted(len(found), rate)
-    _, reading = survey(path)
-    if len(reading.pts) != len(found):
+    threads, reading = survey(path)
+    if threads == "NONE" or not reading.pts:
         # An estimate: something else is wrong as well, and whoever decodes it says what.
         return replace(Timeline.mended(found.pts, time_base, rate), written=None, doubts=())
     if guessed:
@@ -178,8 +180,10 @@ def _can_skip(stream: VideoStream) -> bool:
     return context.name in _SKIPPING
 
 
-def _rate(stream: VideoStream) -> Fraction:
+def _rate(stream: VideoStream, formats: list[str]) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate
+    if not _WITH_RATE.isdisjoint(formats):
+        rate = stream.codec_context.framerate or rate
     return rate if rate and 0 < rate <= _MAX_FPS else _ASSUMED_FPS
 
 

@@ -29,6 +29,11 @@ _ARCHIVES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MSCF\0\0\0\0", "a CAB archive"),
     (0, b"xar!", "a XAR archive"),
     (0, b"!<arch>\n", "an ar archive"),
+    (0, b"\xed\xab\xee\xdb", "an RPM archive"),
+    (0, b"070701", "a cpio archive"),
+    (0, b"\x60\xea", "an ARJ archive"),
+    (2, b"-lh", "an LHA archive"),
+    (7, b"**ACE**", "an ACE archive"),
     (257, b"ustar", "a tar archive"),
 )
 _FILMS: tuple[tuple[int, bytes, str], ...] = (
