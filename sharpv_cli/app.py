@@ -40,10 +40,12 @@ app.command("ask", cls=GroupedCommand, short_help="Answer questions about a vide
 app.command("batch", cls=GroupedCommand, short_help="Answer questions about many videos.")(batch)
 app.command("profile", cls=GroupedCommand, short_help="Measure tokens, time and memory on a clip.")(profile)
 app.command("eval", cls=GroupedCommand, short_help="Compare pruning methods on a benchmark.")(evaluate)
-app.command("probe", cls=GroupedCommand, short_help="Show what a video holds and would cost.")(probe)
+app.command("probe", cls=GroupedCommand, short_help="Show what a video holds, and what asking would cost.")(
+    probe
+)
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
 app.command("demo", short_help="Write small clips with known answers.")(demo)
-app.command("doctor", short_help="Show what this machine has, and lacks.")(doctor)
+app.command("doctor", short_help="Show what this machine has, and what is missing.")(doctor)
 
 # Every usage error of Typer (unknown option, missing argument, bad value) shares the base of this one, the
 # only one that it exports in all versions.

@@ -63,16 +63,23 @@ def heavy(name: str) -> frozenset[str]:
     """The heavy libraries that come with importing a name."""
     if not name.startswith("sharpv_cli"):
         return frozenset({name.partition(".")[0]} & HEAVY)
-    found, to_do = set(), [module_of(name)]
-    seen = set(to_do)
+    found, seen, to_do = set(), set(), with_packages(name)
     while to_do:
-        for imported in imports_of(FILES[to_do.pop()], late=False):
-            if not imported.startswith("sharpv_cli"):
+        if (module := to_do.pop()) in seen:
+            continue
+        seen.add(module)
+        for imported in imports_of(FILES[module], late=False):
+            if imported.startswith("sharpv_cli"):
+                to_do += with_packages(imported)
+            else:
                 found |= heavy(imported)
-            elif (module := module_of(imported)) not in seen:
-                seen.add(module)
-                to_do.append(module)
     return frozenset(found)
+
+
+def with_packages(name: str) -> list[str]:
+    """The module of a name, and the packages that are imported with it."""
+    parts = module_of(name).split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def needless(path: Path, own: str = "") -> set[str]:

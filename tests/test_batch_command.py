@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_what_there_is(
     grown(tmp_path / "r.jsonl", 3000, process)
     process.send_signal(signal.SIGINT)
     errors = finished(process, 130)
-    assert "the same command goes on from here" in errors
+    assert "rerunning the same command resumes" in errors
     assert "leaked" not in errors and "Traceback" not in errors
     kept = answers(tmp_path / "r.jsonl")
     assert kept and kept.items() < unbroken.items()

@@ -65,7 +65,7 @@ CASES = [
     (2, ["models"], "missing command"),
     (2, ["models", "show", "[red]"], "unknown profile: [red]"),
     (2, ["demo", "text.mp4"], "cannot write into text.mp4"),
-    (2, ["demo", "/sys"], "cannot write into /sys"),
+    (2, ["demo", "/sys"], "cannot write /sys"),
     (3, ["ask", "nowhere.mp4", "what?"], "nowhere.mp4"),
     (3, ["ask", ".", "what?"], "folder"),
     (3, ["ask", "text.mp4", "what?"], "text.mp4"),

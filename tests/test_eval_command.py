@@ -24,12 +24,12 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
     [
         (["shapes", "--methods", "dense,nonsense"], "unknown method: 'nonsense'"),
         (["shapes", "--sweep", "w"], "--sweep w"),
-        (["shapes", "--methods", "dense,sharpv:w=1", "--sweep", "w=1"], "'sharpv:w=1' comes twice"),
+        (["shapes", "--methods", "dense,sharpv:w=1", "--sweep", "w=1"], "'sharpv:w=1' is given twice"),
         (["shapes", "--baseline", "evs"], "--baseline evs"),
         (["shapes", "--match", "all"], "--match all"),
         (["shapes", "--methods", "dense,evs", "--match", "sharpv:kv"], "needs SharpV's own answers"),
         (["shapes", "--methods", "sharpv,evs+memory", "--match", "sharpv:kv"], "would discard"),
-        (["shapes", "--methods", "dense,dense"], "'dense' comes twice"),
+        (["shapes", "--methods", "dense,dense"], "'dense' is given twice"),
         (["shapes", "--methods", ""], "unknown method: ''"),
         (["x" * 5000], "cannot be read"),
         (["shapes:nonsense"], "no such variant"),
@@ -164,12 +164,12 @@ def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbro
     jsonschema.validate(document, SCHEMA)
     assert document["interrupted"] is True
     assert 0 < document["questions"] < 40
-    assert "the same command goes on from here" in errors
+    assert "rerunning the same command resumes" in errors
     assert finished(start(clips, tmp_path, "--out", "r.jsonl")) == unbroken
     again = run(
         SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED[:-1], "-o", "r.jsonl", home=tmp_path
     )
-    assert "160 of 160 are there already" in again.stderr
+    assert "160 of 160 are already there" in again.stderr
     assert "40, about 20 videos" in again.stdout
 
 
@@ -185,7 +185,7 @@ def test_parts_make_the_whole(clips: Path, tmp_path: Path, unbroken: dict[str, A
     process = start(clips, tmp_path, "--out", "whole.jsonl")
     out, errors = process.communicate(timeout=120)
     assert figures(out) == unbroken
-    assert "160 of 160 are there already" in errors
+    assert "160 of 160 are already there" in errors
 
 
 def test_other_settings_do_not_mix(clips: Path, tmp_path: Path) -> None:

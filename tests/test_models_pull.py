@@ -154,7 +154,7 @@ def test_what_ctrl_c_leaves_is_partial_and_goes_on(
     assert (process.returncode, out) == (128 + number, "")
     assert "Traceback" not in said
     if number == signal.SIGINT:
-        assert "goes on from there" in said
+        assert "rerunning the same command resumes" in said
     assert not list(hub.cache.rglob("*.incomplete"))
     assert local(hub, tmp_path) == "partial"
     assert not complete(hub, tmp_path)

@@ -85,8 +85,8 @@ def test_engines_that_drop_out_are_warned_of(home: Path) -> None:
     got = document(done)
     assert list(got["engines"]) == ["stock", "fast"]
     assert got["engines"]["fast"]["dense"]["error"] == "not this model"
-    assert "warning: --engines fast (dense) dropped out: not this model" in done.stderr.splitlines()
-    assert "warning: --sweep frames=128 (dense) dropped out: no room" in done.stderr.splitlines()
+    assert "warning: --engines fast (dense) was left out: not this model" in done.stderr.splitlines()
+    assert "warning: --sweep frames=128 (dense) was left out: no room" in done.stderr.splitlines()
     assert done.returncode == 0
 
 

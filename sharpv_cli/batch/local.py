@@ -106,7 +106,7 @@ def in_processes(
     except BrokenProcessPool as error:
         raise ResourceError(
             "a process with the model ended, as when memory runs out",
-            hint="run the same command again: it goes on; fewer --processes take less memory",
+            hint="rerun the same command to resume; fewer --processes take less memory",
         ) from error
     finally:
         for child in set(multiprocessing.active_children()) - others:

@@ -75,7 +75,7 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
     except ray.exceptions.RayError as error:
         raise ResourceError(
             f"Ray gave up: {str(error).splitlines()[0]}",
-            hint="Ray's logs say why (/tmp/ray/session_latest/logs); the same command goes on",
+            hint="Ray's logs say why (/tmp/ray/session_latest/logs); rerunning the same command resumes",
         ) from error
     finally:
         ray.shutdown()
@@ -189,7 +189,7 @@ def _warn(ray: Any, **wanted: float) -> None:
 def _lost(job: Job) -> Iterator[Document]:
     error = SharpvError(
         "its Ray worker failed",
-        hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); the same command tries it again",
+        hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); rerunning the same command retries it",
     )
     yield from error_documents(job.failures(error))
 

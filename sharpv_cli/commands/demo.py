@@ -13,9 +13,7 @@ from sharpv_cli.shapes.demo import write_demo
 
 FolderArgument = Annotated[
     Path,
-    typer.Argument(
-        metavar="DIR", help="Folder for the clips, made when missing (default: demo).", show_default=False
-    ),
+    typer.Argument(metavar="DIR", help="Folder for the clips, created if missing.", show_default=False),
 ]
 
 

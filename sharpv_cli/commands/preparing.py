@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError, UsageError
-from sharpv_cli.pipeline.frames import scan, source
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def read_settings(flags: Flags, profile: str | None) -> Resolved:
     _stay_offline(resolved)
     for key in resolved.overruled:
         origin = resolved.origins[key]
-        terminal.say("note", f"the config file's {key} is not used: {origin} sets it, and comes before")
+        terminal.say("note", f"the config file's {key} is not used: {origin} overrides it")
     return resolved
 
 
@@ -43,7 +42,7 @@ def keep_inputs(inputs: Iterable[str | None], outputs: Iterable[str | Path | Non
     for target in outputs:
         if target and os.path.isfile(target) and any(os.path.samefile(target, file) for file in read):  # noqa: PTH113, PTH121
             raise UsageError(
-                f"{shown(target)} is read, so it is not written as well", hint="choose another name for it"
+                f"{shown(target)} is read, so it cannot be written as well", hint="choose another name for it"
             )
 
 
@@ -61,6 +60,8 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
 
     Raises VideoError; what lies on this machine is only looked at by `check_inputs`.
     """
+    from sharpv_cli.pipeline.frames import source
+
     with terminal.Transfer() as bar, source(video, resolved.settings, bar.show) as local:
         bar.stop()
         yield local
@@ -71,6 +72,8 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
 
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
+    from sharpv_cli.pipeline.frames import scan
+
     found = scan(video, resolved.settings)
     check_model(resolved)
     return found
@@ -109,7 +112,7 @@ def name_demo_model(resolved: Resolved) -> None:
     if resolved.settings.model.id == BUILTIN_MODEL:
         terminal.say(
             "note",
-            "the built-in demo model answers; it only knows moving shapes (a real one: -p llava-ov-0.5b)",
+            "the built-in demo model answers; it knows only moving shapes (for a real model: -p llava-ov-0.5b)",
         )
 
 

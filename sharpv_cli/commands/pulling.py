@@ -50,7 +50,7 @@ def fetch(model: ModelSettings, planned: Plan) -> None:
                     bar.show(count)
         except KeyboardInterrupt:
             bar.stop()
-            terminal.say("note", "stopped; finished files are kept, the same command goes on from there")
+            terminal.say("note", "stopped; finished files are kept; rerunning the same command resumes")
             raise
 
 

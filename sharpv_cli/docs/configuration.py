@@ -40,7 +40,7 @@ video:
 ```
 
 A profile's values come before those of the config file, and the shipped profiles set all that suits their model: a
-`sampling.frames` here would not be used, which is said in a note. To change a profile, write one of your own.
+`sampling.frames` here would not be used, and a note says so. To change a profile, write one of your own.
 
 ## Profiles
 

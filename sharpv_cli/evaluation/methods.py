@@ -88,7 +88,7 @@ def _read(label: str, settings_for: SettingsFor) -> EvalMethod:
     named, memory = label.removesuffix(_MEMORY), label.endswith(_MEMORY)
     name, colon, rest = named.partition(":")
     if name not in NAMES:
-        raise UsageError(f"unknown method: {name!r}", hint=f"choose of {', '.join(NAMES)}")
+        raise UsageError(f"unknown method: {name!r}", hint=f"choose from {', '.join(NAMES)}")
     if colon and not rest:
         raise UsageError(f"{label}: nothing follows the colon", hint=_keys_hint(name))
     given = dict(_key_value(label, name, pair) for pair in rest.split(",")) if rest else {}

@@ -197,7 +197,7 @@ class ResultsFile:
     def _of_another_version(self, number: int) -> UsageError:
         return UsageError(
             f"{shown(self.path)}:{number} was edited, or is a line of another version of sharpv",
-            hint="mend or remove that line, choose another file with --out, or --restart to begin anew",
+            hint="fix or remove that line, choose another file with --out, or --restart to start over",
         )
 
     def _know(self, methods: Mapping[str, str]) -> None:
@@ -206,6 +206,6 @@ class ResultsFile:
                 raise UsageError(
                     f"{shown(self.path)} holds answers of {label} with other settings, another --match, model or "
                     "dataset",
-                    hint="choose another file with --out, or --restart to begin anew",
+                    hint="choose another file with --out, or --restart to start over",
                 )
             self._known[label] = digest

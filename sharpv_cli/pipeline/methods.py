@@ -57,7 +57,7 @@ def engine_names(listed: str) -> tuple[EngineName, ...]:
 def _names(what: str, listed: str, known: tuple[Name, ...]) -> tuple[Name, ...]:
     """The names that are listed, in the order of the `known` ones."""
     given = [name.strip() for name in listed.split(",")]
-    choice = f"choose of {', '.join(known)}"
+    choice = f"choose from {', '.join(known)}"
     if unknown := [name for name in given if name not in known]:
         raise UsageError(f"unknown {what}: {unknown[0]!r}", hint=choice)
     if len(set(given)) < len(given):

@@ -72,7 +72,7 @@ class ModelSettings(_Group):
         default="auto", description="auto: bfloat16 on CUDA, else float32"
     )
     attention: Literal["auto", "flash", "sdpa", "eager"] = Field(
-        default="auto", description="attention back-end of the language model; auto: flash, else sdpa"
+        default="auto", description="attention backend of the language model; auto: flash, else sdpa"
     )
 
 
@@ -83,9 +83,9 @@ class SamplingSettings(_Group):
         default="uniform", description="by number of frames, or by rate"
     )
     frames: Int = Field(default=32, ge=1, description="number of frames, spread over the clip (uniform)")
-    fps: Float = Field(default=1.0, gt=0, description="frames a second of video (fps)")
+    fps: Float = Field(default=1.0, gt=0, description="frames per second of video (fps)")
     max_frames: Int | None = Field(
-        default=None, ge=1, description="most frames taken (fps); no limit when unset"
+        default=None, ge=1, description="maximum number of frames (fps); unlimited when unset"
     )
     start: Float | None = Field(default=None, ge=0, description="seconds; frames are taken from here on")
     end: Float | None = Field(default=None, gt=0, description="seconds; frames are taken up to here")
@@ -102,8 +102,10 @@ class VideoSettings(_Group):
 
     allow_url: bool = Field(default=False, description="download http and https addresses")
     picture: bool = Field(default=False, description="read a still picture as a clip of one frame")
-    max_pixels: Int = Field(default=36_000_000, ge=1, description="most pixels of one picture")
-    max_bytes: Int = Field(default=8 << 30, ge=1, description="most bytes copied from stdin, a pipe or a URL")
+    max_pixels: Int = Field(default=36_000_000, ge=1, description="maximum number of pixels in a picture")
+    max_bytes: Int = Field(
+        default=8 << 30, ge=1, description="maximum number of bytes copied from stdin, a pipe or a URL"
+    )
     timeout: Float = Field(
         default=300.0,
         gt=0,
@@ -121,7 +123,7 @@ class VisualSettings(_Group):
     w: Float = Field(default=1.0, ge=0, description="weight of the spatial score S in I = T + w S")
     scale: Float = Field(default=1.0, gt=0, description="multiplier on the adaptive ratio of each frame")
     k: Float = Field(default=1.6, ge=0, description="threshold on I (manual)")
-    min_tokens: Int = Field(default=1, ge=1, description="least visual tokens kept a frame")
+    min_tokens: Int = Field(default=1, ge=1, description="minimum visual tokens per frame")
 
 
 class MemorySettings(_Group):
@@ -136,7 +138,7 @@ class MemorySettings(_Group):
 class GenerationSettings(_Group):
     """How the answer is decoded; greedy at temperature 0."""
 
-    max_new_tokens: Int = Field(default=128, ge=1, description="most tokens in the answer")
+    max_new_tokens: Int = Field(default=128, ge=1, description="maximum number of tokens in the answer")
     temperature: Temperature = Field(
         default=0.0, ge=0, le=_HOTTEST, description="0 is greedy, else from 0.000001 on"
     )
@@ -174,11 +176,11 @@ class Settings(_Group):
         description="auto: cuda, else mps, else cpu; balanced: split over all GPUs",
     )
     engine: Literal["auto", "fast", "reference"] = Field(
-        default="auto", description="what runs the language model; auto: fast where it serves the model"
+        default="auto", description="what runs the language model; auto: fast if it supports the model"
     )
     offline: bool = Field(default=False, description="never touch the network")
     memory_check: bool = Field(
-        default=True, description="refuse what would not fit into memory, by estimate, before it is begun"
+        default=True, description="refuse what would not fit into memory, by estimate, before it starts"
     )
 
 

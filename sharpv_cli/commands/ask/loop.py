@@ -22,7 +22,7 @@ def possible() -> bool:
 
 def typed_questions() -> Iterator[str]:
     """Each line that is typed or pasted, stripped; Ctrl-C drops the line, Ctrl-D ends, empty lines are nothing."""
-    terminal.say("note", "one question a line, each on its own; Ctrl-D ends")
+    terminal.say("note", "one question per line, each on its own; Ctrl-D quits")
     prompt = _prompt()
     while True:
         try:

@@ -79,7 +79,7 @@ def read_rows(source: str, questions: tuple[str, ...]) -> Manifest:
     manifest = read_manifest(source, questions)
     if manifest.unused:
         names = ", ".join(shown(name) for name in manifest.unused)
-        terminal.say("note", f"fields of the manifest that are not used: {names}")
+        terminal.say("note", f"ignored fields of the manifest: {names}")
     return manifest
 
 
@@ -196,6 +196,6 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: 
     rate = f" ({tally.rate:.2f} questions/s)" if tally.answered else ""
     terminal.say("note", f"{tally.answered} answered{rate}{failed}{there}{place}")
     if interrupted:
-        terminal.say("note", "interrupted" + ("; the same command goes on from here" if goes_on else ""))
+        terminal.say("note", "interrupted" + ("; rerunning the same command resumes" if goes_on else ""))
     elif (tally.failures or tally.left) and goes_on:
-        terminal.say("note", "the same command tries again what failed")
+        terminal.say("note", "rerunning the same command retries what failed")

@@ -1,4 +1,4 @@
-"""`sharpv doctor`: what this machine has for `sharpv ask`, and what stands against it."""
+"""`sharpv doctor`: what this machine has for `sharpv ask`, and what is missing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def doctor(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
-    """Show what `sharpv ask` would run on, and why not on more: versions, devices, attention, cache, settings.
+    """Show what `sharpv ask` would run on, and what is missing: versions, devices, attention, cache, settings.
 
-    Exit 0 when nothing stands against `sharpv ask`, else the code that it would end with; each problem comes
+    Exit 0 when nothing is missing for `sharpv ask`, else the code that it would end with; each problem comes
     with the next step. Nothing is downloaded and no model is loaded.
 
     \b
@@ -56,7 +56,7 @@ def _conclude(checks: list[Check]) -> None:
     """On stderr: the result on stdout is complete without it."""
     stops = [check for check in checks if check.exit_code is not None]
     if not stops:
-        terminal.say("note", "nothing stands against `sharpv ask`")
+        terminal.say("note", "nothing is missing for `sharpv ask`")
     for check in stops:
         terminal.say("error", f"{check.problem}")
         if check.hint:

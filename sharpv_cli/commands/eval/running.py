@@ -79,11 +79,11 @@ def read_plan(
 def _check(plan: Plan) -> None:
     labels = plan.labels
     if repeated := next((label for label in labels if labels.count(label) > 1), None):
-        raise UsageError(f"the method {repeated!r} comes twice", hint="leave one out")
+        raise UsageError(f"the method {repeated!r} is given twice", hint="leave one out")
     if plan.match.kind == "kv":
         _check_kv(plan)
     if plan.baseline not in labels:
-        raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose of {', '.join(labels)}")
+        raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose from {', '.join(labels)}")
 
 
 def _check_kv(plan: Plan) -> None:
@@ -161,7 +161,7 @@ def _answered(
     """Ask what is not done; what was missed, and whether it was interrupted. Where all is done no model is loaded."""
     total = len(dataset.items) * len(plan.methods)
     there = sum((item.id, label) in file.done for item in dataset.items for label in plan.labels)
-    already = f"; {there} of {total} are there already" if there else ""
+    already = f"; {there} of {total} are already there" if there else ""
     terminal.say("note", f"answers go to {shown(file.path)}{already}")
     if there == total:
         return (), False
@@ -286,6 +286,6 @@ def report_failures(result: Evaluation) -> None:
     for text, count in result.warnings[:_MOST_LINES]:
         terminal.say("warning", f"{count} answers: {text}")
     if result.failures:
-        terminal.say("error", f"{len(result.failures)} failures; what could be asked was asked")
+        terminal.say("error", f"{len(result.failures)} failures; everything else was asked")
     if result.interrupted:
-        terminal.say("note", "interrupted; the same command goes on from here")
+        terminal.say("note", "interrupted; rerunning the same command resumes")

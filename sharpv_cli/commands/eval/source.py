@@ -37,7 +37,9 @@ class Source:
         """The questions, where they can be read without torch; None of ShapesQA. Raises UsageError."""
         is_shapes, variant = self._shapes
         if is_shapes and variant is not None and variant not in SHAPES_VARIANTS:
-            raise UsageError(f"no such variant: {self.given}", hint=f"choose of {', '.join(SHAPES_VARIANTS)}")
+            raise UsageError(
+                f"no such variant: {self.given}", hint=f"choose from {', '.join(SHAPES_VARIANTS)}"
+            )
         if is_shapes and self.layout is not None:
             raise UsageError("--layout is for files, not for shapes", hint="leave it out")
         if not is_shapes and self.clips is not None:

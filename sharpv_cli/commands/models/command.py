@@ -27,9 +27,9 @@ NameArgument = Annotated[
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the profiles: parameters of their models, bytes on this machine, and model ids where there is room.
+    """List the profiles: parameters of their models, bytes on this machine, and model ids if there is room.
 
-    What a profile needs and this machine lacks, such as a package, is said on stderr.
+    stderr names what a profile needs and this machine lacks, such as a package.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def list_models(as_json: JsonOption = False) -> None:
 
 @app.command("show")
 def show_model(name: NameArgument) -> None:
-    """Print every setting of a profile as YAML, each with its origin, and what is known of a model that is here.
+    """Print every setting of a profile as YAML with its origin, and what is known about the model.
 
     \b
     Examples:
@@ -73,12 +73,12 @@ def pull_model(
     revision: Annotated[
         str | None, typer.Option("--revision", metavar="REV", help="Branch, tag or commit on the hub.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the download.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
 ) -> None:
     """Download a model, or what is missing or newer of it, and print its folder.
 
-    Says first how much there is to download; on a terminal it asks. Ctrl-C keeps the files that are finished, and
-    the same command goes on from there.
+    It first says how much there is to download, and on a terminal it asks. Ctrl-C keeps finished files, and rerunning
+    resumes.
 
     \b
     Examples:

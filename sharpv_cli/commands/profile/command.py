@@ -305,11 +305,11 @@ def _report(result: ClipProfile, exports: Exports[ClipProfile]) -> None:
         terminal.say("warning", warning)
     for failed in result.sweep_failures:
         value = f"{failed.key}={failed.value:g}"
-        terminal.say("warning", f"--sweep {value} ({failed.method}) dropped out: {failed.failure.error}")
+        terminal.say("warning", f"--sweep {value} ({failed.method}) was left out: {failed.failure.error}")
     for engine in result.engines:
         if engine.failure is not None:
             terminal.say(
-                "warning", f"--engines {engine.engine} ({engine.method}) dropped out: {engine.failure.error}"
+                "warning", f"--engines {engine.engine} ({engine.method}) was left out: {engine.failure.error}"
             )
     for what, path in exports.written:
         terminal.say("note", f"{what} written to {path}")

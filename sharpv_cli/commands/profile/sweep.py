@@ -39,7 +39,7 @@ def _parse(text: str) -> tuple[str, list[float]]:
     if not equals or not listed:
         raise UsageError(f"--sweep {text}: no values", hint=_EXAMPLE)
     if key not in KEYS:
-        raise UsageError(f"--sweep {text}: {key!r} cannot be swept", hint=f"choose of {', '.join(KEYS)}")
+        raise UsageError(f"--sweep {text}: {key!r} cannot be swept", hint=f"choose from {', '.join(KEYS)}")
     return key, [_number(key, value) for value in listed.split(",")]
 
 
