@@ -47,14 +47,15 @@ def mended(written: Sequence[int | None], step: float) -> Clock:
     kept = _kept(places, times, step)
     places, times = places[kept], times[kept]
     passed = np.diff(times).astype(np.float64)
-    back = np.flatnonzero(passed <= 0)
-    for place in back:
-        frames = places[place + 1] - places[place]
-        passed[place] = _overflowed(*times[place : place + 2].tolist()) or step * frames
+    set_back = 0
+    for place in np.flatnonzero(passed <= 0):
+        overflowed = _overflowed(*times[place : place + 2].tolist())
+        set_back += overflowed is None
+        passed[place] = overflowed or step * (places[place + 1] - places[place])
     ticks = times[0] + np.concatenate([[0.0], np.cumsum(passed)])
     sure = np.zeros(len(written), np.bool_)
     sure[places] = True
-    return Clock(_filled(len(written), places, ticks, step), sure, len(back), step)
+    return Clock(_filled(len(written), places, ticks, step), sure, set_back, step)
 
 
 def _usual_step(places: Ints, times: Ints) -> float | None:

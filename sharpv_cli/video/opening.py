@@ -47,6 +47,7 @@ _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": _FORMATS,
     "max_streams": "64",
+    "correct_ts_overflow": "0",  # one wrong time at the beginning would move all others by 26 hours; see clock
 }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 _DEEPEST = 32  # packets that any codec's pictures may wait for others
 _SHORT = 5000  # packets; up to here a needless doubt, which is settled by decoding all, costs little
-_LONE_GAP = 10  # usual steps between the first or last picture and its neighbour
+_LONE_GAP = 1.5  # usual steps between the first or last picture and its neighbour
 
 
 @dataclass(slots=True)
@@ -45,9 +45,11 @@ class Packets:
     def doubtful(self) -> bool:
         """Whether some times are missing or repeated, or lie where reordering does not put them."""
         times = [time for time in self.pts if time is not None]
-        if len(set(times)) < len(self.pts):
+        if len(times) < len(self.pts):
             return True
-        return _strays(times) or _strays([-time for time in reversed(times)])
+        if (np.diff(np.array(times, np.int64)) > 0).all():
+            return False
+        return len(set(times)) < len(times) or _strays(times) or _strays([-time for time in reversed(times)])
 
     @property
     def uneven(self) -> bool:
@@ -66,9 +68,9 @@ def _strays(times: list[int]) -> bool:
     """Whether a time comes behind more greater ones than is usual here, or is the least and far from all others."""
     depths = Counter(_depths(times))
     deepest = max(depths, default=0)
-    if deepest > _DEEPEST or (deepest > 0 and _lone(times)):
+    if deepest > _DEEPEST or _lone(times):
         return True
-    return deepest > 0 and len(times) <= _SHORT and depths[deepest] <= max(1, len(times) / 100)
+    return len(times) <= _SHORT and depths[deepest] <= max(1, len(times) / 100)
 
 
 def _depths(times: Iterable[int]) -> Iterable[int]:

@@ -69,7 +69,7 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
             first = _only_picture(packet, stream) if place == 0 else first
             found.add(packet)
         first = first or _first_picture(path)
-        if first is None:
+        if first is None or len(found) == 0:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
