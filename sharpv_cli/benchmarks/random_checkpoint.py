@@ -124,7 +124,7 @@ def _draw(config: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            model = blank_model(config, config.model_type, dtype=torch.bfloat16)
+            model = blank_model(config, dtype=torch.bfloat16)
     except torch.OutOfMemoryError as error:
         raise ResourceError(
             "the GPU has not enough memory for the weights", hint="free some of it"

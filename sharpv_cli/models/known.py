@@ -20,6 +20,7 @@ from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect
 from sharpv_cli.models.local import BUILTIN_FOLDER
 from sharpv_cli.models.parts import read_config, read_video_processor
+from sharpv_cli.models.soundness import require_counts
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
@@ -83,6 +84,7 @@ def known(model: ModelSettings) -> KnownModel:
 
 def of_checkpoint(checkpoint: Checkpoint, model_id: str) -> KnownModel:
     """The same of a folder that was inspected. Raises ModelError."""
+    require_counts(checkpoint)
     config = read_config(checkpoint.config, checkpoint.name)
     return KnownModel(
         id=model_id,

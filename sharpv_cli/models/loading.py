@@ -19,6 +19,7 @@ from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.known import KnownModel, of_checkpoint
 from sharpv_cli.models.placement import Placement, has_accelerate, pick_dtype, place
 from sharpv_cli.models.room import require_weights
+from sharpv_cli.models.soundness import require_described
 from sharpv_cli.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def _usable(config: Any, found: Checkpoint) -> tuple[Any, int]:
         layers.require_supported(text_config, found.name)
         head_size = _head_size(text_config)
     quantized.require_known(found.config, found.name)
+    require_described(config, found)
     return quantized.unpacked_when_read(config), head_size
 
 

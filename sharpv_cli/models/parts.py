@@ -48,12 +48,11 @@ def read_model(checkpoint: Checkpoint, config: Any, **options: Any) -> tuple[Any
     return model, report
 
 
-def blank_model(config: Any, name: str, **options: Any) -> Any:
+def blank_model(config: Any, **options: Any) -> Any:
     """A model without its weights, as `config` describes it; on the meta device it takes no memory."""
     from transformers import AutoModelForImageTextToText
 
-    with Reading("config.json", name, {}):
-        return AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
+    return AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
 
 
 def _from_view(kind: Any, what: str, checkpoint: Checkpoint, **options: Any) -> Any:
