@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
@@ -20,7 +20,11 @@ class Reading:
     is not named in messages.
     """
 
-    def __init__(self, what: str, name: str, config: Mapping[str, Any], folder: str = "") -> None:
+    said = "cannot be loaded"
+
+    def __init__(
+        self, what: str, name: str, config: Mapping[str, Any] = MappingProxyType({}), folder: str = ""
+    ) -> None:
         self._what, self._name, self._config, self._folder = what, name, config, folder
 
     def __enter__(self) -> None:
@@ -42,9 +46,21 @@ class Reading:
         if self._folder:
             why = why.replace(self._folder, "the folder")
         return ModelError(
-            f"{self._name}: its {self._what} cannot be loaded: {why}",
+            f"{self._name}: its {self._what} {self.said}: {why}",
             hint=missing.group() if missing else f"{AGAIN}{newer(self._config)}",
         )
+
+
+class Using(Reading):
+    """The same for a part that is loaded: some of what its files say shows only then. Memory is told elsewhere."""
+
+    said = "cannot be used"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not out_of_memory(error):
+            super().__exit__(kind, error, trace)
 
 
 def first_sentence(error: BaseException) -> str:

@@ -107,6 +107,13 @@ def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> Vis
     )
 
 
+def picture_side(config: Any) -> int | None:
+    """Pixels a side of the pictures that the tower looks at, None where they may be of any size."""
+    values = config.vision_config.to_dict() | (getattr(config.vision_config, "model_args", None) or {})
+    size = values.get("img_size") or values.get("image_size")
+    return _side(size) if size else None
+
+
 def _windows(values: dict[str, Any], patch: int, layers: int) -> dict[str, int]:
     """What Qwen2.5-VL's config says of windows: pixels a side, and the layers without."""
     if "fullatt_block_indexes" not in values:

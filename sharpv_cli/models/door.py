@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models.blame import Using
 from sharpv_cli.models.families import Family
 
 MASK, DEEPSTACK = "visual_pos_masks", "deepstack_visual_embeds"
@@ -190,7 +191,8 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
 
     Raises ModelError when processor and model do not agree on the visual tokens.
     """
-    layout = family.layout(model.config, inputs)
+    with Using("processor", model.name_or_path):
+        layout = family.layout(model.config, inputs)
     arrived: dict[str, Any] = {}
 
     def stop(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
@@ -199,7 +201,8 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
 
     hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model.base_model(**inputs, use_cache=True)
+        with Using("model", model.name_or_path):
+            model.base_model(**inputs, use_cache=True)
     except _AtTheDoor:
         pass
     finally:

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
+from sharpv_cli.models import hub
 from sharpv_cli.models.attention import choose_attention, why_no_flash
 from sharpv_cli.units import disk_size, memory_size
 
@@ -100,9 +101,10 @@ def _satisfies(version: str, wanted: str) -> bool:
 
 def cache() -> Check:
     """The hub's cache: where models are downloaded to, how much they take, and what is free there."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    folder = Path(HF_HUB_CACHE)
+    try:
+        folder = hub.cache_folder()
+    except ModelError as error:
+        return Check.failed("models", "cache", "unknown", error)
     home = next((path for path in (folder, *folder.parents) if os.path.isdir(path)), None)  # noqa: PTH112
     if home is None or not os.access(home, os.W_OK):
         problem = f"{folder} cannot be written, so no model can be downloaded"

@@ -17,8 +17,10 @@ from threading import Event
 from typing import Any
 
 from sharpv_cli.errors import ModelError, ResourceError
+from sharpv_cli.models.adapters import ADAPTER, refuse_adapter
 from sharpv_cli.models.inspecting import inspect_config, missing_file, missing_name
 from sharpv_cli.models.jsonfile import CONFIG, read_json
+from sharpv_cli.models.refusal import Asking
 from sharpv_cli.models.tensors import pickled_weights
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.signals import on_leaving
@@ -49,16 +51,15 @@ def cached(model: ModelSettings) -> tuple[Path | None, bool]:
 
     Never touches the network. Raises ModelError for a name that is no hub id.
     """
-    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+    with Asking(model.id, model.revision):
+        from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
-    try:
-        folder = _snapshot(model, local_files_only=True)
-    except IncompleteSnapshotError as error:
-        return Path(error.snapshot_path), False
-    except LocalEntryNotFoundError:
-        return None, False
-    except ValueError as error:
-        raise _refusal(model, error) from error
+        try:
+            folder = _snapshot(model, local_files_only=True)
+        except IncompleteSnapshotError as error:
+            return Path(error.snapshot_path), False
+        except LocalEntryNotFoundError:
+            return None, False
     return folder, missing_file(folder) is None
 
 
@@ -78,16 +79,18 @@ def plan(model: ModelSettings) -> Plan:
 
     Raises ModelError: the hub is out of reach or refuses, the model is none that can be loaded.
     """
-    from huggingface_hub import HfApi, hf_hub_download
-
     _quiet()
-    try:
+    with Asking(model.id, model.revision):
+        from huggingface_hub import HfApi, hf_hub_download
+
         info = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
         planned = _plan_of(model.id, str(info.sha), {s.rfilename: s.size or 0 for s in info.siblings or []})
-        _require_files(model, [sibling.rfilename for sibling in info.siblings or []])
+        names = [sibling.rfilename for sibling in info.siblings or []]
+        if ADAPTER in names:
+            adapter = Path(hf_hub_download(model.id, ADAPTER, revision=planned.commit))
+            refuse_adapter(read_json(adapter.parent, ADAPTER, model.id), model.id, whole=CONFIG in names)
+        _require_files(model, names)
         config = Path(hf_hub_download(model.id, CONFIG, revision=planned.commit))
-    except _failures() as error:
-        raise _refusal(model, error) from error
     inspect_config(read_json(config.parent, config.name, model.id), model)
     return planned
 
@@ -118,7 +121,7 @@ def require_space(planned: Plan) -> None:
     if planned.missing_bytes > planned.free_bytes:
         raise ResourceError(
             f"{planned.repository}: {disk_size(planned.missing_bytes)} to download, but only "
-            f"{disk_size(planned.free_bytes)} are free in {_cache_folder()}",
+            f"{disk_size(planned.free_bytes)} are free in {cache_folder()}",
             hint="free some space, or set HF_HOME to a folder on another disk",
         )
 
@@ -144,9 +147,8 @@ def download(model: ModelSettings) -> Generator[int, None, None]:
             while not running.done():
                 wait([running], timeout=_POLL_SEC)
                 yield transfer.received
-            running.result()
-        except _failures() as error:
-            raise _refusal(model, error) from error
+            with Asking(model.id, model.revision):
+                running.result()
         finally:
             stop()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -223,53 +225,16 @@ def _quiet() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _cache_folder() -> Path:
-    from huggingface_hub.constants import HF_HUB_CACHE
+def cache_folder() -> Path:
+    """Where downloads go. Raises ModelError where a variable keeps the hub's client from working."""
+    with Asking("the hub's cache"):
+        from huggingface_hub.constants import HF_HUB_CACHE
 
-    return Path(HF_HUB_CACHE)
+        return Path(HF_HUB_CACHE)
 
 
 def _free_bytes() -> int:
     """On the disk of the cache, whose folder may not be there yet."""
-    folder = _cache_folder().absolute()
+    folder = cache_folder().absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(existing).free
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """Everything the hub's client raises: its errors, those of the HTTP client under it (httpx or httpx2), Xet's."""
-    from huggingface_hub import errors
-
-    http = next(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
-    return (OSError, ValueError, RuntimeError, http, errors.XetDownloadError)
-
-
-def _refusal(model: ModelSettings, error: Exception) -> ModelError:
-    """In words; order matters, a gated repository being a kind of missing one."""
-    from huggingface_hub import errors
-
-    name, status = model.id, getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, errors.HFValidationError):
-        return ModelError(f"{name}: neither a folder nor a hub id", hint="hub ids look like owner/name")
-    if isinstance(error, errors.GatedRepoError) or status == 403:
-        return ModelError(
-            f"{name}: the hub gives it only to accounts with access",
-            hint="ask for access on its page, then log in with `hf auth login`",
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return ModelError(f"{name}: no revision {model.revision!r}", hint="check --revision")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return ModelError(f"{name}: no such model on the hub", hint="check the name, or log in if private")
-    if status == 401:
-        return ModelError(
-            f"{name}: the hub does not accept your token", hint="log in again with `hf auth login`"
-        )
-    if isinstance(error, OSError) and status is None and error.errno is not None:
-        return ModelError(
-            f"{name}: cannot be downloaded: {error}", hint="check the cache folder and the disk"
-        )
-    why = f"it answered {status}" if status else "check the network"
-    return ModelError(
-        f"{name}: not in the local cache, and the hub cannot be reached ({why})",
-        hint=f"--model FOLDER with a copy, or `sharpv models pull {name}` where there is a network",
-    )

@@ -20,7 +20,7 @@ from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect
 from sharpv_cli.models.local import BUILTIN_FOLDER
 from sharpv_cli.models.parts import read_config, read_video_processor
-from sharpv_cli.models.soundness import require_counts
+from sharpv_cli.models.soundness import require_counts, require_sizes
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
@@ -86,12 +86,15 @@ def of_checkpoint(checkpoint: Checkpoint, model_id: str) -> KnownModel:
     """The same of a folder that was inspected. Raises ModelError."""
     require_counts(checkpoint)
     config = read_config(checkpoint.config, checkpoint.name)
+    family = family_of(checkpoint.config["model_type"], model_id)
+    video_processor = _video_processor(checkpoint)
+    require_sizes(checkpoint, family, config, video_processor)
     return KnownModel(
         id=model_id,
         source="folder",
-        family=family_of(checkpoint.config["model_type"], model_id),
+        family=family,
         config=config,
-        video_processor=_video_processor(checkpoint),
+        video_processor=video_processor,
         parameters=checkpoint.weights.numbers,
         fixed_bytes=checkpoint.weights.fixed_bytes,
     )

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sharpv_cli.errors import ModelError
-from sharpv_cli.models.blame import Reading
+from sharpv_cli.models.blame import Reading, Using
+from sharpv_cli.models.context import usable_context
+from sharpv_cli.models.dimensions import language_model, picture_side, vision_tower
 from sharpv_cli.models.facts import count_layers
+from sharpv_cli.models.families import Family
 from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.jsonfile import AGAIN
 from sharpv_cli.models.parts import blank_model
@@ -24,6 +27,8 @@ _MOST = 1 << 40  # no size of a model is larger, nor the product of two that tor
 # A config may leave a few buffers to be made beside the weights; heads that are tied are made but once.
 _MORE, _ANYWAY = 1.1, 1_000_000
 _LEAST_BITS = 1  # of a number that is packed with others
+_FRAME = (360, 640)  # height and width of an ordinary one
+_LARGER = 8  # as some processors make a picture before they cut it into tiles
 _APART = f"they do not belong together, or a part of the config is missing: {AGAIN}"
 
 
@@ -61,7 +66,49 @@ def _made(config: Any, found: Checkpoint) -> int:
 
     with Reading("config.json", found.name, found.config), torch.device("meta"):
         model = blank_model(config)
+        _try(model.get_decoder())
     return sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _try(decoder: Any) -> None:
+    """Run a language model on shapes: heads, widths and rotations that do not fit each other show here."""
+    import torch
+
+    embeds = torch.zeros(1, 2, decoder.config.hidden_size, dtype=decoder.dtype)
+    mask = torch.zeros(1, 1, 2, 2, dtype=decoder.dtype)  # a finished one: to make one, values are looked at
+    try:
+        with torch.no_grad():
+            decoder.eval()(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
+    except RuntimeError as error:
+        if "meta tensors" not in str(error):  # what looks at values in spite of that cannot be tried
+            raise
+
+
+def require_sizes(found: Checkpoint, family: Family, config: Any, video_processor: Any) -> None:
+    """Raise ModelError where config and processor do not tell how large the model and its work are."""
+    with Using("config.json or processor", found.name, found.config):
+        usable_context(config.get_text_config())
+        language = language_model(config, itemsize=2)
+        slots, rows, columns = family.grid(config, video_processor, 2, *_FRAME)
+        tower = vision_tower(config, video_processor, rows * columns)
+        sizes = (language.layers, language.heads, language.head_dim, slots, rows, columns)
+        if min(*sizes, tower.layers, tower.heads, tower.patches) < 1:
+            raise ValueError("it says sizes below one")
+        _require_frame(config, video_processor)
+
+
+def _require_frame(config: Any, video_processor: Any) -> None:
+    """A tower with one picture size is given frames of about that size, or they would fill the memory."""
+    side = picture_side(config)
+    asked = {name: getattr(video_processor, name, None) for name in ("size", "crop_size", "max_image_size")}
+    largest = max((value for _, value in _numbers(_plain(asked))), default=0)
+    if side and largest > _LARGER * side:
+        raise ValueError(f"the model looks at {side} pixels a side, and its processor makes {largest}")
+
+
+def _plain(sizes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """transformers has a class for sizes."""
+    return {name: vars(size) if hasattr(size, "__dict__") else size for name, size in sizes.items()}
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int | float]]:

@@ -30,9 +30,9 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-def family_of(model_type: str | None, model_id: str) -> Family:
+def family_of(model_type: object, model_id: str) -> Family:
     """The family of a checkpoint's `model_type`; ModelError names the supported ones otherwise."""
-    if model_type is not None and model_type in FAMILIES:
+    if isinstance(model_type, str) and model_type in FAMILIES:
         return FAMILIES[model_type]
     raise ModelError(
         f"{model_id}: model type {model_type!r} is not supported",
