@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.errors import ModelError
-from sharpv_cli.models.blame import Using
 from sharpv_cli.models.families import Family
 
 MASK, DEEPSTACK = "visual_pos_masks", "deepstack_visual_embeds"
@@ -191,8 +190,7 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
 
     Raises ModelError when processor and model do not agree on the visual tokens.
     """
-    with Using("processor", model.name_or_path):
-        layout = family.layout(model.config, inputs)
+    layout = family.layout(model.config, inputs)
     arrived: dict[str, Any] = {}
 
     def stop(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
@@ -201,8 +199,7 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
 
     hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        with Using("model", model.name_or_path):
-            model.base_model(**inputs, use_cache=True)
+        model.base_model(**inputs, use_cache=True)
     except _AtTheDoor:
         pass
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
@@ -27,13 +28,15 @@ class Asking:
 
     def __init__(self, name: str, revision: str | None = None) -> None:
         self._name, self._revision = name, revision
+        self._aside = redirect_stdout(StringIO())  # where the client prints that it cannot be imported
 
     def __enter__(self) -> None:
-        pass
+        self._aside.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._aside.__exit__(kind, error, trace)
         if isinstance(error, Exception) and not isinstance(error, SharpvError):
             raise refusal(self._name, self._revision, error) from error
 
