@@ -1,6 +1,7 @@
 """What the container says about display: cropping, pixels that are not square, turns, Dolby Vision, odd colours."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import clips
@@ -12,6 +13,7 @@ from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import probe, scan
 from sharpv_cli.video.sampling import Sampling
 
+CASES = Path(__file__).resolve().parent / "cases"
 EDGES = {"left": 20, "top": 8, "right": 60, "bottom": 24}
 
 
@@ -83,6 +85,29 @@ def test_dolby_vision_without_a_layer_for_others_is_refused_by_name(tmp_path, fi
 def test_dolby_vision_with_a_layer_for_others_is_read(tmp_path, film, profile, compatible):
     path = clips.with_boxes(tmp_path / "a.mp4", film, clips.dolby_vision(profile, compatible))
     assert np.array_equal(take(path)[1].images, take(film)[1].images)
+
+
+def test_dolby_vision_of_an_unknown_profile_is_said(tmp_path):
+    data = (CASES / "dolby_vision_5.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(data.replace(b"dvcC", b"free"))
+    assert any(
+        "Dolby Vision of an unknown profile" in warning for warning in take(tmp_path / "a.mp4")[1].warnings
+    )
+
+
+def test_a_shape_that_changes_mid_stream_is_not_squeezed(tmp_path):
+    """As when a phone is turned in a call: upright pictures stand between black bars."""
+    wide = clips.encode(tmp_path / "wide.ts", 10)
+    tall = clips.encode(tmp_path / "tall.ts", 10, size=(96, 160), pts=lambda number: number + 10)
+    path = tmp_path / "both.ts"
+    path.write_bytes(wide.read_bytes() + tall.read_bytes())
+    images = take(path, 20)[1].images
+    assert images.shape == (20, 96, 160, 3)
+    assert [clips.number_of(image) for image in images[:10]] == list(range(10))
+    left = (160 - 58) // 2
+    for image in images[10:]:
+        assert (image[:, : left - 1] == 0).all() and (image[:, left + 59 :] == 0).all()
+        assert image[60:, left + 2 : left + 56, 2].min() > 60
 
 
 def test_descriptions_of_streams_leave_no_log(film, capfd):

@@ -17,6 +17,9 @@ from av.video.stream import VideoStream
 # Dolby Vision profiles whose base layer is SDR, HDR10 or HLG. The others' is not, unless the record says so.
 _COMPATIBLE = {0, 2, 4, 6, 7, 8, 9}
 
+_DOLBY_TAGS = {"dvh1", "dvhe", "dva1", "dvav", "dav1"}
+_UNKNOWN_DOLBY = "the video is Dolby Vision of an unknown profile: colours may be wrong"
+
 _STREAM = re.compile(r"^  Stream #0:(\d+)", re.MULTILINE)
 _DOLBY = re.compile(
     r"^      DOVI configuration record:.* profile: (\d+),.* compatibility id: (\d+)", re.MULTILINE
@@ -46,10 +49,14 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """`dolby_vision` is a profile that only Dolby's own decoders show rightly, such as 5."""
+    """`dolby_vision` is a profile that only Dolby's own decoders show rightly, such as 5.
+
+    `warnings` are sentences for the user.
+    """
 
     crop: Crop | None = None
     dolby_vision: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def declared(container: InputContainer, stream: VideoStream) -> Declared:
@@ -58,7 +65,8 @@ def declared(container: InputContainer, stream: VideoStream) -> Declared:
     crop = _crop(_CROPPING.search(described), stream)
     dolby = _DOLBY.search(described)
     if dolby is None:
-        return Declared(crop)
+        unknown = stream.codec_context.codec_tag in _DOLBY_TAGS
+        return Declared(crop, warnings=(_UNKNOWN_DOLBY,) if unknown else ())
     profile, compatible = map(int, dolby.groups())
     return Declared(crop, None if compatible or profile in _COMPATIBLE else profile)
 

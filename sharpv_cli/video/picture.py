@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
 
@@ -27,6 +27,8 @@ MAX_FRAME_PIXELS = 1_000_000
 MAX_SAMPLE_BYTES = 4 << 30
 MIN_FRAME_PIXELS = 224 * 224
 
+_ROUNDED = 0.03  # of a shape, by the sizes that a stream switches between
+
 # The 2x2 part [[a, b], [c, d]] of a display matrix that acts on row vectors, (x', y') = (x, y) . M, as
 # clockwise quarter turns followed by a left-right mirror. PyAV's `frame.rotation` says wrong angles for the
 # mirrored ones.
@@ -46,25 +48,31 @@ _TURNS = {
 class Pose:
     """What to crop, clockwise quarter turns, then whether to mirror left and right.
 
-    `rotation` is what PyAV makes of the turns and the mirror.
+    `rotation` is what PyAV makes of the turns and the mirror; `square` is None where pixels are not, else the width
+    and height of the pictures that the pose was made for.
     """
 
     turns: int = 0
     mirrored: bool = False
     rotation: int = 0
     crop: Crop | None = None
+    square: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, frame: VideoFrame, crop: Crop | None = None) -> Pose:
+    def of(cls, frame: VideoFrame, crop: Crop | None = None, square: bool = True) -> Pose:
         """As the frame's side data say. They and the frame then hold each other until garbage is collected."""
-        return cls(*_orientation(frame), frame.rotation, crop)
+        return cls(
+            *_orientation(frame), frame.rotation, crop, (frame.width, frame.height) if square else None
+        )
 
     def still(self, frame: VideoFrame) -> Pose:
         """The pose of a later frame of the same stream: the same, unless its rotation is another.
 
         Looking at the side data of each would keep hundreds of frames alive.
         """
-        return self if frame.rotation == self.rotation else Pose.of(frame, self.crop)
+        if frame.rotation == self.rotation:
+            return self
+        return replace(Pose.of(frame, self.crop), square=self.square)
 
 
 UPRIGHT = Pose()
@@ -83,7 +91,7 @@ class Shape:
         """`aspect` is the sample aspect ratio, the width of a pixel over its height; None is square."""
         inside, height = _uncropped(frame, crop)
         width = max(1, round(inside * _sane(aspect)))
-        pose = Pose.of(frame, crop)
+        pose = Pose.of(frame, crop, square=_sane(aspect) == 1)
         return cls(height, width, pose) if pose.turns % 2 else cls(width, height, pose)
 
     def bounded(self, count: int) -> tuple[int, int]:
@@ -117,8 +125,35 @@ def render(frame: VideoFrame, width: int, height: int, pose: Pose) -> NDArray[np
     if frame.interlaced_frame:
         frame = deinterlaced(frame)
     size = (height, width) if pose.turns % 2 else (width, height)
-    image = np.rot90(_rgb(frame, *size, pose.crop), -pose.turns)
+    inside = _fitting(frame, size, pose)
+    pixels = _framed(_rgb(frame, *inside, pose.crop), size)
+    image = np.rot90(pixels, -pose.turns)
     return image[:, ::-1] if pose.mirrored else image
+
+
+def _fitting(frame: VideoFrame, size: tuple[int, int], pose: Pose) -> tuple[int, int]:
+    """The size to convert to: all there is, unless the stream changed to pictures of another shape.
+
+    Where pixels are not square, nothing says whether the change is one of shape.
+    """
+    if pose.square is None or pose.square == (frame.width, frame.height):
+        return size
+    width, height = _uncropped(frame, pose.crop)
+    if abs(width * size[1] / (height * size[0]) - 1) < _ROUNDED:
+        return size
+    scale = min(size[0] / width, size[1] / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _framed(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture in the middle of a black one of this size."""
+    height, width = pixels.shape[:2]
+    if (width, height) == size:
+        return pixels
+    whole = np.zeros((size[1], size[0], 3), np.uint8)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    whole[top : top + height, left : left + width] = pixels
+    return whole
 
 
 def _sane(aspect: Fraction | None) -> Fraction:

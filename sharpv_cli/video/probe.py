@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.colours import colour_warnings
-from sharpv_cli.video.declared import Crop, declared, pixel_aspect
+from sharpv_cli.video.declared import Declared, declared, pixel_aspect
 from sharpv_cli.video.local import FilePath, name_of, notes_of
 from sharpv_cli.video.opening import blame_machine, decode, open_video, packets
 from sharpv_cli.video.packets import Packets
@@ -73,7 +73,7 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
-        yield _summary(path, container, stream, found, first, said.crop), (container, stream)
+        yield _summary(path, container, stream, found, first, said), (container, stream)
 
 
 def drain(stream: VideoStream) -> tuple[list[VideoFrame], bool]:
@@ -111,7 +111,7 @@ def _summary(
     stream: VideoStream,
     found: Packets,
     first: VideoFrame,
-    crop: Crop | None,
+    said: Declared,
 ) -> Scan:
     time_base = stream.time_base or Fraction(1, 1000)
     formats = container.format.name.split(",")
@@ -125,7 +125,7 @@ def _summary(
         timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
         keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
     timeline = timeline or _surveyed(path, found, time_base, rate, guessed)
-    shape = Shape.of(first, pixel_aspect(stream, crop), crop)
+    shape = Shape.of(first, pixel_aspect(stream, said.crop), said.crop)
     info = VideoInfo(
         path=name_of(path),
         container=_container_name(path, formats),
@@ -150,7 +150,7 @@ def _summary(
         time_base,
         rate,
         shape,
-        (*notes_of(path), *colour_warnings(first), *doubts),
+        (*notes_of(path), *said.warnings, *colour_warnings(first), *doubts),
     )
 
 
