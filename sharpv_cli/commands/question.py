@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.settings.limits import require_length
 from sharpv_cli.smallfile import decoded, read_text, too_long
 from sharpv_cli.text import shown
 
@@ -36,6 +35,8 @@ def read_questions(argument: str | None, options: list[str], file: str | None) -
     Raises UsageError for a question that is empty or too long, a file that cannot be read or holds none, and two
     readers of stdin.
     """
+    from sharpv_cli.settings.limits import require_length
+
     if argument == "-" and file == "-":
         raise UsageError("QUESTION - and --questions - both read stdin", hint="leave out one of them")
     given = [_stdin() if argument == "-" else _utf8(argument)] if argument is not None else []

@@ -1,6 +1,6 @@
 """Settings: a strict schema, the YAML profiles, and how flags, environment and files become one result."""
 
-from sharpv_cli.settings.profiles import config_folder, profile_paths
+from sharpv_cli.settings.profiles import profile_paths
 from sharpv_cli.settings.resolve import (
     DEFAULT_PROFILE,
     FLAGS,
@@ -40,7 +40,6 @@ __all__ = [
     "VideoSettings",
     "VisualSettings",
     "as_yaml",
-    "config_folder",
     "defaults",
     "profile_paths",
     "resolve",

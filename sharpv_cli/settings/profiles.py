@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.folders import user_folder
 from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
 from sharpv_cli.smallfile import read_text
 
@@ -35,15 +36,6 @@ class SettingsFile:
     profile: str | None = None
 
 
-def config_folder(environ: Mapping[str, str]) -> Path | None:
-    """The user's `sharpv` folder under the XDG config home (which must be absolute), None without a home."""
-    xdg = environ.get("XDG_CONFIG_HOME", "")
-    if Path(xdg).is_absolute():
-        return Path(xdg) / "sharpv"
-    home = environ.get("HOME")
-    return Path(home) / ".config" / "sharpv" if home else None
-
-
 def shipped_folder() -> Path:
     """The profiles inside the installed package, else those at the top of the checkout."""
     package = Path(str(files("sharpv_cli")))
@@ -60,7 +52,7 @@ def profile_paths(environ: Mapping[str, str]) -> dict[str, Path]:
 
 
 def _folders(environ: Mapping[str, str]) -> list[Path]:
-    own = config_folder(environ)
+    own = user_folder("config", environ)
     return [shipped_folder()] if own is None else [own / "profiles", shipped_folder()]
 
 

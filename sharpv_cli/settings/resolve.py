@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.settings.profiles import SettingsFile, config_folder, profile_chain, read, shipped_folder
+from sharpv_cli.folders import user_folder
+from sharpv_cli.settings.profiles import SettingsFile, profile_chain, read, shipped_folder
 from sharpv_cli.settings.schema import Settings, defaults, first_problem, nest
 from sharpv_cli.text import printable
 
@@ -129,7 +130,7 @@ def _yaml_line(key: str, value: object, origin: str) -> str:
 
 
 def _read_config(environ: Mapping[str, str]) -> SettingsFile | None:
-    folder = config_folder(environ)
+    folder = user_folder("config", environ)
     path = folder / "config.yaml" if folder else None
     return read(path, top=("profile",)) if path and path.exists() else None
 

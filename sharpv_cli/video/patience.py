@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Generic, TypeVar
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from typing import TypeVar
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.local import FilePath, limits_of
@@ -42,35 +43,22 @@ class OutOfTimeError(Exception):
 
 def within(seconds: float, work: Callable[[], T]) -> T:
     """As `in_time`, but raises OutOfTimeError past the limit."""
-    outcome: _Outcome[T] = _Outcome(work)
-    thread = threading.Thread(target=outcome.settle, name="sharpv-within", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return outcome.get()
+    outcome: Future[T] = Future()
+    threading.Thread(target=_settle, args=(outcome, work), name="sharpv-within", daemon=True).start()
+    if not wait([outcome], seconds).done:
+        raise OutOfTimeError
+    return outcome.result()
 
 
-class _Outcome(Generic[T]):
-    """What the work gave or raised, for the thread that waits for it."""
+def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
+    """Do the work; what it gives or raises goes to the thread that waits for it."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._results: list[T] = []
-        self._error: BaseException = OutOfTimeError()
-
-    def settle(self) -> None:
-        with self:
-            self._results.append(self._work())
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._error = error or self._error
+    def hand_on(_kind: object, error: BaseException | None, _trace: object) -> bool:
+        outcome.set_exception(error)
         return True
 
-    def get(self) -> T:
-        if self._results:
-            return self._results[0]
-        raise self._error
+    with ExitStack() as stack:
+        stack.push(hand_on)
+        result = work()
+        stack.pop_all()
+        outcome.set_result(result)

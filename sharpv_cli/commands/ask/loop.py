@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
+from sharpv_cli.folders import user_folder
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
@@ -77,9 +77,10 @@ def _history(environ: Mapping[str, str]) -> History:
             with suppress(OSError):
                 super().store_string(string)
 
-    path = history_file(environ)
-    if path is None:
+    folder = user_folder("state", environ)
+    if folder is None:
         return InMemoryHistory()
+    path = folder / "history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
@@ -87,10 +88,3 @@ def _history(environ: Mapping[str, str]) -> History:
             return Kept(str(path))
     except OSError:
         return InMemoryHistory()
-
-
-def history_file(environ: Mapping[str, str]) -> Path | None:
-    """`$XDG_STATE_HOME/sharpv/history`, by default under ~/.local/state."""
-    if state := environ.get("XDG_STATE_HOME"):
-        return Path(state) / "sharpv" / "history"
-    return Path(home) / ".local" / "state" / "sharpv" / "history" if (home := environ.get("HOME")) else None

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from sharpv_cli import __version__, terminal
 from sharpv_cli.errors import UsageError
+from sharpv_cli.folders import user_folder
 from sharpv_cli.models import environment
 from sharpv_cli.models.environment import Check
-from sharpv_cli.settings import Settings, config_folder, profile_paths, resolve
+from sharpv_cli.settings import Settings, profile_paths, resolve
 from sharpv_cli.units import disk_size
 
 _PATCHED_PYAV = 19  # the first whose FFmpeg has the security fixes; it needs Python 3.12
@@ -97,7 +98,7 @@ def _temporary_folder() -> Check:
 
 def _config_file() -> Check:
     """It is read with the settings, so that what is wrong in it is said there; here is where it lies."""
-    folder = config_folder(os.environ)
+    folder = user_folder("config", os.environ)
     if folder is None:
         return Check("sharpv", "config file", "no home folder, so none is read")
     path = folder / "config.yaml"
@@ -107,7 +108,7 @@ def _config_file() -> Check:
 
 def _own_profiles() -> Iterator[Check]:
     """The user's profiles, and those of them that cannot be read."""
-    folder = config_folder(os.environ)
+    folder = user_folder("config", os.environ)
     own = {} if folder is None else _below(folder / "profiles", profile_paths(os.environ))
     yield Check("sharpv", "own profiles", f"{len(own)} in {folder / 'profiles'}" if folder else "0")
     plain = {name: os.environ[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in os.environ}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets import SHAPES
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.folders import user_folder
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
 from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.shapes.questions import Question, sample_question
@@ -80,8 +81,7 @@ def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
 
 def default_folder(environ: Mapping[str, str]) -> Path:
     """Where clips are kept between runs: the user's cache folder."""
-    cache = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118
-    return Path(cache) / "sharpv" / "shapesqa"
+    return (user_folder("cache", environ) or Path(tempfile.gettempdir()) / "sharpv") / "shapesqa"
 
 
 def held_out(index: int) -> tuple[Clip, list[Question]]:
