@@ -214,6 +214,19 @@ def test_what_belongs_to_a_photo_makes_it_no_film(tmp_path):
     assert refusal(other_size)[0].endswith("is a picture, not a video")
 
 
+@pytest.mark.parametrize("flags", ["", "frag_keyframe+empty_moov"])
+def test_encrypted_films(tmp_path, flags):
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb"}
+    mux = (
+        key | {"encryption_kid": "a7e61c373e219033c21091fa607bf3b8"} | ({"movflags": flags} if flags else {})
+    )
+    path = clips.encode(tmp_path / "a.mp4", 10, mux=mux)
+    assert refusal(path) == (
+        f"{path} is encrypted (DRM), and no key is read",
+        "give a version that is not encrypted",
+    )
+
+
 def test_a_playlist_does_not_open_the_film_that_it_names(tmp_path, film):
     for text in (f"ffconcat version 1.0\nfile {film}\n", f"#EXTM3U\n#EXTINF:1,\n{film}\n#EXT-X-ENDLIST\n"):
         for name in ("list.mp4", "list.m3u8", "list.ffconcat"):

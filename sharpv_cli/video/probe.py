@@ -25,7 +25,7 @@ from sharpv_cli.video.packets import Packets
 from sharpv_cli.video.picture import Shape
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
-from sharpv_cli.video.refusals import dolby_vision, picture, shown
+from sharpv_cli.video.refusals import dolby_vision, encrypted, picture, shown
 from sharpv_cli.video.timeline import Timeline, assumed, timed
 
 __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
@@ -66,6 +66,8 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
         found = Packets()
         first = None
         for place, packet in enumerate(packets(container, stream)):
+            if packet.has_sidedata("encryption_info"):  # what a decoder makes of it can look like pictures
+                raise encrypted(path)
             first = _only_picture(packet, stream) if place == 0 else first
             found.add(packet)
         first = first or _first_picture(path)

@@ -134,6 +134,12 @@ def dolby_vision(path: FilePath, profile: int) -> VideoError:
     )
 
 
+def encrypted(path: FilePath) -> VideoError:
+    return VideoError(
+        f"{shown(path)} is encrypted (DRM), and no key is read", hint="give a version that is not encrypted"
+    )
+
+
 def unreadable(path: FilePath, head: bytes) -> VideoError:
     """The refusal of a file that FFmpeg did not open."""
     name = shown(path)
