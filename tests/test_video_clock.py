@@ -73,6 +73,18 @@ def test_one_wrong_time_in_the_containers_of_vp8(tmp_path, retimed, kind, fault)
         check(retimed(tmp_path / f"a.{kind}", times), at)
 
 
+@pytest.mark.parametrize("kind", ["mp4", "ts"])
+@pytest.mark.parametrize(("at", "to"), [(0, 0), (COUNT - 1, 4_000_000)])
+def test_a_far_time_at_an_end_is_a_gap_and_said(tmp_path, retimed, kind, at, to):
+    """Nothing tells it from a picture that really stands so long."""
+    times = [time + 60_000 for time in TRUE]
+    times[at] = to
+    sample = all_frames(retimed(tmp_path / f"a.{kind}", times))[1]
+    between = np.diff(sample.timestamps_sec[1:-1]) * 1000
+    assert np.allclose(between, np.diff(TRUE[1:-1]), atol=1.5)
+    assert any("one frame stays on screen for" in warning for warning in sample.warnings)
+
+
 @pytest.mark.parametrize("bframes", [0, 2])
 def test_a_missing_time(tmp_path, retimed, bframes):
     times = [None if number == 30 else time for number, time in enumerate(TRUE)]

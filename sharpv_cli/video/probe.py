@@ -142,7 +142,7 @@ def _summary(
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
     hidden = () if stream.metadata.get("alpha_mode") != "1" else (_ALPHA,)
     counted = () if _COUNTED.isdisjoint(formats) else (assumed(rate),)
-    doubts = (*hidden, *counted, *timeline.doubts, *_cut_short(timeline, promised))
+    doubts = (*hidden, *counted, *timeline.doubts, *timeline.odd, *_cut_short(timeline, promised))
     skips = _can_skip(stream) and not first.interlaced_frame
     return Scan(
         info,

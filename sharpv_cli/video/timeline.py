@@ -15,6 +15,8 @@ from sharpv_cli.video.sampling import Sampling, Selection
 # A frame's time on screen that no camera beats, and the length of a video that no disk holds.
 _SHORTEST_SEC, _LONGEST_SEC = 1e-5, 10 * 365 * 86_400
 
+_LONG_GAP = 100  # usual steps
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
@@ -45,6 +47,21 @@ class Timeline:
     def promised(self) -> list[int | None] | None:
         """The times with which frames come out of the decoder, in order, where those are known."""
         return list(self.written) if self.pts is None and self.written else _listed(self.pts)
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """What to say of one gap that is longer than all else: it may be real, or one time at its edge is wrong."""
+        gaps = np.diff(self.times)
+        if len(gaps) < 2:
+            return ()
+        place = int(gaps.argmax())
+        gap = float(gaps[place])
+        if gap < self.end / 2 or gap < _LONG_GAP * float(np.median(gaps)):
+            return ()
+        return (
+            f"one frame stays on screen for {gap:.1f} s of {self.end:.1f} s, from {self.times[place]:.1f} s on: "
+            "unless that is meant, a time in the file is wrong",
+        )
 
     @classmethod
     def counted(cls, count: int, rate: Fraction) -> Timeline:
