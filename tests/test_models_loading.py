@@ -18,6 +18,7 @@ from tiny_model import folder, loaded
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models import checkpoint
 from sharpv_cli.models.loading import load
+from sharpv_cli.models.local import local_size
 from sharpv_cli.settings import ModelSettings
 
 
@@ -284,3 +285,30 @@ def test_a_missing_head_is_that_of_the_words_only_where_the_config_ties_them(tmp
     edit_config(model, tie_word_embeddings=True)
     got = load(named(model), "cpu").model
     assert got.get_output_embeddings().weight is got.get_input_embeddings().weight
+
+
+def test_a_hub_id_never_means_a_folder_of_that_name(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy.parent / "owner").mkdir()
+    copy.rename(copy.parent / "owner" / "name")
+    monkeypatch.chdir(copy.parent)
+
+    with pytest.raises(ModelError, match="not in the local cache") as refused:
+        checkpoint.check(named("owner/name"), offline=True)
+
+    assert "the folder of that name here is ./owner/name" in str(refused.value.hint)
+    assert local_size("owner/name") is None
+    assert checkpoint.locate(named("owner/name")) is None  # it is to be downloaded
+    assert checkpoint.fetch(named("./owner/name")).folder == Path("./owner/name")
+    assert local_size("./owner/name")
+
+
+def test_a_folder_in_the_working_folder_is_written_with_its_dot(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy.parent)
+
+    with pytest.raises(ModelError, match="has an owner") as refused:
+        checkpoint.check(named("model"))
+
+    assert refused.value.hint == "write ./model"
+    checkpoint.check(named("./model"))

@@ -130,10 +130,10 @@ def first_after_loading(events: Iterator[T], progress: terminal.Progress, names:
 
 def _stay_offline(resolved: Resolved) -> None:
     """The hub reads these when it is imported, so before that; what is on this machine needs no network."""
-    from sharpv_cli.settings import BUILTIN_MODEL
+    from sharpv_cli.models.local import is_local
 
     model = resolved.settings.model.id
-    if resolved.settings.offline or model == BUILTIN_MODEL or os.path.isdir(model):  # noqa: PTH112 - never raises
+    if resolved.settings.offline or is_local(model):
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 

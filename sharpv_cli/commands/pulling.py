@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def pull(model: ModelSettings, planned: Plan) -> None:
     """Download what is missing of a model, saying so first. Raises ModelError: the hub's refusals."""
-    terminal.say("note", told(planned))
+    from sharpv_cli.models.refusal import folder_here
+
+    terminal.say("note", f"{told(planned)}{folder_here(model.id)}")
     fetch(model, planned)
 
 

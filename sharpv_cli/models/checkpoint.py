@@ -10,7 +10,7 @@ from sharpv_cli.models import hub
 from sharpv_cli.models.attention import require_flash_package
 from sharpv_cli.models.families import family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect, missing_file
-from sharpv_cli.models.local import BUILTIN_FOLDER
+from sharpv_cli.models.local import BUILTIN_FOLDER, is_folder, is_local
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
 
@@ -66,6 +66,9 @@ def locate(model: ModelSettings, *, offline: bool = False) -> Path | None:
     folder, complete = hub.cached(model)
     if complete:
         return folder
+    if "/" not in model.id and os.path.exists(model.id):  # noqa: PTH110 - never raises
+        _folder(model.id, model.id)
+        raise ModelError(f"{model.id}: no model on the hub, which has an owner", hint=f"write ./{model.id}")
     if offline and (folder is None or missing_file(folder)):
         raise hub.not_cached(model, folder)
     return folder if offline else None
@@ -76,14 +79,8 @@ def commit_of(folder: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def is_local(model_id: str) -> bool:
-    """Whether an id means a folder: the built-in model, an existing path, or what only a path looks like."""
-    path_like = model_id.startswith((".", "/", "~")) or model_id.count("/") > 1 or "\\" in model_id
-    return model_id == BUILTIN_MODEL or path_like or os.path.exists(model_id)  # noqa: PTH110 - never raises
-
-
 def _folder(path: str, name: str) -> Path:
-    if os.path.isdir(path):  # noqa: PTH112 - never raises, whatever the name
+    if is_folder(path):
         return Path(path)
     what = "is a file, not a model's folder" if os.path.exists(path) else "no such folder"  # noqa: PTH110
     raise ModelError(f"{name}: {what}", hint="give a folder with config.json and *.safetensors, or a hub id")

@@ -20,7 +20,7 @@ from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.adapters import ADAPTER, refuse_adapter
 from sharpv_cli.models.inspecting import inspect_config, missing_file, missing_name
 from sharpv_cli.models.jsonfile import CONFIG, read_json
-from sharpv_cli.models.refusal import Asking
+from sharpv_cli.models.refusal import Asking, folder_here
 from sharpv_cli.models.tensors import pickled_weights
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.signals import on_leaving
@@ -70,7 +70,7 @@ def not_cached(model: ModelSettings, folder: Path | None) -> ModelError:
         where = f"only partly in the local cache ({missing_file(folder)} is missing)"
     return ModelError(
         f"{model.id}: {where}, and --offline forbids a download",
-        hint="run once without --offline, or give a folder",
+        hint=f"run once without --offline, or give a folder{folder_here(model.id)}",
     )
 
 

@@ -13,13 +13,27 @@ from sharpv_cli.settings import BUILTIN_MODEL
 BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
 
 
+def is_local(model_id: str) -> bool:
+    """Whether an id means a folder: the built-in model, or what only a path looks like, such as `./name`.
+
+    `owner/name` is a model on the hub, whatever lies in the working directory: a profile's model is the same anywhere.
+    """
+    path_like = model_id.startswith((".", "/", "~")) or model_id.count("/") > 1 or "\\" in model_id
+    return model_id == BUILTIN_MODEL or path_like
+
+
+def is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - unlike Path.is_dir it never raises, whatever the id
+
+
 def local_size(model_id: str) -> int | None:
     """Bytes on disk of a model id (`builtin`, a folder or a hub id), None where it is not here.
 
     An interrupted download counts with what it left; `checkpoint.is_complete` tells the two apart.
     """
-    folder = BUILTIN_FOLDER if model_id == BUILTIN_MODEL else Path(model_id)
-    if os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir it never raises, whatever the id
+    path = str(BUILTIN_FOLDER) if model_id == BUILTIN_MODEL else os.path.expanduser(model_id)  # noqa: PTH111
+    if is_local(model_id) and is_folder(path):
+        folder = Path(path)
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _hub_sizes().get(model_id)
 

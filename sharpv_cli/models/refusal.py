@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from sharpv_cli.errors import ModelError, SharpvError
+from sharpv_cli.models.local import is_folder
 from sharpv_cli.text import shown
 
 _ENDPOINT = "HF_ENDPOINT"
@@ -49,6 +50,11 @@ def refusal(name: str, revision: str | None, error: Exception) -> ModelError:
         what, hint = problem
         return ModelError(f"{name}: the hub cannot be asked: {what}", hint=hint)
     return _of_the_hub(name, revision, error)
+
+
+def folder_here(name: str) -> str:
+    """As the end of a hint: how to name a folder in the working directory that is called as a model on the hub is."""
+    return f"; the folder of that name here is ./{name}" if is_folder(name) else ""
 
 
 def _answered(error: Exception) -> bool:
@@ -164,7 +170,10 @@ def _of_the_hub(name: str, revision: str | None, error: Exception) -> ModelError
     if "RevisionNotFoundError" in kinds:
         return ModelError(f"{name}: no revision {revision!r}", hint="check --revision")
     if "RepositoryNotFoundError" in kinds:
-        return ModelError(f"{name}: no such model on the hub", hint="check the name, or log in if private")
+        return ModelError(
+            f"{name}: no such model on the hub",
+            hint=f"check the name, or log in if private{folder_here(name)}",
+        )
     if status == 401:
         return ModelError(
             f"{name}: the hub does not accept your token", hint="log in again with `hf auth login`"
@@ -178,5 +187,6 @@ def _of_the_hub(name: str, revision: str | None, error: Exception) -> ModelError
     why = f"it answered {status}" if status else "check the network"
     return ModelError(
         f"{name}: not in the local cache, and the hub cannot be reached ({why})",
-        hint=f"--model FOLDER with a copy, or `sharpv models pull {name}` where there is a network",
+        hint=f"--model ./FOLDER with a copy, or `sharpv models pull {name}` where there is a network"
+        f"{folder_here(name)}",
     )

@@ -87,11 +87,12 @@ def pull_model(
     """
     from sharpv_cli.commands.models import naming
     from sharpv_cli.models import checkpoint, hub
+    from sharpv_cli.models.local import is_local
 
     terminal.require_stdout()
     resolved = naming.resolved(name, revision)
     model = resolved.settings.model
-    if checkpoint.is_local(model.id):
+    if is_local(model.id):
         raise UsageError(f"{name}: nothing to download", hint="its model is a folder on this machine")
     if resolved.settings.offline:
         raise UsageError("a download, and offline", hint="leave out SHARPV_OFFLINE")
