@@ -75,7 +75,7 @@ def test_no_line_is_wider_than_the_console(frames: int, encoding: str) -> None:
 @pytest.mark.parametrize("width", range(20, 161, 7))
 def test_every_width_shows_every_method_with_both_budgets_and_all_times(width: int) -> None:
     words = " ".join(chart(make_profile(8), width).split())
-    for name in ("dense", "visual", "memory", "both"):
+    for name in ("dense", "visual", "memory", "sharpv"):
         assert name in words
     for label in ("visual retention", "KV retention", "TTFT", "TPOT", "end to end", "prefill", "vision"):
         assert label in words
@@ -124,14 +124,14 @@ def test_without_dense_nothing_is_compared() -> None:
     text = chart(make_profile(8, methods=("visual", "both")), 120)
     assert "x" not in row(text, "TTFT")
     assert "dense" not in text
-    assert row(text, "both") == "a red circle moves left."
+    assert row(text, "sharpv") == "a red circle moves left."
 
 
 def test_answers_agree_or_differ() -> None:
     text = chart(make_profile(8), 80)
     assert row(text, "dense") == "a red circle moves left. a blue square stays still."
     assert "\nvisual            same as dense\nmemory            same as dense\n" in text
-    assert "\nboth              differs: a red circle moves left.\n" in text
+    assert "\nsharpv            differs: a red circle moves left.\n" in text
 
 
 def test_long_answers_fold_so_that_their_ends_can_be_compared() -> None:
@@ -154,7 +154,7 @@ def test_an_empty_answer_is_told() -> None:
         (("dense",), None, None),
         (("dense", "visual"), "visual", None),
         (("dense", "memory"), None, "memory"),
-        (("visual", "both", "memory"), "both", "both"),
+        (("visual", "both", "memory"), "sharpv", "sharpv"),
     ],
 )
 def test_figures_are_of_the_method_that_has_them(
@@ -168,7 +168,7 @@ def test_figures_are_of_the_method_that_has_them(
 
 def test_layers_show_m_and_the_discarded() -> None:
     lines = chart(make_profile(8), 80).splitlines()
-    start = lines.index("similarity by layer (both), M = 0.20") + 1
+    start = lines.index("similarity by layer (sharpv), M = 0.20") + 1
     header, *layers = lines[start : start + 11]
     mark = header.index("M")
     # The bar's columns begin at 18; a fifth of them lies before M = 0.2.
@@ -210,7 +210,7 @@ def test_stacks_share_a_scale_and_sum_to_the_median_run() -> None:
     assert bars["dense"][1:] == ["717", "ms"]
     assert bars["visual"][1:] == ["523", "ms"]
     width = len(bars["dense"][0])
-    for name, total in (("visual", 0.5228987739), ("both", 0.5258863744), ("memory", 0.7111175)):
+    for name, total in (("visual", 0.5228987739), ("sharpv", 0.5258863744), ("memory", 0.7111175)):
         assert len(bars[name][0]) == round(width * total / 0.7170928), name
     # 184 of 717 ms of prefill in dense, 64 ms in visual.
     assert bars["dense"][0].count("█") == pytest.approx(width * 0.1836 / 0.7171, abs=1)
@@ -316,7 +316,7 @@ def test_frames_are_swept_dense_as_well_and_their_memory_is_a_figure() -> None:
     lines = text.splitlines()
     start = lines.index("KV bytes by frames") + 2
     names = [(" ".join(line[:18].split()), line.split()[-2]) for line in lines[start : start + 4]]
-    assert names == [("8 dense", "15.9"), ("8 both", "2.6"), ("32 dense", "61.8"), ("32 both", "4.4")]
+    assert names == [("8 dense", "15.9"), ("8 sharpv", "2.6"), ("32 dense", "61.8"), ("32 sharpv", "4.4")]
     bars = [line.count("█") for line in lines[start : start + 4]]
     assert bars[2] == max(bars)
     assert bars[0] == pytest.approx(bars[2] * 15.9 / 61.8, abs=1)

@@ -227,7 +227,7 @@ def test_txt_is_the_chart_at_80_columns(tmp_path: Path) -> None:
 def test_md_has_the_figures_of_the_chart(tmp_path: Path) -> None:
     text = chart(tmp_path, ".md", make_profile(8, sweep=(("w", 0.5),))).decode()
     for line in (
-        "|  | dense | visual | memory | both |",
+        "|  | dense | visual | memory | sharpv |",
         "| visual retention | 100.0% | 21.9% | 100.0% | 21.9% |",
         "| KV retention | 100.0% | 21.9% | 60.0% | 13.1% |",
         "| prefill | 184 ms (180–187) | 64.3 ms (63.0–65.5) 0.35x | 180 ms (176–183) 0.98x "

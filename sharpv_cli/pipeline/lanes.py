@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sharpv_cli.session import Session
 from sharpv_cli.types import EngineName, EngineProfile, Failure, MethodName, MethodProfile
+from sharpv_cli.types.profile import method_label
 
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.bench import Bench
@@ -75,7 +76,7 @@ class MethodLane(Lane):
 
     @property
     def label(self) -> str:
-        return self.method
+        return method_label(self.method)
 
     def answer(self, bench: Bench) -> None:
         from sharpv_cli.pipeline.costs import cost_of
@@ -114,7 +115,7 @@ class EngineLane(Lane):
 
     @property
     def label(self) -> str:
-        return self.engine if self.engine == "stock" else f"{self.engine}, {self.method}"
+        return self.engine if self.engine == "stock" else f"{self.engine}, {method_label(self.method)}"
 
     @property
     def profile(self) -> EngineProfile:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.types import EngineName, MethodName
+from sharpv_cli.types.profile import method_label
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -45,8 +47,9 @@ def engine_settings(
 
 
 def method_names(listed: str) -> tuple[MethodName, ...]:
-    """`"dense,both"` as names of methods. Raises UsageError for an unknown name, a repeated one, or none."""
-    return _names("method", listed, tuple(METHODS))
+    """`"dense,sharpv"` as names of methods; `sharpv` is `both`. Raises UsageError."""
+    given = re.sub(r"\bsharpv\b", "both", listed)
+    return _names("method", given, tuple(METHODS))
 
 
 def engine_names(listed: str) -> tuple[EngineName, ...]:
@@ -57,7 +60,7 @@ def engine_names(listed: str) -> tuple[EngineName, ...]:
 def _names(what: str, listed: str, known: tuple[Name, ...]) -> tuple[Name, ...]:
     """The names that are listed, in the order of the `known` ones."""
     given = [name.strip() for name in listed.split(",")]
-    choice = f"choose from {', '.join(known)}"
+    choice = f"choose from {', '.join(map(method_label, known))}"
     if unknown := [name for name in given if name not in known]:
         raise UsageError(f"unknown {what}: {unknown[0]!r}", hint=choice)
     if len(set(given)) < len(given):

@@ -11,6 +11,7 @@ from sharpv_cli.report.profile_figures import NOT_MEASURED, Cell, Row, process_p
 from sharpv_cli.report.profile_numbers import ratio
 from sharpv_cli.report.sizes import format_bytes, format_ratio, format_seconds, format_span
 from sharpv_cli.types import ClipProfile, EngineAnswer, EngineProfile
+from sharpv_cli.types.profile import method_label
 
 NOT_RUN = "not run"
 
@@ -57,7 +58,9 @@ def stage_rows(profile: ClipProfile) -> list[tuple[str, tuple[float, ...]]]:
     """Each engine that was timed, under a name of its own, with the PARTS of its usual run."""
     rows = []
     for engine in profile.engines:
-        name = engine.engine if engine.method == "dense" else f"{engine.engine}, {engine.method}"
+        name = (
+            engine.engine if engine.method == "dense" else f"{engine.engine}, {method_label(engine.method)}"
+        )
         if (parts := numbers.parts(engine)) is not None:
             rows.append((name, parts))
     return rows

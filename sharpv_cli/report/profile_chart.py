@@ -23,6 +23,7 @@ from sharpv_cli.report.stack import Stack, stack_lines
 from sharpv_cli.report.sweep_figures import NOT_RUN, MemoryFigure, Sweep, memory_figures, sweeps
 from sharpv_cli.text import printable
 from sharpv_cli.types import ClipProfile, MethodProfile
+from sharpv_cli.types.profile import method_label
 
 MAX_WIDTH = 120  # cells
 _FIGURE_WIDTH = 100  # cells; along longer bars the eye loses the row
@@ -52,7 +53,7 @@ def _sections(profile: ClipProfile, console: Console, width: int, glyphs: Glyphs
         yield _methods(profile, width, glyphs)
         yield [_title("answers", width, glyphs), *_answers(profile, console, width, glyphs)]
     if (pruned := numbers.pruned_method(profile)) is not None:
-        title = _title(f"visual retention by frame ({pruned.method})", width, glyphs)
+        title = _title(f"visual retention by frame ({method_label(pruned.method)})", width, glyphs)
         yield [title, *frame_lines(pruned.answer, narrow, glyphs)]
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m, narrow, glyphs)
@@ -73,7 +74,7 @@ def _title(text: str, width: int, glyphs: Glyphs) -> Text:
 
 
 def _methods(profile: ClipProfile, width: int, glyphs: Glyphs) -> list[Text]:
-    names = [method.method for method in profile.methods]
+    names = [method_label(method.method) for method in profile.methods]
     caption = textwrap.wrap(figures.caption(profile, glyphs.dash), width)
     lines = method_lines(names, figures.groups(profile, glyphs.dash), width, glyphs)
     return [*lines, Text(), *(Text(line, style="dim") for line in caption)]
@@ -106,7 +107,7 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
     for line, layer in zip(lines[1:], layers, strict=True):
         line.stylize("" if layer.visual_kv_kept else "dim")
     threshold = "" if m is None else f", M = {m:.2f}"
-    return [_title(f"similarity by layer ({method.method}){threshold}", width, glyphs), *lines]
+    return [_title(f"similarity by layer ({method_label(method.method)}){threshold}", width, glyphs), *lines]
 
 
 def _stacks(rows: Sequence[tuple[str, tuple[float, ...]]], width: int) -> list[Stack]:

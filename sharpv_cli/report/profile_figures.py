@@ -18,6 +18,7 @@ from sharpv_cli.report.sizes import (
     format_span,
 )
 from sharpv_cli.types import ClipProfile, LayerReport, MethodProfile
+from sharpv_cli.types.profile import method_label
 
 NOT_MEASURED = "-"
 _ONCE = {"decode_sec"}  # measured once for all runs, unless frames come while they are encoded: no spread
@@ -204,9 +205,9 @@ def answer_facts(profile: ClipProfile) -> Iterator[Fact]:
     for method in profile.methods:
         same, text = numbers.agrees(profile, method), method.answer.text.strip() or "(empty)"
         if method.method == "dense" or same is None:
-            yield Fact(method.method, text)
+            yield Fact(method_label(method.method), text)
         else:
-            yield Fact(method.method, "same as dense" if same else f"differs: {text}")
+            yield Fact(method_label(method.method), "same as dense" if same else f"differs: {text}")
 
 
 def machine_facts(profile: ClipProfile) -> Iterator[Fact]:

@@ -13,6 +13,7 @@ from sharpv_cli.report.profile_figures import Cell, Row
 from sharpv_cli.report.sizes import format_bytes, format_percent, format_seconds
 from sharpv_cli.report.sweep_figures import Sweep, sweeps
 from sharpv_cli.types import ClipProfile, MethodProfile
+from sharpv_cli.types.profile import method_label
 
 _DASH = "–"
 
@@ -30,7 +31,7 @@ def _blocks(profile: ClipProfile) -> Iterator[str]:
         yield f"_{figures.caption(profile, _DASH)}_"
         yield from _answers(profile)
     if (pruned := numbers.pruned_method(profile)) is not None:
-        yield f"**Visual retention by frame** ({pruned.method})\n\n{_frames(pruned)}"
+        yield f"**Visual retention by frame** ({method_label(pruned.method)})\n\n{_frames(pruned)}"
     if (discarding := numbers.discarding_method(profile)) is not None:
         yield _layers(discarding, profile.m)
     if stages := _stages(profile):
@@ -42,7 +43,9 @@ def _blocks(profile: ClipProfile) -> Iterator[str]:
 
 
 def _methods(profile: ClipProfile) -> str:
-    return _beside([method.method for method in profile.methods], figures.groups(profile, _DASH))
+    return _beside(
+        [method_label(method.method) for method in profile.methods], figures.groups(profile, _DASH)
+    )
 
 
 def _beside(names: Sequence[str], groups: Sequence[Sequence[Row]]) -> str:
@@ -59,11 +62,11 @@ def _answers(profile: ClipProfile) -> Iterator[str]:
     for method in profile.methods:
         same = numbers.agrees(profile, method)
         if method.method == "dense" or same is None:
-            yield f"**Answer** ({method.method})\n\n{fenced(method.answer.text)}"
+            yield f"**Answer** ({method_label(method.method)})\n\n{fenced(method.answer.text)}"
         elif same:
-            yield f"**Answer** ({method.method}): same as dense"
+            yield f"**Answer** ({method_label(method.method)}): same as dense"
         else:
-            yield f"**Answer** ({method.method}): differs\n\n{fenced(method.answer.text)}"
+            yield f"**Answer** ({method_label(method.method)}): differs\n\n{fenced(method.answer.text)}"
 
 
 def _frames(method: MethodProfile) -> str:
@@ -88,7 +91,7 @@ def _layers(method: MethodProfile, m: float | None) -> str:
     total = ("all", "", "", format_bytes(method.answer.memory.kv_bytes))
     threshold = "" if m is None else f", M = {m:.2f}"
     body = table(("layer", "similarity", "visual KV", "KV bytes"), "rrlr", [*rows, total])
-    return f"**Similarity by layer** ({method.method}{threshold})\n\n{body}"
+    return f"**Similarity by layer** ({method_label(method.method)}{threshold})\n\n{body}"
 
 
 def _stages(profile: ClipProfile) -> str:

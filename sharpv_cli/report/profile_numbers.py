@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median, median_low
 
 from sharpv_cli.types import ClipProfile, MethodProfile, Timings
+from sharpv_cli.types.profile import method_label
 
 # Stages in the order in which they happen, and the figures they add up to: (name in the report, key).
 TIMES = (
@@ -182,7 +183,7 @@ def stage_rows(profile: ClipProfile) -> list[tuple[str, tuple[float, ...]]]:
     rows: list[tuple[str, tuple[float, ...]]] = []
     for method in profile.methods:
         if (shown := parts(method)) is not None:
-            rows.append((method.method, shown))
+            rows.append((method_label(method.method), shown))
         if hidden := hidden_decoding(method):
             rows.append(("hidden", (hidden, *[0.0] * (len(PARTS) - 1))))
     return rows

@@ -16,6 +16,7 @@ from sharpv_cli.report.figures import clock_of, frame_rows
 from sharpv_cli.report.sizes import format_bytes, format_seconds
 from sharpv_cli.report.sweep_figures import NOT_RUN, MemoryFigure, memory_figures
 from sharpv_cli.types import ClipProfile, MethodProfile
+from sharpv_cli.types.profile import method_label
 
 WIDTH, MARGIN = 1200, 48  # pixels
 _LEFT, _RIGHT = MARGIN + 110, WIDTH - MARGIN  # of a plot; the labels of its rows or its axis stand before it
@@ -71,7 +72,7 @@ def _frames(method: MethodProfile) -> Bars:
     clock = clock_of(method.answer)
     rows = frame_rows(method.answer.retention)
     return Bars(
-        f"visual retention by frame ({method.method})",
+        f"visual retention by frame ({method_label(method.method)})",
         tuple((clock.format(row.first_sec), row.ratio, True) for row in rows),
         axis=("0 %", "50 %", "100 %"),
     )
@@ -80,7 +81,7 @@ def _frames(method: MethodProfile) -> Bars:
 def _layers(method: MethodProfile, m: float | None) -> Bars:
     layers = method.answer.layers
     return Bars(
-        f"similarity by layer ({method.method}); outlined: visual KV discarded",
+        f"similarity by layer ({method_label(method.method)}); outlined: visual KV discarded",
         tuple((f"{layer.layer}", layer.similarity or 0.0, layer.visual_kv_kept) for layer in layers),
         axis=("0", "0.5", "1"),
         mark=m,

@@ -11,6 +11,7 @@ from sharpv_cli.report.profile_figures import NOT_MEASURED, process_peak
 from sharpv_cli.report.sizes import format_bytes, format_percent, format_seconds
 from sharpv_cli.text import printable
 from sharpv_cli.types import ClipProfile, MethodProfile, SweepFailure
+from sharpv_cli.types.profile import method_label
 
 NOT_RUN = "not run"
 _Column = tuple[str, Callable[["SweepRow"], str]]
@@ -136,7 +137,7 @@ def _memory_rows(
     rows: Sequence[SweepRow], size: Callable[[MethodProfile], int]
 ) -> Iterator[tuple[str, str, int | None]]:
     for row in rows:
-        for name, method in (("dense", row.dense), ("both", row.both)):
+        for name, method in (("dense", row.dense), (method_label("both"), row.both)):
             yield f"{row.value:g}", name, None if method is None else size(method)
 
 

@@ -12,6 +12,11 @@ MethodName = Literal["dense", "visual", "memory", "both"]
 EngineName = Literal["stock", "reference", "fast"]
 
 
+def method_label(name: str) -> str:
+    """A method as people read it, in a profile as in an evaluation: `both`, as documents call it, is SharpV itself."""
+    return "sharpv" if name == "both" else name
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Work of one answer by formula (not measured), with the shapes and per-layer KV lengths of its model.

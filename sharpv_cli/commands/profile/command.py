@@ -70,7 +70,7 @@ def profile(
         typer.Option(
             "--methods",
             metavar="NAME,...",
-            help="Choose from dense, visual, memory and both.  [default: all]",
+            help="Choose from dense, visual, memory and sharpv.  [default: all]",
         ),
     ] = None,
     engines: Annotated[
@@ -115,7 +115,7 @@ def profile(
     """Measure tokens, time and memory on a clip: dense and SharpV, side by side.
 
     dense is the model without pruning, visual prunes tokens before it, memory discards KV entries inside it, and
-    both uses the settings as given. Each answers once; then they take turns in timed runs of exactly
+    sharpv uses the settings as given. Each answers once; then they take turns in timed runs of exactly
     --max-new-tokens new tokens (32 by default; the end of an answer is ignored). stdout gets the report, or the
     export whose FILE is -. Exports are written after each run, so Ctrl-C keeps what was measured.
 
@@ -125,7 +125,7 @@ def profile(
       sharpv profile talk.mp4 -q "what is on the slide?" -p llava-ov-7b --runs 10
       sharpv profile clip.mp4 --sweep w=0,0.5,1,2 --chart-out profile.svg
       sharpv profile clip.mp4 --engines stock,fast --sweep frames=8,32,128
-      sharpv profile clip.mp4 --methods dense,both --export-csv - > runs.csv
+      sharpv profile clip.mp4 --methods dense,sharpv --export-csv - > runs.csv
       sharpv profile clip.mp4 --json | jq .methods.both.memory
     """
     terminal.set_level(quiet=quiet, verbose=verbose)
@@ -220,9 +220,9 @@ def _about(resolved: Resolved) -> _About:
 def _say_what_is_off(resolved: Resolved) -> None:
     """With a part of SharpV turned off, two pairs of methods are the same."""
     if resolved.settings.visual.mode == "off":
-        terminal.say("warning", "--prune off: visual is the same as dense, and both the same as memory")
+        terminal.say("warning", "--prune off: visual is the same as dense, and sharpv the same as memory")
     if not resolved.settings.memory.enabled:
-        terminal.say("warning", "--no-memory: memory is the same as dense, and both the same as visual")
+        terminal.say("warning", "--no-memory: memory is the same as dense, and sharpv the same as visual")
 
 
 def _measure(
@@ -300,16 +300,21 @@ def _write(result: ClipProfile, resolved: Resolved, exports: Exports[ClipProfile
 
 
 def _report(result: ClipProfile, exports: Exports[ClipProfile]) -> None:
+    from sharpv_cli.types.profile import method_label
+
     measured = [*result.methods, *(point.profile for point in result.sweep)]
     for warning in dict.fromkeys(warning for one in measured for warning in one.answer.warnings):
         terminal.say("warning", warning)
     for failed in result.sweep_failures:
         value = f"{failed.key}={failed.value:g}"
-        terminal.say("warning", f"--sweep {value} ({failed.method}) was left out: {failed.failure.error}")
+        terminal.say(
+            "warning", f"--sweep {value} ({method_label(failed.method)}) was left out: {failed.failure.error}"
+        )
     for engine in result.engines:
         if engine.failure is not None:
             terminal.say(
-                "warning", f"--engines {engine.engine} ({engine.method}) was left out: {engine.failure.error}"
+                "warning",
+                f"--engines {engine.engine} ({method_label(engine.method)}) was left out: {engine.failure.error}",
             )
     for what, path in exports.written:
         terminal.say("note", f"{what} written to {path}")
