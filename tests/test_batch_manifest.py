@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from sharpv_cli.batch.planning import Plan, plan
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.tables.shard import Shard, read_shard
+from sharpv_cli.video.local import Limits
+from sharpv_cli.video.sources import local_video
 
 
 def settings_for(own: Mapping[str, object]) -> Settings:
@@ -131,6 +135,173 @@ def test_a_manifest_that_is_none(content: str | None, problem: str, tmp_path: Pa
         read_manifest(str(tmp_path / "m.jsonl"), ())
 
 
+ROWS = 'video,question\na.mp4,"what, then?"\nb.mp4,was ändert sich?\n'
+ENTRIES = [{"video": "a.mp4", "question": "what, then?"}, {"video": "b.mp4", "question": "was ändert sich?"}]
+LINES = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in ENTRIES)
+SEMICOLONS = "video;question\na.mp4;what, then?\nb.mp4;was ändert sich?\n"
+
+
+@pytest.mark.parametrize("name", ["m.jsonl", "m.json", "m.csv", "m.txt", "m"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES.encode(),
+        LINES.encode("utf-8-sig"),
+        LINES.encode("utf-16"),
+        b"\xfe\xff" + LINES.encode("utf-16-be"),
+        LINES.encode("utf-32"),
+        json.dumps(ENTRIES, indent=1).encode(),
+        ROWS.encode(),
+        ROWS.replace("\n", "\r\n").encode("utf-16"),
+        SEMICOLONS.encode("utf-8-sig"),
+        b"sep=;\r\n" + SEMICOLONS.encode(),
+        SEMICOLONS.replace(";", "\t").encode(),
+        SEMICOLONS.replace(";", "|").encode(),
+        ("\n" + SEMICOLONS + ";\n;\n").encode(),
+    ],
+    ids=[
+        "lines", "lines-bom", "lines-16", "lines-16-be", "lines-32", "list", "csv", "csv-16", "semicolons", "sep",
+        "tabs", "bars", "blank-rows",
+    ],
+)  # fmt: skip
+def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    manifest = read_manifest(str(tmp_path / name), ())
+    assert [row.video for row in manifest.rows] == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    assert [row.questions for row in manifest.rows] == [("what, then?",), ("was ändert sich?",)]
+    assert (manifest.failures, manifest.unused) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (LINES.encode("utf-16-le"), "is UTF-16 or UTF-32 text without a byte order mark"),
+        (b"\xff\xfe\x00\xd8\x00", "begins as UTF-16 text and is none"),
+        (b"a.mp4\nb.mp4\nc.mp4\n", "no line of it can be read"),
+        (b"{'video': 'a.mp4'}\n" * 9, "no line of it can be read"),
+        (b'{\n  "video": "a.mp4",\n  "question": "what?"\n}\n', "no line of it can be read"),
+        (b'["a.mp4", "what?"]\n["b.mp4", "who?"]\n', "no line of it can be read"),
+        (b"path,question\na.mp4,what?\n", "no line of it can be read"),
+        (b'{"clip": "a.mp4", "question": "what?"}\n' * 3, "no row has a field 'video', but clip, question"),
+        (b"video,question,question\na.mp4,what?,who?\n", "has a header with 'question' twice"),
+        (b"video,question\n", "it holds no line"),
+        (b" \n\n", "it holds no line"),
+        (b"\x89PNG\r\n\x1a\n", "no line of it can be read"),
+    ],
+)
+def test_what_is_wrong_with_all_of_it_is_said_once(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "m.jsonl").write_bytes(content)
+    with pytest.raises(UsageError, match=r"m\.jsonl cannot be used") as caught:
+        read_manifest(str(tmp_path / "m.jsonl"), ())
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])
+def test_a_device_is_no_manifest(device: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        read_manifest(device, ())
+
+
+def test_a_manifest_through_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["sh", "-c", 'printf %s "$0" > "$1"', LINES, tmp_path / "fifo"]):
+        assert len(read_manifest(str(tmp_path / "fifo"), ()).rows) == 2
+
+
+@pytest.mark.parametrize("first", ["good", "broken"])
+def test_a_broken_row_never_has_the_id_of_a_good_one(tmp_path: Path, first: str) -> None:
+    """In the results each would take the other's place, run after run."""
+    good, broken = {**GOOD}, {**GOOD, "question": ""}
+    rows = [good, broken] if first == "good" else [broken, good]
+    found = planned(read_manifest(written(tmp_path, *rows), ()))
+    assert [asked.id for asked in found.asked] == ["a"]
+    (failure,) = found.failures
+    assert failure.id is None
+    assert "'question' is empty" in str(failure.error)
+    assert f"its id 'a' is that of line {1 + rows.index(good)}" in str(failure.error)
+
+
+def test_ids_of_failures_are_told_once_each(tmp_path: Path) -> None:
+    several = {"video": "a.mp4", "questions": ["1?", "2?"], "id": "s", "frames": "none"}
+    rows = [
+        {**GOOD, "question": ""},
+        {**GOOD, "question": 3},
+        several,
+        {**GOOD, "id": "s"},
+        {**GOOD, "id": "s#2"},
+    ]
+    found = planned(read_manifest(written(tmp_path, *rows, {**GOOD, "id": "b"}), ()))
+    assert [asked.id for asked in found.asked] == ["b"]
+    assert [failure.id for failure in found.failures] == ["a", None, "s", None, None]
+    assert "its id 'a' is that of line 1" in str(found.failures[1].error)
+
+
+@pytest.mark.parametrize(("listed", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_that_differ_only_in_how_accents_are_written_are_found(
+    tmp_path: Path, listed: str, on_disk: str
+) -> None:
+    name = "für/Ångström – é.mp4"
+    path = tmp_path / unicodedata.normalize(on_disk, name)
+    path.parent.mkdir()
+    path.write_bytes(b"film")
+    row = {"video": unicodedata.normalize(listed, name), "question": "what?"}
+    first = planned(read_manifest(written(tmp_path, row), ())).asked[0].digest
+    with local_video(str(tmp_path / str(row["video"])), Limits()) as video:
+        assert Path(video).read_bytes() == b"film"
+    path.write_bytes(b"another")
+    assert planned(read_manifest(written(tmp_path, row), ())).asked[0].digest != first
+
+
+def test_what_else_lies_in_a_folder_is_counted(tmp_path: Path) -> None:
+    videos = ["a.vob", "b.h264", "c.m2v", "d.ivf", "e.ogg", "f.MXF", "sub/g.ts"]
+    for name in [
+        *videos,
+        "notes.txt",
+        "more.txt",
+        "sub/poster.jpg",
+        "LICENSE",
+        ".hidden.txt",
+        "odd.mp4/inside.mp4",
+    ]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    manifest = read_manifest(str(tmp_path), ("what?",))
+    assert [row.id for row in manifest.rows] == sorted([*videos, "odd.mp4/inside.mp4"])
+    (note,) = manifest.notes
+    assert "left out: 2 .txt" in note and "1 .jpg" in note and "1 without a suffix" in note
+
+
+def test_an_answer_without_pruning_does_not_depend_on_how_it_would_be_pruned(tmp_path: Path) -> None:
+    def digest(**own: object) -> str:
+        return planned(read_manifest(written(tmp_path, {**GOOD, **own}), ())).asked[0].digest
+
+    assert digest(prune="off", w=1) == digest(prune="off", w=2) != digest(w=2) != digest(w=1)
+    assert digest(memory=False, m=0.1) == digest(memory=False, m=0.2) != digest(m=0.1)
+
+
+def test_a_video_of_the_same_size_and_time_in_its_place_is_asked_again(tmp_path: Path) -> None:
+    video, digests = tmp_path / "a.mp4", set()
+    for content in (b"1" * 300_000, b"2" + b"1" * 299_999, b"1" * 299_999 + b"2"):
+        video.write_bytes(content)
+        os.utime(video, ns=(1, 1))
+        digests.add(planned(read_manifest(written(tmp_path, GOOD), ())).asked[0].digest)
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30, -(2**70), 10**400, 1e300])
+@pytest.mark.parametrize(
+    "field", ["frames", "max-frames", "seed", "max-new-tokens", "min-tokens", "start", "fps", "w"]
+)
+def test_a_number_beyond_all_bounds_costs_its_row(tmp_path: Path, field: str, number: float) -> None:
+    found = planned(read_manifest(written(tmp_path, {**GOOD, field: number}, {**GOOD, "id": "b"}), ()))
+    assert [asked.id for asked in found.asked][-1] == "b"
+    assert len(found.asked) + len(found.failures) == 2
+    for failure in found.failures:
+        assert f"--{field}" in str(failure.error)
+    if field in ("frames", "seed", "max-new-tokens", "min-tokens"):
+        assert found.failures
+
+
 def test_fields_that_are_nothing_of_ours_are_named(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, {**GOOD, "label": 3}, {**GOOD, "id": "b", "split": "x"}), ())
     assert (manifest.unused, manifest.failures) == (("label", "split"), ())
@@ -161,7 +332,9 @@ def test_shards_are_a_partition_that_keeps_videos_together(tmp_path: Path) -> No
     assert sorted(failure.line for part in parts for failure in part.failures) == [21, 22]
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "x/3", "1", "1/", "-1/3", "1/0"])
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "x/3", "1", "1/", "-1/3", "1/0", "1/" + "9" * 5000, "9" * 5000 + "/1", "²/3"]
+)
 def test_a_shard_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
         read_shard(text)

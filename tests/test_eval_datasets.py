@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,16 +69,16 @@ def test_other_usage_errors(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "json/action_count.json", [mvbench_entry()])
     write(tmp_path / "json/state_change.json", [mvbench_entry()])
-    reader = Path.read_bytes
+    opened = os.open
 
-    def refuse(path: Path) -> bytes:
-        if path.name == "state_change.json":
+    def refuse(path: Path, *args: int) -> int:
+        if Path(path).name == "state_change.json":
             raise PermissionError(13, "Permission denied")
-        return reader(path)
+        return opened(path, *args)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     dataset = load(tmp_path)
-    assert dataset.problems == (Problem("json/state_change.json", "cannot be read: Permission denied"),)
+    assert dataset.problems == (Problem("json/state_change.json", "cannot read it: Permission denied"),)
     assert len(dataset.items) == 1
 
 

@@ -1,18 +1,21 @@
-"""What is to be asked: a manifest (JSON lines, CSV, Parquet) or a folder of videos, read and checked row by row."""
+"""What is to be asked: a manifest or a folder of videos, read and checked row by row."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sharpv_cli.batch.folder import read_folder
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.settings import FLAGS
+from sharpv_cli.smallfile import too_long
 from sharpv_cli.tables.entries import Entry, EntryError, Problem, checked_text
-from sharpv_cli.tables.reading import parse_json, read_table
+from sharpv_cli.tables.reading import ANY_FORM, Table, parse_json, parse_table, read_table
 from sharpv_cli.text import shown
 
 # What decides the model, which is loaded once, and what guards the machine, which no list of files may lift.
@@ -21,10 +24,8 @@ OF_THE_RUN = frozenset(
     "allow-url max-pixels max-bytes timeout".split()
 )
 _OWN = ("id", "video", "question", "questions")
-_KINDS = {".csv": ".csv", ".json": ".json", ".parquet": ".parquet"}  # all else is JSON lines
-_VIDEOS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .mts .flv .wmv .asf .ogv .3gp .3g2 .gif".split()
-)
+_MOST_FIELDS = 20  # that an error names
+_MOST_BYTES = 1 << 28  # of stdin
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HINT = 'each line is {"video": ..., "question": ...}, with "id" and settings such as "frames" if wanted'
 
@@ -62,29 +63,53 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The rows in their order, those that cannot be used, and the fields that are no setting of ours."""
+    """The rows in their order, those that cannot be used, the fields that are no setting of ours, what else to say."""
 
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_manifest(source: str, questions: Sequence[str]) -> Manifest:
-    """A file, `-` for JSON lines on stdin, or a folder, of which every video is asked the `questions`.
+    """A file, `-` for stdin, or a folder, of which every video is asked the `questions`.
 
-    In a file `questions` are those of rows without their own. Raises UsageError where nothing can be read.
+    In a file, of which the content tells the form, `questions` are those of rows without their own. Raises UsageError
+    where nothing can be read, and for what is wrong with all rows.
     """
     if source != "-" and os.path.isdir(source):  # noqa: PTH112 - never raises
         return _folder(Path(source), questions)
-    path = Path("/dev/stdin" if source == "-" else source)
-    entries, problems = read_table(path, path.parent, _KINDS.get(path.suffix.lower(), ".jsonl"))
-    for problem in problems:
-        if problem.number is None:
-            raise UsageError(f"the manifest {shown(source)} cannot be used: {problem.error}", hint=_HINT)
-    if not entries and not problems:
-        raise UsageError(f"the manifest {shown(source)} holds no line", hint=_HINT)
+    entries, problems = _read(source)
+    if problem := _problem_of_all(entries, problems):
+        raise UsageError(f"the manifest {shown(source)} cannot be used: {problem}", hint=_HINT)
     folder = "" if source == "-" else os.path.dirname(source)  # noqa: PTH120 - keeps the name as it was given
     return _checked(entries, problems, folder, questions)
+
+
+def _read(source: str) -> Table:
+    if source != "-":
+        path = Path(source)
+        return read_table(path, path.parent, ANY_FORM)
+    if sys.stdin is None:
+        raise UsageError("the manifest was to come from stdin, which is closed", hint=_HINT)
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise too_long("the manifest on stdin", _MOST_BYTES)
+    return parse_table(content, "stdin", ANY_FORM)
+
+
+def _problem_of_all(entries: Sequence[Entry], problems: Sequence[Problem]) -> str | None:
+    """What is wrong with the file and not with one row, so that it is said once."""
+    if problem := next((problem for problem in problems if problem.number is None), None):
+        return problem.error
+    if not entries and not problems:
+        return "it holds no line"
+    if not entries:
+        return f"no line of it can be read; {problems[0].place} {problems[0].error}"
+    if not any("video" in entry.values for entry in entries):
+        fields = dict.fromkeys(name for entry in entries for name in entry.values)
+        return f"no row has a field 'video', but {', '.join(shown(name) for name in list(fields)[:_MOST_FIELDS])}"
+    return None
 
 
 def _checked(
@@ -101,8 +126,8 @@ def _checked(
         else:
             rows.append(row)
     unique, repeated = _unique(rows)
-    failures = sorted([*failures, *repeated], key=lambda failure: failure.line)
-    return Manifest(tuple(unique), tuple(failures), tuple(unused))
+    named = _named([*failures, *repeated], unique)
+    return Manifest(tuple(unique), tuple(named), tuple(unused))
 
 
 def _row(entry: Entry, folder: str, questions: Sequence[str], unused: dict[str, None]) -> Row:
@@ -174,7 +199,7 @@ def _unique(rows: Sequence[Row]) -> tuple[list[Row], list[Failure]]:
     first: dict[str, int] = {}
     unique, repeated = [], []
     for row in rows:
-        ids = [id for id, _ in row.asked()]
+        ids = _ids(row)
         if taken := next((id for id in ids if id in first), None):
             error = f"the id '{shown(taken)}' is that of line {first[taken]}"
             repeated.append(_failure(row.place, row.line, None, error))
@@ -182,6 +207,27 @@ def _unique(rows: Sequence[Row]) -> tuple[list[Row], list[Failure]]:
         unique.append(row)
         first |= dict.fromkeys(ids, row.line)
     return unique, repeated
+
+
+def _named(failures: Sequence[Failure], rows: Sequence[Row]) -> list[Failure]:
+    """In the manifest's order. One whose id is that of a row or of another one goes by its line alone: of two lines
+    with one id in the results, each would take the other's place.
+    """
+    taken = {id: row.line for row in rows for id in _ids(row)}
+    named = []
+    for failure in sorted(failures, key=lambda failure: failure.line):
+        if failure.id in taken:
+            reason = f"{failure.error}; its id '{shown(failure.id)}' is that of line {taken[failure.id]}"
+            failure = Failure(failure.line, None, UsageError(reason, hint=failure.error.hint))
+        elif failure.id is not None:
+            taken[failure.id] = failure.line
+        named.append(failure)
+    return named
+
+
+def _ids(row: Row) -> list[str]:
+    """Those of its questions, and its own, under which a row that cannot be used is told."""
+    return list(dict.fromkeys([row.id, *(id for id, _ in row.asked())]))
 
 
 def _id_of(entry: Entry) -> str | None:
@@ -196,22 +242,20 @@ def _failure(place: str, line: int, id: str | None, problem: str) -> Failure:
 
 
 def _folder(folder: Path, questions: Sequence[str]) -> Manifest:
-    """Every video below, by name, without hidden ones; its id is its path from there on."""
+    """Every video below; its id is its path from there on."""
     if not questions:
         raise UsageError(
             f"{shown(folder)} is a folder, and there is no question",
             hint='ask its videos one: -q "what moves?"',
         )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _VIDEOS)
-    seen = [
-        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    if not seen:
+    found = read_folder(folder)
+    if not found.videos:
         raise UsageError(
-            f"{shown(folder)} holds no video", hint="name a folder of video files, or a manifest"
+            f"{shown(folder)} holds no video" + "".join(f"; {note}" for note in found.notes),
+            hint="name a folder of video files, or a manifest",
         )
-    rows = [_file_row(folder, path, line, questions) for line, path in enumerate(seen, start=1)]
-    return Manifest(tuple(rows), ())
+    rows = [_file_row(folder, path, line, questions) for line, path in enumerate(found.videos, start=1)]
+    return Manifest(tuple(rows), (), notes=found.notes)
 
 
 def _file_row(folder: Path, path: Path, line: int, questions: Sequence[str]) -> Row:

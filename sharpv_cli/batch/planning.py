@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.manifest import Failure, Manifest, Row
 from sharpv_cli.errors import SharpvError, UsageError
-from sharpv_cli.settings import NOT_DECISIVE
+from sharpv_cli.settings import decisive
 from sharpv_cli.tables.shard import Shard
+from sharpv_cli.video.names import existing
+from sharpv_cli.video.stamp import stamp
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
 
-_Stamp = tuple[str, int, int]
+_Stamp = tuple[str, int, int, str]
 SettingsFor = Callable[[Mapping[str, object]], "Settings"]
 """The settings of the run with a row's own in place of some; raises UsageError."""
 
@@ -86,10 +88,10 @@ def plan(
     return Plan(_limited(list(looks.values()), limit), tuple(sorted(failures, key=lambda one: one.line)))
 
 
-def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, stamp: Sequence[object]) -> None:
-    decisive = _decisive(settings)
+def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, seen: Sequence[object]) -> None:
+    deciding = json.dumps(decisive(settings), sort_keys=True)
     asked = tuple(
-        Asked(id, row.line, question, _digest(stamp, decisive, question)) for id, question in row.asked()
+        Asked(id, row.line, question, _digest(seen, deciding, question)) for id, question in row.asked()
     )
     key = row.video, settings.model_dump_json()
     before = looks.get(key)
@@ -108,19 +110,16 @@ def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
     return tuple(taken)
 
 
-def _decisive(settings: Settings) -> str:
-    return settings.model_dump_json(exclude=set(NOT_DECISIVE))
-
-
-def _digest(stamp: Sequence[object], settings: str, question: str) -> str:
-    return hashlib.sha256(json.dumps([*stamp, settings, question]).encode()).hexdigest()[:16]
+def _digest(seen: Sequence[object], settings: str, question: str) -> str:
+    return hashlib.sha256(json.dumps([*seen, settings, question]).encode()).hexdigest()[:16]
 
 
 def _stamp(video: str) -> _Stamp:
-    """The path, the bytes and the time of modification (nanoseconds), both 0 where there is no such file."""
+    """The path, the time of modification (nanoseconds, 0 where there is no such file) and what is in it."""
     path = os.path.abspath(video)  # noqa: PTH100 - an address is left readable enough
+    found = existing(video)
     try:
-        found = os.stat(video)  # noqa: PTH116
+        modified = os.stat(found).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):  # ValueError: a NUL in the name
-        return path, 0, 0
-    return path, found.st_size, found.st_mtime_ns
+        modified = 0
+    return path, modified, *stamp(found)

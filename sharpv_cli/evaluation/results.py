@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
@@ -22,6 +21,10 @@ from sharpv_cli.lines.appending import Lines, open_lines
 from sharpv_cli.lines.piped import Piped
 from sharpv_cli.text import shown
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 _SCHEMAS = "sharpv.eval."  # what all of ours begin with
 METHODS_SCHEMA = "sharpv.eval.methods/1"
 ANSWER_SCHEMA = "sharpv.eval.answer/1"
@@ -30,7 +33,8 @@ FAILURE_SCHEMA = "sharpv.eval.failure/1"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One question answered with one method. `key` is the question's digest, so that a changed one is asked again.
+    """One question answered with one method. `key` is the question's digest, `video` the film's, so that a changed one
+    is asked again; `video` is empty where it is not known.
 
     `budget` is the share of the visual tokens, or after FastV's layer K of those, that a rival was to keep; None for
     SharpV. `similarities` is s_l by decoder layer, None where no layer was measured. Seconds are those of the language
@@ -53,6 +57,7 @@ class Outcome:
     tpot_sec: float | None
     similarities: list[float | None] | None
     warnings: list[str]
+    video: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,24 @@ class Missed:
     exit_code: int
 
 
-_OUTCOME, _METHODS = TypeAdapter(Outcome), TypeAdapter(dict[str, str])
 _FIELDS = [field.name for field in fields(Outcome)]
+_LATER = {"video"}  # not in the lines of earlier versions
 
 Done = dict[tuple[str, str], Outcome]
 """Outcomes by item and method."""
+
+
+def _validated(kind: type[T], value: object) -> T:
+    """Raises ValueError."""
+    return _validator(kind).validate_python(value)
+
+
+@cache
+def _validator(kind: type[T]) -> TypeAdapter[T]:
+    """pydantic takes a tenth of a second to import, which `--help` should not wait for."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def open_results(path: Path) -> Lines | Piped:
@@ -112,15 +130,17 @@ def outcomes_in(path: Path) -> Iterator[Outcome]:
 
 def _outcome(document: Mapping[str, Any]) -> Outcome:
     """Raises KeyError and ValidationError here, and not where its numbers are added up, for a line that was edited."""
-    return _OUTCOME.validate_python({name: document[name] for name in _FIELDS})
+    return _validated(
+        Outcome, {name: document[name] for name in _FIELDS if name in document or name not in _LATER}
+    )
 
 
 class ResultsFile:
     """Opened for one run: `done` is what earlier runs have answered; `add` appends. A context manager.
 
-    `lines` are those of `open_results`, `digests` those of this run's methods. With `restart` nothing counts as done,
-    and what is there goes when the first answer has come. Raises UsageError where the file is none of ours, or holds
-    answers that a method of the same name gave with other settings.
+    `lines` are those of `open_results`, `digests` those of this run's methods, `keys` and `videos` those of its items.
+    With `restart` nothing counts as done, and what is there goes when the first answer has come. Raises UsageError
+    where the file is none of ours, or holds answers that a method of the same name gave with other settings.
     """
 
     def __init__(
@@ -128,12 +148,13 @@ class ResultsFile:
         lines: Lines | Piped,
         digests: Mapping[str, str],
         keys: Mapping[str, str],
+        videos: Mapping[str, str] | None = None,
         *,
         restart: bool = False,
     ) -> None:
         self.path = lines.path
         self.devices: dict[str, None] = {}
-        self._digests, self._restart, self._older = digests, restart, 0
+        self._digests, self._videos, self._restart, self._older = digests, videos or {}, restart, 0
         self._known: dict[str, str] = {}
         self._lines = lines
         with ExitStack() as on_failure:
@@ -181,17 +202,18 @@ class ResultsFile:
                 continue
             try:
                 self._take(document, keys, done)
-            except (KeyError, ValidationError) as error:
+            except (KeyError, ValueError) as error:  # ValueError: pydantic's ValidationError
                 raise self._of_another_version(number) from error
         return done
 
     def _take(self, document: Mapping[str, Any], keys: Mapping[str, str], done: Done) -> None:
         if document["schema"] == METHODS_SCHEMA:
-            self._know(_METHODS.validate_python(document["methods"], strict=True))
+            self._know(_validated(dict[str, str], document["methods"]))
             self.devices[str(document["device"])] = None
         elif document["schema"] == ANSWER_SCHEMA:
             outcome = _outcome(document)
-            if keys.get(outcome.item) == outcome.key:
+            seen = {self._videos.get(outcome.item, ""), outcome.video} - {""}
+            if keys.get(outcome.item) == outcome.key and len(seen) < 2:
                 done[outcome.item, outcome.method] = outcome
 
     def _of_another_version(self, number: int) -> UsageError:

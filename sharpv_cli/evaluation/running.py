@@ -18,6 +18,7 @@ from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.ahead import ReadAhead
 from sharpv_cli.pipeline.frames import decode_isolated
 from sharpv_cli.video.local import LocalVideo
+from sharpv_cli.video.names import existing
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
@@ -103,7 +104,7 @@ class Run:
         sampling = self.settings.sampling
         if item.start_sec is not None or item.end_sec is not None:
             sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
-        return decode_isolated(reader, LocalVideo(str(path), str(path), self.limits), sampling)
+        return decode_isolated(reader, LocalVideo(existing(str(path)), str(path), self.limits), sampling)
 
     def _compared(self, frames: Frames) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
@@ -119,7 +120,7 @@ class Run:
             )
         except (SharpvError, *_UNFORESEEN) as error:
             return _missed(item, method, error)
-        return _outcome(item, method, answer, budget)
+        return _outcome(item, method, answer, budget, self.dataset.seen(item))
 
     def _order(self, item: Item) -> list[EvalMethod]:
         """Each comes first in turn, for the first one finds cold caches; SharpV does where others need its budget."""
@@ -141,7 +142,7 @@ def _missed(item: Item, method: EvalMethod, error: Exception) -> Missed:
     return Missed(item.id, method.label, item_key(item), str(told), told.hint, told.exit_code)
 
 
-def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | None) -> Outcome:
+def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | None, video: str) -> Outcome:
     return Outcome(
         item=item.id,
         method=method.label,
@@ -159,6 +160,7 @@ def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | Non
         tpot_sec=None if answer.timing.tpot_sec is None else round(answer.timing.tpot_sec, 6),
         similarities=_similarities(answer),
         warnings=list(answer.warnings),
+        video=video,
     )
 
 

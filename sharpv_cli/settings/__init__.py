@@ -12,7 +12,6 @@ from sharpv_cli.settings.resolve import (
 )
 from sharpv_cli.settings.schema import (
     BUILTIN_MODEL,
-    NOT_DECISIVE,
     GenerationSettings,
     MemorySettings,
     ModelSettings,
@@ -21,6 +20,7 @@ from sharpv_cli.settings.schema import (
     Settings,
     VideoSettings,
     VisualSettings,
+    decisive,
     defaults,
 )
 
@@ -28,7 +28,6 @@ __all__ = [
     "BUILTIN_MODEL",
     "DEFAULT_PROFILE",
     "FLAGS",
-    "NOT_DECISIVE",
     "NO_PROFILE",
     "GenerationSettings",
     "MemorySettings",
@@ -40,6 +39,7 @@ __all__ = [
     "VideoSettings",
     "VisualSettings",
     "as_yaml",
+    "decisive",
     "defaults",
     "profile_paths",
     "resolve",

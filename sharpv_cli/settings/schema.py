@@ -27,6 +27,12 @@ def _no_bool(value: object) -> object:
     return value
 
 
+def _countable(value: int) -> int:
+    if abs(value) >= 2**63:
+        raise ValueError("should be a number of at most 18 digits")  # more than the libraries below can count
+    return value
+
+
 def _off_is_text(value: object) -> object:
     """YAML 1.1 reads a bare `off` as False."""
     return "off" if value is False else value
@@ -47,7 +53,7 @@ def _not_too_long(value: str) -> str:
 
 _COLDEST, _HOTTEST = 1e-6, 1e6
 
-Int = Annotated[int, BeforeValidator(_no_bool)]
+Int = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_countable)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
 Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
@@ -185,7 +191,18 @@ class Settings(_Group):
 
 
 # Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
-NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video"})
+_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video"})
+
+
+def decisive(settings: Settings) -> dict[str, object]:
+    """The settings that decide an answer; those of a part that is off do not."""
+    told = settings.model_dump(exclude=set(_NOT_DECISIVE))
+    if settings.visual.mode == "off":
+        told["visual"] = "off"
+    if not settings.memory.enabled:
+        told["memory"] = "off"
+    return told
+
 
 GROUPS: dict[str, type[_Group]] = {
     name: field.annotation

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_MOST_SECONDS = 1e9  # 30 years
 _LONGEST_VALUE = 60  # characters of a wrong value that an error shows
 
 
@@ -55,8 +55,8 @@ class Entry:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise EntryError(f"field '{name}' is {_kind(value)}, not a number of seconds")
-        if not math.isfinite(value) or value < 0:
-            raise EntryError(f"field '{name}' is {value!r}, not a time in seconds")
+        if not 0 <= value <= _MOST_SECONDS:
+            raise EntryError(f"field '{name}' is {str(value)[:_LONGEST_VALUE]}, not a time in seconds")
         return float(value)
 
     def bounds(self) -> tuple[float | None, float | None]:

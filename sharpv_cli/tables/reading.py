@@ -11,22 +11,51 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.smallfile import read_bytes
 from sharpv_cli.tables.entries import Entry, Problem
+from sharpv_cli.tables.forms import as_utf8, delimiter_of, form_of
 from sharpv_cli.text import shown
 
 Table = tuple[list[Entry], list[Problem]]
+
+ANY_FORM = "any"
+"""The kind of a table whose content tells what it is."""
+_MOST_BYTES = 1 << 32
+_MOST_STREAMED_BYTES = 1 << 28  # of a pipe, or of a device that never ends
 
 
 def read_table(path: Path, root: Path, kind: str | None = None) -> Table:
     """The entries of one file in their order, and what is wrong with it; places name the file from `root` on.
 
-    `kind` is read as if it were the suffix of the file's name. UsageError: it is Parquet and pyarrow is not installed.
+    `kind` is read as if it were the suffix of the file's name; ANY_FORM goes by the content. UsageError: it is Parquet
+    and pyarrow is not installed.
     """
     place = shown(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
-        return _READERS.get(kind or path.suffix.lower(), _read_json)(path, place)
-    except OSError as error:
-        return [], [Problem(place, f"cannot be read: {error.strerror or error}")]
+        content = read_bytes(path, most=_MOST_BYTES if path.is_file() else _MOST_STREAMED_BYTES, name="it")
+    except UsageError as error:
+        return [], [Problem(place, str(error))]
+    return parse_table(content, place, kind or path.suffix.lower())
+
+
+def parse_table(content: bytes, place: str, kind: str) -> Table:
+    """As `read_table`, of what was read already."""
+    try:
+        content = as_utf8(content)
+    except ValueError as error:
+        return [], [Problem(place, str(error))]
+    if kind == ANY_FORM:
+        kind = form_of(content, Path(place).suffix.lower())
+        if kind == ".json" and not _is_list(content):
+            kind = ".jsonl"
+    return _READERS.get(kind, _read_json)(content, place)
+
+
+def _is_list(content: bytes) -> bool:
+    try:
+        return isinstance(parse_json(content), list)
+    except ValueError:
+        return False
 
 
 def read_tables(paths: Iterable[Path], root: Path) -> Table:
@@ -57,9 +86,9 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it holds a number of thousands of digits") from error
 
 
-def _read_json(path: Path, place: str) -> Table:
+def _read_json(content: bytes, place: str) -> Table:
     try:
-        values = parse_json(path.read_bytes().decode("utf-8-sig"))
+        values = parse_json(content)
     except ValueError as error:
         return [], [Problem(place, f"is not JSON: {error}")]
     if not isinstance(values, list):
@@ -67,14 +96,13 @@ def _read_json(path: Path, place: str) -> Table:
     return _entries((f"{place}, entry {n}", n, value) for n, value in enumerate(values, 1))
 
 
-def _read_jsonl(path: Path, place: str) -> Table:
+def _read_jsonl(content: bytes, place: str) -> Table:
     entries, problems = [], []
-    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            value = parse_json(line.decode())
+            value = parse_json(line)
         except ValueError as error:
             problems.append(Problem(f"{place}:{number}", f"is not JSON: {error}", number))
             continue
@@ -94,14 +122,15 @@ def _entries(values: Iterable[tuple[str, int, object]]) -> Table:
     return entries, problems
 
 
-def _read_csv(path: Path, place: str) -> Table:
+def _read_csv(content: bytes, place: str) -> Table:
     # Bytes that are no UTF-8 become lone surrogates: only the entries that hold them are lost.
-    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    text = content.decode("utf-8", "surrogateescape")
+    delimiter = delimiter_of(text.lstrip("\r\n").split("\n", 1)[0])
     entries: list[Entry] = []
     problems: list[Problem] = []
-    header: list[str] | None = None
+    header: list[str] = []
     # Strict: otherwise a quote that is never closed swallows the rest of the file without a word.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     while True:
         line = reader.line_num + 1
         try:
@@ -113,41 +142,45 @@ def _read_csv(path: Path, place: str) -> Table:
                 Problem(f"{place}:{line}", f"is not CSV: {error} (read to line {reader.line_num})", line)
             )
             continue
-        if not row:
-            continue
-        if header is None:
-            header = row
+        if not any(row):
+            continue  # a blank line, or one of delimiters alone, as spreadsheets leave them
+        if not header:
+            header = [] if row[0].startswith("sep=") else [name.strip() for name in row]
+            if repeated := next((name for name in header if name and header.count(name) > 1), None):
+                return [], [Problem(place, f"has a header with '{shown(repeated)}' twice")]
         elif len(row) != len(header):
             problems.append(
                 Problem(f"{place}:{line}", f"has {len(row)} fields, the header {len(header)}", line)
             )
         else:
-            entries.append(Entry(f"{place}:{line}", line, dict(zip(header, row, strict=True))))
+            values = {name: value for name, value in zip(header, row, strict=True) if name or value}
+            entries.append(Entry(f"{place}:{line}", line, values))
 
 
-def _read_parquet(path: Path, place: str) -> Table:
-    arrow, parquet = _pyarrow(path)
+def _read_parquet(content: bytes, place: str) -> Table:
+    arrow, parquet = _pyarrow(place)
     try:
-        rows = parquet.read_table(path).to_pylist()
+        rows = parquet.read_table(io.BytesIO(content)).to_pylist()
     except (arrow.ArrowException, ValueError) as error:
         return [], [Problem(place, f"is not Parquet: {str(error).splitlines()[0]}")]
     return _entries((f"{place}, entry {n}", n, row) for n, row in enumerate(rows, 1))
 
 
-def _pyarrow(path: Path) -> tuple[Any, Any]:
+def _pyarrow(place: str) -> tuple[Any, Any]:
     """pyarrow's core and its Parquet reader, imported only now: it is large, and most benchmarks need none."""
     try:
         return importlib.import_module("pyarrow.lib"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise UsageError(
-            f"'{shown(path)}' is a Parquet file, and pyarrow, which reads them, cannot be imported ({error})",
+            f"'{place}' is a Parquet file, and pyarrow, which reads them, cannot be imported ({error})",
             hint="pip install 'sharpv[parquet]'",
         ) from error
 
 
-_READERS: dict[str, Callable[[Path, str], Table]] = {
+_READERS: dict[str, Callable[[bytes, str], Table]] = {
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
+    ".tsv": _read_csv,
     ".parquet": _read_parquet,
 }

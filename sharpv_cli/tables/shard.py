@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,9 +35,10 @@ def read_shard(text: str | None) -> Shard:
     """`2/8`; the whole for None. Raises UsageError."""
     if text is None:
         return Shard()
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    index, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= index <= count:
         raise UsageError(
             f"--shard {text}: not a part of a whole", hint="the second of eight parts is --shard 2/8"
         )
-    return Shard(int(index), int(count))
+    return Shard(index, count)

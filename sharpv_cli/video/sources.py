@@ -15,6 +15,7 @@ from pathlib import Path
 from sharpv_cli.errors import VideoError
 from sharpv_cli.video.download import download
 from sharpv_cli.video.local import Limits, LocalVideo, without_secrets
+from sharpv_cli.video.names import existing
 from sharpv_cli.video.pictures import as_film, left_out, needs_pillow
 from sharpv_cli.video.refusals import read_head, shown
 from sharpv_cli.video.spooling import Copy, Progress, spooled
@@ -60,7 +61,7 @@ def _fetched(source: str, limits: Limits, progress: Progress | None, open_files:
     elif _is_pipe(source):
         name, write = source, partial(_drain, source)
     else:
-        return LocalVideo(source, without_secrets(source), limits)
+        return LocalVideo(existing(source), without_secrets(source), limits)
     return open_files.enter_context(spooled(name, write, limits, progress))
 
 

@@ -85,12 +85,18 @@ def batch(
     processes: Annotated[
         int | None,
         typer.Option(
-            "--processes", metavar="N", min=1, help="Model processes.  [default: one per GPU, else one]"
+            "--processes",
+            metavar="N",
+            min=1,
+            max=1024,
+            help="Model processes.  [default: one per GPU, else one]",
         ),
     ] = None,
     readers: Annotated[
         int | None,
-        typer.Option("--readers", metavar="N", min=1, help="Videos decoded at once, ahead of the model."),
+        typer.Option(
+            "--readers", metavar="N", min=1, max=1024, help="Videos decoded at once, ahead of the model."
+        ),
     ] = None,
     runner: Annotated[
         Literal["local", "ray"],

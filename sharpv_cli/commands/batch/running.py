@@ -77,6 +77,8 @@ def read_rows(source: str, questions: tuple[str, ...]) -> Manifest:
     from sharpv_cli.batch.manifest import read_manifest
 
     manifest = read_manifest(source, questions)
+    for note in manifest.notes:
+        terminal.say("note", note)
     if manifest.unused:
         names = ", ".join(shown(name) for name in manifest.unused)
         terminal.say("note", f"ignored fields of the manifest: {names}")

@@ -17,10 +17,10 @@ from sharpv_cli.commands.preparing import warn_unlocked
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
-from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, method_digest
+from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, method_digest, open_results
 from sharpv_cli.models.identity import weights_identity
 from sharpv_cli.session import open_session
-from sharpv_cli.settings import NOT_DECISIVE, resolve
+from sharpv_cli.settings import decisive, resolve
 from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.text import shown
 from sharpv_cli.video.local import Limits
@@ -121,8 +121,6 @@ def open_exports(markdown: str | None, chart: str | None, results: Path) -> Expo
 
 def open_lines(target: Path) -> Lines | Piped:
     """Where the answers go, before the model is looked for. Raises UsageError."""
-    from sharpv_cli.evaluation.results import open_results
-
     lines = open_results(target)
     warn_unlocked(lines.path, locked=lines.locked)
     return lines
@@ -141,8 +139,9 @@ def run_evaluation(
     """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
     dataset = early or _drawn(source)
     keys = {item.id: item_key(item) for item in dataset.items}
+    videos = {item.id: dataset.seen(item) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
-    with ResultsFile(lines, digests, keys, restart=restart) as file:
+    with ResultsFile(lines, digests, keys, videos, restart=restart) as file:
         missed, interrupted = _answered(dataset, resolved, plan, file)
         result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
     exports.write(result)
@@ -215,21 +214,11 @@ def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -
     common = (dataset.name, source.place, weights)
     digests = {}
     for method in plan.methods:
-        budget = (str(plan.match), _decisive(resolved.settings)) if method.is_rival else ()
+        budget = (str(plan.match), decisive(resolved.settings)) if method.is_rival else ()
         digests[method.label] = method_digest(
-            *common, _decisive(method.settings), method.name, dict(method.parameters), budget
+            *common, decisive(method.settings), method.name, dict(method.parameters), budget
         )
     return digests
-
-
-def _decisive(settings: Settings) -> dict[str, object]:
-    """The settings that decide an answer; those of a part that is off do not."""
-    told = settings.model_dump(exclude=set(NOT_DECISIVE))
-    if settings.visual.mode == "off":
-        told["visual"] = "off"
-    if not settings.memory.enabled:
-        told["memory"] = "off"
-    return told
 
 
 class Tally:

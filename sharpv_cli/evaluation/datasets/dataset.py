@@ -9,6 +9,8 @@ from typing import Literal, Self
 
 from sharpv_cli.tables.entries import Problem
 from sharpv_cli.tables.shard import Shard
+from sharpv_cli.video.names import existing
+from sharpv_cli.video.stamp import stamp
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of options, in their order."""
@@ -52,6 +54,11 @@ class Dataset:
     def prepare(self, item: Item) -> Path:
         """The item's video, ready to read."""
         return item.video
+
+    def seen(self, item: Item) -> str:
+        """What tells its video from another one in its place; empty where there is none, or it was made by us."""
+        size, ends = stamp(existing(str(item.video)))
+        return f"{size}-{ends}" if ends else ""
 
     def limited(self, limit: int | None) -> Self:
         """`limit` of the items, evenly spread over all, so that no task or video is left out for its place."""
