@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item
@@ -24,7 +24,6 @@ from sharpv_cli.text import shown
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-T = TypeVar("T")
 _SCHEMAS = "sharpv.eval."  # what all of ours begin with
 METHODS_SCHEMA = "sharpv.eval.methods/1"
 ANSWER_SCHEMA = "sharpv.eval.answer/1"
@@ -79,17 +78,19 @@ Done = dict[tuple[str, str], Outcome]
 """Outcomes by item and method."""
 
 
-def _validated(kind: type[T], value: object) -> T:
-    """Raises ValueError."""
-    return _validator(kind).validate_python(value)
-
-
 @cache
-def _validator(kind: type[T]) -> TypeAdapter[T]:
+def _outcomes() -> TypeAdapter[Outcome]:
     """pydantic takes a tenth of a second to import, which `--help` should not wait for."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(Outcome)
+
+
+@cache
+def _digests() -> TypeAdapter[dict[str, str]]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(dict[str, str])
 
 
 def open_results(path: Path) -> Lines | Piped:
@@ -130,9 +131,8 @@ def outcomes_in(path: Path) -> Iterator[Outcome]:
 
 def _outcome(document: Mapping[str, Any]) -> Outcome:
     """Raises KeyError and ValidationError here, and not where its numbers are added up, for a line that was edited."""
-    return _validated(
-        Outcome, {name: document[name] for name in _FIELDS if name in document or name not in _LATER}
-    )
+    told = {name: document[name] for name in _FIELDS if name in document or name not in _LATER}
+    return _outcomes().validate_python(told)
 
 
 class ResultsFile:
@@ -208,7 +208,7 @@ class ResultsFile:
 
     def _take(self, document: Mapping[str, Any], keys: Mapping[str, str], done: Done) -> None:
         if document["schema"] == METHODS_SCHEMA:
-            self._know(_validated(dict[str, str], document["methods"]))
+            self._know(_digests().validate_python(document["methods"]))
             self.devices[str(document["device"])] = None
         elif document["schema"] == ANSWER_SCHEMA:
             outcome = _outcome(document)
