@@ -188,6 +188,17 @@ def test_an_animation_in_avif(tmp_path):
     assert [clips.number_of(image) for image in sample.images] == [0, 1, 2, 3, 4]
 
 
+def test_transparency_of_avif_that_is_not_read_is_said(tmp_path):
+    if ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow writes no AVIF")
+    pages = [Image.new("RGBA", (64, 48), (200, level, 30, 90)) for level in (0, 100)]
+    pages[0].save(tmp_path / "a.avif", save_all=True, append_images=pages[1:], duration=100)
+    assert any("transparency is not read" in warning for warning in take(tmp_path / "a.avif")[1].warnings)
+    opaque = [page.convert("RGB") for page in pages]
+    opaque[0].save(tmp_path / "b.avif", save_all=True, append_images=opaque[1:], duration=100)
+    assert not any("transparency" in warning for warning in take(tmp_path / "b.avif")[1].warnings)
+
+
 def test_a_gif_of_very_many_frames(tmp_path):
     frame = b"\x21\xf9\x04\0\x0a\0\0\0," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
     head = b"GIF89a" + struct.pack("<HHBBB", 32, 32, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"

@@ -140,7 +140,7 @@ def _summary(
         frames_total=len(timeline),
     )
     promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
-    hidden = () if stream.metadata.get("alpha_mode") != "1" else (_ALPHA,)
+    hidden = (_ALPHA,) if _has_hidden_alpha(container, stream) else ()
     counted = () if _COUNTED.isdisjoint(formats) else (assumed(rate),)
     doubts = (*hidden, *counted, *timeline.doubts, *timeline.odd, *_cut_short(timeline, promised))
     skips = _can_skip(stream) and not first.interlaced_frame
@@ -154,6 +154,14 @@ def _summary(
         shape,
         (*notes_of(path), *said.warnings, *colour_warnings(first), *doubts),
     )
+
+
+def _has_hidden_alpha(container: InputContainer, stream: VideoStream) -> bool:
+    """WebM keeps transparency beside its packets, AVIF in a grey stream of its own."""
+    if stream.metadata.get("alpha_mode") == "1":
+        return True
+    greys = (other for other in container.streams.video if other is not stream and other.pix_fmt == "gray")
+    return container.metadata.get("major_brand") == "avis" and any(greys)
 
 
 def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool) -> Timeline:
