@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from sharpv_cli import metrics
-from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.errors import ModelError, ResourceError, UsageError
 from sharpv_cli.pipeline.frames import source
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.session import Session
@@ -158,7 +158,7 @@ class Sharpv:
                 yield QuestionStarted(number, question)
                 try:
                     yield from opened.events(question, last=number == count)
-                except (UsageError, ResourceError) as error:
+                except (UsageError, ModelError, ResourceError) as error:
                     yield QuestionFailed(number, question, error)
 
     def _opened(

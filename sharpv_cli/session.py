@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sharpv_cli.models import templates
+
 if TYPE_CHECKING:
     from sharpv_cli.engine.engine import Engine
     from sharpv_cli.engine.factory import Wanted
@@ -48,6 +50,7 @@ def open_session(settings: Settings, *, between_steps: Callable[[], None] = lamb
 
     `between_steps` is called before each step that takes long; what it raises ends the loading.
     """
+    templates.start()
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
         import_module(library)
         between_steps()

@@ -11,9 +11,10 @@ from tiny_families import LAYERS, QUESTION, RECIPES, clip, folder, inputs, loade
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
 
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.models.common import common_of
 from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.models.families import FAMILIES
-from sharpv_cli.models.stem import stem_of
+from sharpv_cli.models.wording import inputs_and_wordings
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import PromptSettings, Settings
@@ -101,13 +102,16 @@ def test_a_prompt_read_in_two_parts_gives_the_answer_of_one(family: str, attenti
 
 @each
 def test_another_question_behind_the_same_video_is_the_prompt_that_it_would_have_alone(family: str) -> None:
-    model, other, plain = loaded(family), "How many boxes are there, and where do they go?", PromptSettings()
-    stem = stem_of(model, captured(family), QUESTION, plain)
-    assert stem is not None
+    model, other = loaded(family), "How many boxes are there, and where do they go?"
+    given, wordings = inputs_and_wordings(model, *clip(), QUESTION, PromptSettings())
+    common = common_of(capture(model.model, given, model.family))
+    assert common is not None
     alone = capture(model.model, inputs(model, other), model.family)
 
-    behind, tail = stem.ask(model, other, plain)
+    asked = common.ask(model, wordings.of(other).ids)
 
+    assert asked is not None
+    behind, tail = asked
     assert len(other) <= tail < len(alone) - int(alone.slots.max())
     assert torch.equal(behind.input_ids, alone.input_ids)
     assert torch.equal(behind.position_ids, alone.position_ids)

@@ -13,6 +13,7 @@ import torch
 from family_answers import alone, asked, finish
 from live_bytes import LiveBytes
 from long_clips import ONE_D, QUESTION, TIMES, FakeFrames, chunks_of, clip_for, in_chunks, next_value, take_of
+from templates import TEMPLATES, templated
 from tiny_families import clip as clip_with
 from tiny_model import assert_close, recorded_logits
 
@@ -84,10 +85,22 @@ def test_several_questions_share_what_is_held(family: str) -> None:
         )
 
 
-@pytest.mark.parametrize("family", ["llava_onevision", "video_llava", "smolvlm"])
-def test_questions_that_share_nothing_are_worded_anew(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sharpv_cli.pipeline.sharing.stem_of", lambda *_: None)
+@pytest.mark.parametrize(
+    "kind", ["question first", "both sides", "ends with the video", "depends on the question"]
+)
+@pytest.mark.parametrize("family", ["llava_onevision", "video_llava", "perception_lm"])
+def test_questions_that_share_nothing_are_worded_anew(family: str, kind: str) -> None:
     of = clip_for(family)
+    with templated(of.loaded, TEMPLATES[kind]):
+        video = SharedVideo(in_chunks(of, 4))
+        for question in QUESTIONS:
+            assert_same(asked(video, question), alone(of, question))
+
+
+def test_a_template_of_the_processors_own_may_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SmolVLM's stands in transformers: it puts the video first, today."""
+    monkeypatch.setattr("sharpv_cli.pipeline.sharing.common_of", lambda *_: None)
+    of = clip_for("smolvlm")
     video = SharedVideo(in_chunks(of, 4))
     for question in QUESTIONS:
         assert_same(asked(video, question), alone(of, question))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from events import ask_all
+from templates import SHARED, TEMPLATES, templated
 from tiny_checkpoint import LAYERS
 from tiny_model import clip, folder, hook_count, loaded, recorded_logits, session
 
@@ -138,7 +139,7 @@ def test_what_is_shared_is_counted_and_gone_after_the_last() -> None:
     assert first.memory.shared_prefix_bytes > LAYERS * first.visual_kept * entry
     assert first.memory.shared_prefix_bytes == again.memory.shared_prefix_bytes
     assert last.memory.shared_prefix_bytes == first.memory.shared_prefix_bytes
-    assert video._stem is None
+    assert video._common is None
     assert video._prefix is None
     assert alone(video.clip, QUESTIONS[0])[0].memory.shared_prefix_bytes is None
 
@@ -165,21 +166,35 @@ def test_a_question_too_long_for_the_context_keeps_what_it_would_keep_alone() ->
     assert alone(video.clip, long)[0].visual_kept < whole.visual_kept
 
 
-def test_a_prompt_that_does_not_end_as_its_tail_is_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor that adds text of its own behind the question: nothing is known to be common."""
-    video = shared()
-    call = type(video.clip.loaded.processor).__call__
-    monkeypatch.setattr(
-        type(video.clip.loaded.processor),
-        "__call__",
-        lambda self, text, **options: call(self, text=[f"{text[0]} indeed"], **options),
-    )
-    for question in QUESTIONS[:2]:
-        got, logits = asked(video, question)
-        want, want_logits = alone(video.clip, question)
-        assert got.text == want.text
-        assert torch.equal(logits, want_logits)
-        assert got.memory.shared_prefix_bytes is None
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_each_question_gets_its_own_prompt_whatever_the_template_does(kind: str) -> None:
+    with templated(loaded(), TEMPLATES[kind]):
+        video = shared()
+        for question in QUESTIONS:
+            want, want_logits = alone(video.clip, question)
+
+            got, logits = asked(video, question, last=question == QUESTIONS[-1])
+
+            assert got.text == want.text
+            assert (logits - want_logits).abs().max() <= 1e-5 * want_logits.abs().max()
+            if kind in SHARED:
+                assert got.memory.shared_prefix_bytes
+            elif question != QUESTIONS[0] and kind != "depends on the question":
+                assert got.memory.shared_prefix_bytes is None
+                assert torch.equal(logits, want_logits)
+    assert len({answer.text for answer in (alone(video.clip, question)[0] for question in QUESTIONS)}) > 1
+
+
+def test_between_questions_that_are_read_alone_others_go_on_sharing() -> None:
+    with templated(loaded(), TEMPLATES["depends on the question"]):
+        video = shared()
+        for question, same in (("what moves?", True), ("is there a box?", False), ("where?", True)):
+            want, _ = alone(video.clip, question)
+
+            got, _ = asked(video, question)
+
+            assert got.text == want.text
+            assert (got.memory.shared_prefix_bytes is not None) == same
 
 
 @pytest.fixture(scope="module")

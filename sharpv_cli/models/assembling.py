@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.models.door import VisualPrompt
-from sharpv_cli.models.standin import Wording
+from sharpv_cli.models.wording import Wording
 
 if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel

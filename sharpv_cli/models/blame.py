@@ -11,6 +11,10 @@ from sharpv_cli.errors import ModelError, ResourceError, SharpvError
 from sharpv_cli.models.inspecting import newer
 from sharpv_cli.models.jsonfile import AGAIN
 
+# What most videos look like: a part that cannot use frames of this height and width is to blame, and no video.
+USUAL_SIZE = (480, 640)
+OTHER_SHAPE = "give a video of a more usual shape, or another model"
+
 
 class Reading:
     """Whatever is raised while a part of a checkpoint is read becomes a ModelError that names the part.
@@ -43,6 +47,8 @@ class Reading:
             re.search(r"pip install [^`\n]*[^`\s.]", str(error)) if isinstance(error, ImportError) else None
         )
         why = first_sentence(error)
+        if isinstance(error, KeyError):  # which says the key alone
+            why = f"{why} is missing"
         if self._folder:
             why = why.replace(self._folder, "the folder")
         return ModelError(
@@ -52,20 +58,30 @@ class Reading:
 
 
 class Using(Reading):
-    """The same for a part that is loaded: some of what its files say shows only then. Memory is told elsewhere."""
+    """The same for a part that is loaded: some of what its files say shows only then.
+
+    Want of memory, and what a device does, are told elsewhere.
+    """
 
     said = "cannot be used"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not out_of_memory(error):
+        if error is not None and not _of_device(error):
             super().__exit__(kind, error, trace)
 
 
 def first_sentence(error: BaseException) -> str:
     """PyTorch and transformers put paragraphs of advice behind it."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+
+
+def _of_device(error: BaseException) -> bool:
+    import torch
+
+    broken = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # since PyTorch 2.8
+    return isinstance(error, broken) or out_of_memory(error)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models.blame import Using
 from sharpv_cli.models.families import Family
 
 MASK, DEEPSTACK = "visual_pos_masks", "deepstack_visual_embeds"
@@ -188,9 +189,8 @@ class _AtTheDoor(Exception):  # noqa: N818 - not an error: it ends the forward p
 def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualPrompt:
     """Run the front end on the processor's output and stop where the language model would begin.
 
-    Raises ModelError when processor and model do not agree on the visual tokens.
+    Raises ModelError when processor and model do not fit each other.
     """
-    layout = family.layout(model.config, inputs)
     arrived: dict[str, Any] = {}
 
     def stop(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
@@ -198,12 +198,14 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
         raise _AtTheDoor
 
     hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
-    try:
-        model.base_model(**inputs, use_cache=True)
-    except _AtTheDoor:
-        pass
-    finally:
-        hook.remove()
+    with Using("config.json or processor", model.name_or_path):
+        try:
+            layout = family.layout(model.config, inputs)
+            model.base_model(**inputs, use_cache=True)
+        except _AtTheDoor:
+            pass
+        finally:
+            hook.remove()
     return VisualPrompt(
         embeds=arrived["inputs_embeds"],
         position_ids=_positions(arrived),

@@ -13,7 +13,8 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from sharpv_cli.errors import ModelError
+from sharpv_cli.errors import ModelError, VideoError
+from sharpv_cli.models.blame import OTHER_SHAPE, USUAL_SIZE, Using, first_sentence
 from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
@@ -49,8 +50,18 @@ class KnownModel:
         return self.parameters * itemsize + self.fixed_bytes
 
     def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """(T, rows, columns) of the visual tokens of so many frames of that size in pixels."""
-        return self.family.grid(self.config, self.video_processor, frames, height, width)
+        """(T, rows, columns) of the visual tokens of so many frames of that size in pixels.
+
+        Raises VideoError where the model takes no frames of such a shape.
+        """
+        try:
+            return self.family.grid(self.config, self.video_processor, frames, height, width)
+        except ValueError as error:
+            with Using("video processor", self.id):  # which is to blame if it takes no usual ones
+                self.family.grid(self.config, self.video_processor, frames, *USUAL_SIZE)
+            raise VideoError(
+                f"{self.id} takes no frames of {width} x {height}: {first_sentence(error)}", hint=OTHER_SHAPE
+            ) from error
 
     @property
     def context(self) -> int | None:

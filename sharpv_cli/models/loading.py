@@ -20,6 +20,7 @@ from sharpv_cli.models.known import KnownModel, of_checkpoint
 from sharpv_cli.models.placement import Placement, has_accelerate, pick_dtype, place
 from sharpv_cli.models.room import require_weights
 from sharpv_cli.models.soundness import require_described
+from sharpv_cli.models.template_files import give_template, template_file
 from sharpv_cli.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _TOO_SMALL = frozenset({"cpu", "meta"})
 class LoadedModel:
     """A model that can answer, and what belongs to it.
 
-    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user.
+    `weights_bytes` are those on its devices, shared ones once; `warnings` are sentences for the user; `template_file`
+    is where its chat template lies.
     """
 
     model: Any
@@ -43,6 +45,7 @@ class LoadedModel:
     info: ModelInfo
     weights_bytes: int
     warnings: tuple[str, ...] = ()
+    template_file: str = "chat_template.jinja"
 
     @property
     def tokenizer(self) -> Any:
@@ -133,7 +136,8 @@ def load(
     said = (attention.warning, layers.window_warning(config.get_text_config()))
     warnings = tuple(warning for warning in said if warning is not None)
     warnings += generation.check(model, settings.id)
-    return LoadedModel(model, processor, family, info, _weights_bytes(model), warnings)
+    template = template_file(found.folder, processor.chat_template)
+    return LoadedModel(model, processor, family, info, _weights_bytes(model), warnings, template)
 
 
 def _weights_bytes(model: Any) -> int:
@@ -181,10 +185,7 @@ def _read_processor(found: Checkpoint) -> Any:
         raise ModelError(f"{name}: its processor takes no video", hint="pick a checkpoint of a VideoLLM")
     if not hasattr(processor.tokenizer, "backend_tokenizer"):
         raise ModelError(f"{name}: its tokenizer has no fast form", hint="pick one with a tokenizer.json")
-    if getattr(processor, "chat_template", None) is None:
-        raise ModelError(
-            f"{name}: it has no chat template", hint="put its chat_template.jinja into the folder"
-        )
+    give_template(processor, name)
     return processor
 
 

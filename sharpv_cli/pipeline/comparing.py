@@ -12,7 +12,7 @@ from torch import Tensor
 from sharpv_cli.engine.device import synchronize
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.models.stem import Stem, stem_of
+from sharpv_cli.models.common import CommonPrompt, common_of
 from sharpv_cli.pipeline.answering import answer_by, whole_answer
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.encoding import Encoded, encode
@@ -38,7 +38,7 @@ class ComparedClip:
     """
 
     clip: Clip
-    _stem: Stem | None = field(default=None, init=False)
+    _common: CommonPrompt | None = field(default=None, init=False)
     _question: str = field(default="", init=False)
     _whole: Encoded | None = field(default=None, init=False)
     _counts: Tensor | None = field(default=None, init=False)
@@ -88,11 +88,12 @@ class ComparedClip:
         return encoded
 
     def _encode(self, question: str) -> Encoded:
-        if self._whole is not None and self._stem is not None:
-            whole, _ = self._stem.ask(self.clip.loaded, question, self.clip.settings.prompt)
-            return replace(self._whole, whole=whole)
+        if self._whole is not None and self._common is not None:
+            asked = self._common.ask(self.clip.loaded, self._whole.wordings.of(question).ids)
+            if asked is not None:
+                return replace(self._whole, whole=asked[0])
         encoded = _encode(self.clip, question)
-        self._stem = stem_of(self.clip.loaded, encoded.whole, question, self.clip.settings.prompt)
+        self._common = common_of(encoded.whole)
         return encoded
 
 

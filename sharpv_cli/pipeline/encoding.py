@@ -14,9 +14,9 @@ from sharpv_cli.engine.device import synchronize
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.assembling import reworded
 from sharpv_cli.models.door import VisualPrompt, capture
-from sharpv_cli.models.prompting import build_inputs
-from sharpv_cli.models.standin import Wording, chunk_options, wording
+from sharpv_cli.models.prompting import frame_inputs
 from sharpv_cli.models.tower import quick_tower
+from sharpv_cli.models.wording import Wording, Wordings, chunk_options, inputs_and_wordings, wordings_of_long
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.fitting import require_encoding
 from sharpv_cli.pipeline.holding import HeldTokens
@@ -32,12 +32,13 @@ from sharpv_cli.video.thumbnails import fill
 class Encoded:
     """The `whole` prompt of a question about `clip`, which is as its frames turned out to be.
 
-    Of a clip that came in chunks there are `scores`, unless nothing is pruned, and `words`. `keep` bool [T, f] is what
-    another method than SharpV keeps; None leaves it to the settings.
+    `wordings` gives the prompts of other questions. Of a clip that came in chunks there are `scores`, unless nothing is
+    pruned, and `words`. `keep` bool [T, f] is what another method than SharpV keeps; None leaves it to the settings.
     """
 
     clip: Clip
     whole: VisualPrompt
+    wordings: Wordings
     scores: Scores | None = None
     words: Wording | None = None
     keep: Tensor | None = None
@@ -57,21 +58,19 @@ def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
     yield StageStarted("preprocess")
     with clock.stage("preprocess"):
         require_encoding(clip)
-        inputs = build_inputs(
+        inputs, wordings = inputs_and_wordings(
             clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
         )
     yield StageStarted("vision")
     with clock.stage("vision"), quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
-        return Encoded(clip, capture(clip.loaded.model, inputs, clip.loaded.family))
+        return Encoded(clip, capture(clip.loaded.model, inputs, clip.loaded.family), wordings)
 
 
-def encode_again(encoded: Encoded, question: str, clock: StageClock) -> Encoded:
-    """The prompt of another question about a clip that came in chunks. Raises UsageError."""
-    clip, old = encoded.clip, encoded.words
-    assert old is not None
-    with clock.stage("preprocess"):
-        new = _wording(clip, question)
-        return replace(encoded, whole=reworded(clip.loaded, encoded.whole, old, new), words=new)
+def encode_again(encoded: Encoded, new: Wording) -> Encoded:
+    """The prompt of another question about a clip that came in chunks."""
+    assert encoded.words is not None
+    whole = reworded(encoded.clip.loaded, encoded.whole, encoded.words, new)
+    return replace(encoded, whole=whole, words=new)
 
 
 def _encode_in_chunks(clip: Clip, frames: Chunks, question: str, clock: StageClock) -> Encoding:
@@ -114,10 +113,13 @@ class _Coming:
     """
 
     def __init__(self, clip: Clip, question: str, clock: StageClock) -> None:
-        self._clip, self._question, self._clock = clip, question, clock
+        self._clip, self._clock = clip, clock
         with clock.stage("preprocess"):
             require_encoding(clip)
-            self._words = _wording(clip, question)
+            self._wordings = wordings_of_long(
+                clip.loaded, clip.info, clip.sample, clip.sample.size, clip.settings.prompt
+            )
+            self._words = self._wordings.of(question)
         if clip.settings.visual.mode == "off":
             self._require_room(self._words.layout.slots.numel())
         self._held = HeldTokens(clip.loaded, self._words, clip.settings.visual, self._room)
@@ -127,12 +129,11 @@ class _Coming:
         """The next frames, uint8 RGB [n, H, W, 3]."""
         clip = self._clip
         with self._clock.stage("preprocess"):
-            inputs = build_inputs(
+            inputs = frame_inputs(
                 clip.loaded,
                 clip.info,
                 self._part(images),
-                self._question,
-                clip.settings.prompt,
+                self._words.text,
                 on_device=clip.on_device,
                 options=chunk_options(clip.loaded, len(images), len(clip.sample)),
             )
@@ -147,7 +148,7 @@ class _Coming:
         with self._clock.stage("prune"):
             self._held.flush()
             whole = self._held.prompt()
-        return Encoded(self._clip, whole, self._held.scores, self._words)
+        return Encoded(self._clip, whole, self._wordings, self._held.scores, self._words)
 
     def _part(self, images: NDArray[np.uint8]) -> FrameSample:
         """A chunk as a sample of its own; it leaves small pictures in that of the clip."""
@@ -158,14 +159,9 @@ class _Coming:
 
     @property
     def _room(self) -> int | None:
-        """Room for visual tokens with the shortest question that there can be: others may follow this one."""
-        return room_for(self._words.text_before_tail, self._clip.loaded.context, self._clip.limit)
+        """Room for visual tokens beside the text that every question has: others may follow this one."""
+        return room_for(self._words.text_within, self._clip.loaded.context, self._clip.limit)
 
     def _require_room(self, kept: int, *, so_far: bool = False) -> None:
         text = self._words.ids.shape[1] - self._words.layout.slots.numel()
         require_room(kept, text, self._clip.loaded.context, self._clip.limit, so_far=so_far)
-
-
-def _wording(clip: Clip, question: str) -> Wording:
-    sample = clip.sample
-    return wording(clip.loaded, clip.info, sample, sample.size, question, clip.settings.prompt)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sharpv_cli.engine.late import Late
 from sharpv_cli.models.assembling import assemble, others_of
 from sharpv_cli.models.door import VisualPrompt
-from sharpv_cli.models.standin import Wording
+from sharpv_cli.models.wording import Wording
 from sharpv_cli.pipeline.selecting import kept_by, largest_scale
 from sharpv_cli.pruning.visual import Scores, score
 

@@ -7,9 +7,11 @@ import tiny_families
 import torch
 from live_bytes import LiveBytes
 
+from sharpv_cli.errors import ModelError
+from sharpv_cli.models.chat import render
 from sharpv_cli.models.families import FAMILIES
-from sharpv_cli.models.prompting import build_inputs
-from sharpv_cli.models.standin import chunk_options, wording
+from sharpv_cli.models.prompting import build_inputs, frame_inputs
+from sharpv_cli.models.wording import chunk_options, wordings_of_long
 from sharpv_cli.settings import PromptSettings
 from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
 
@@ -36,7 +38,9 @@ def test_tokens_and_slots_are_those_of_the_whole_clip(family: str, times: str) -
         inputs = build_inputs(model, info, sample, question, PromptSettings(system="Be brief."))
         want = model.family.layout(model.model.config, inputs)
 
-        got = wording(model, info, plan_of(sample), sample.size, question, PromptSettings(system="Be brief."))
+        got = wordings_of_long(
+            model, info, plan_of(sample), sample.size, PromptSettings(system="Be brief.")
+        ).of(question)
 
         assert torch.equal(got.ids, inputs["input_ids"])
         assert torch.equal(got.layout.slots, want.slots)
@@ -54,7 +58,8 @@ def test_a_chunk_is_prepared_as_in_its_clip(family: str) -> None:
     (name,) = {"pixel_values", "pixel_values_videos"} & set(
         whole := build_inputs(model, info, sample, "?", PromptSettings())
     )
-    chunk = build_inputs(model, info, part, "?", PromptSettings(), options=chunk_options(model, 3, 40))
+    text = render(model, "?", PromptSettings())
+    chunk = frame_inputs(model, info, part, text, options=chunk_options(model, 3, 40))
     grid = (model.family.layout(model.model.config, inputs).grid for inputs in (whole, chunk))
     assert len(set(grid)) == 1
     frames = _by_frame(whole[name], 40), _by_frame(chunk[name], 3)
@@ -71,9 +76,8 @@ def test_it_takes_no_memory_for_pictures(family: str) -> None:
     times = tuple(float(t) for t in range(1000))
     info = VideoInfo("clip.mp4", "mp4", "h264", 90, 60, 0, 1.0, 1000.0, 1000)
     with LiveBytes() as live:
-        got = wording(
-            model, info, SamplePlan("fps", tuple(range(1000)), times), (60, 90), "?", PromptSettings()
-        )
+        plan = SamplePlan("fps", tuple(range(1000)), times)
+        got = wordings_of_long(model, info, plan, (60, 90), PromptSettings()).of("?")
     assert len(got.layout.slots) == 1000
     assert live.peak < 64 * got.ids.numel() + 2_000_000
 
@@ -83,6 +87,6 @@ def test_the_video_processor_comes_back_after_an_error(monkeypatch: pytest.Monke
     real = model.processor.video_processor
     monkeypatch.setattr(type(real), "__call__", lambda *_, **__: 1 / 0)
     info, sample = tiny_families.clip()
-    with pytest.raises(ZeroDivisionError):
-        wording(model, info, plan_of(sample), sample.size, "?", PromptSettings())
+    with pytest.raises(ModelError, match="division by zero"):
+        wordings_of_long(model, info, plan_of(sample), sample.size, PromptSettings()).of("?")
     assert model.processor.video_processor is real

@@ -1,0 +1,182 @@
+"""Templates that fail, never end or leave something out: the model's fault, with the file to mend, and no worse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from templates import templated
+from tiny_model import clip, folder, loaded
+
+from sharpv_cli.errors import ModelError
+from sharpv_cli.models import templates
+from sharpv_cli.models.chat import render
+from sharpv_cli.models.loading import LoadedModel, load
+from sharpv_cli.models.prompting import build_inputs
+from sharpv_cli.settings import ModelSettings, PromptSettings
+
+QUESTION = "How many boxes are there?"
+SAID = (
+    "{% for m in messages %}{% for p in m.content %}{{ p.text if p.type == 'text' else 'VIDEO' }}"
+    "{% endfor %}{% endfor %}"
+)
+FAULTY = {
+    "": "leaves out the video",
+    "{% if %}": "Expected an expression",
+    "{{ nothing.to.see }}": "'nothing' is undefined",
+    "{% bogus %}": "unknown tag 'bogus'",
+    "{{ raise_exception('Roles must alternate') }}": "Roles must alternate",
+    "{% for m in messages %}{{ m.role + ': ' + m.content }}{% endfor %}": "can only concatenate str",
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}": "takes messages of text only",
+    "{{ messages | tojson }}": "takes messages of text only",
+    "{{ messages[3].content }}": "has no element 3",
+    "{{ messages[0].content[1].text }}": "leaves out the video",
+    f"VIDEO{SAID}": "puts the video in 2 times",
+    "VIDEO": "leaves out the question",
+    "VIDEO{{ messages[0].content[1].text[:9] }}": "leaves out the question, or its end",
+    "VIDEO{{ messages[0].content[1].text | length }}": "leaves out the question, or its end",
+    "{% include '/etc/passwd' %}": "no loader",
+    "{{ 1 // 0 }}": "integer division or modulo by zero",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": "maximum recursion depth",
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}": "takes longer than",
+    "{{ 9 ** (9 ** 9) }}": "takes longer than",
+    "{% set n = namespace(x='aa') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}": "MemoryError",
+    "{{ 'a' * 9999999999 }}": "MemoryError",
+    "{{ ' ' | center(9999999) }}": "makes 9,999,999 characters",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient() -> Iterator[None]:
+    """Templates get less time than they have in earnest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "CPU_SEC", 0.5)
+        templates.stop()
+        yield
+    templates.stop()
+
+
+@pytest.mark.parametrize("template", FAULTY)
+def test_a_faulty_template_is_named(template: str) -> None:
+    with templated(loaded(), template) as model, pytest.raises(ModelError) as caught:
+        render(model, QUESTION, PromptSettings())
+
+    assert caught.value.exit_code == 4
+    assert "its chat template (chat_template.jinja)" in str(caught.value)
+    assert FAULTY[template] in str(caught.value)
+    assert "mend chat_template.jinja" in str(caught.value.hint)
+    assert "What" in render(loaded(), "What?", PromptSettings()), "the next one is rendered"
+
+
+def test_a_question_of_any_length_is_within_bounds() -> None:
+    question = "so " * 300_000 + "long?"
+
+    assert render(loaded(), question, PromptSettings()).count("so ") == 300_000
+
+
+def test_templates_see_surrogates_and_all_else_that_a_command_line_can_hold() -> None:
+    question = "\udcff \x00 \x1b[1m {{ 7 * 7 }} \u2028 🙂?"
+
+    assert question in render(loaded(), question, PromptSettings())
+
+
+SYSTEM = PromptSettings(system="Be brief, and 'type': 'text' is no part.")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{ m.content }}",
+        "{{ m['content'] + '' }}",
+        "{{ m.content | trim }}",
+        "{{ m.content if m.content is string else 1/0 }}",
+    ],
+)
+def test_a_template_that_wants_a_system_prompts_text_gets_it(written: str) -> None:
+    template = (
+        "{% for m in messages if m.role == 'system' %}"
+        + written
+        + "{% endfor %}VIDEO{{ messages[-1].content[1].text }}"
+    )
+    with templated(loaded(), template) as model:
+        assert render(model, QUESTION, SYSTEM) == f"{SYSTEM.system}<video>\n{QUESTION}"
+
+
+def test_a_template_that_leaves_out_the_system_prompt_is_told() -> None:
+    with templated(loaded(), "VIDEO{{ messages[-1].content[1].text }}") as model:
+        with pytest.raises(ModelError, match="leaves out the system prompt") as caught:
+            render(model, QUESTION, SYSTEM)
+        assert render(model, QUESTION, PromptSettings())
+    assert "without --system" in str(caught.value.hint)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder(), tmp_path / "model"))
+
+
+def opened(path: Path) -> LoadedModel:
+    return load(ModelSettings(id=str(path)), "cpu")
+
+
+def moved_to(path: Path, file: str, template: object) -> None:
+    (path / "chat_template.jinja").unlink()
+    content = json.loads((path / file).read_text()) if (path / file).exists() else {}
+    (path / file).write_text(json.dumps({**content, "chat_template": template}))
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("file", ["chat_template.json", "tokenizer_config.json", "processor_config.json"])
+def test_a_template_is_found_wherever_transformers_keeps_it_and_named_by_its_file(
+    file: str, several: bool, copy: Path
+) -> None:
+    template = (copy / "chat_template.jinja").read_text()
+    if several and file != "tokenizer_config.json":
+        pytest.skip("only tokenizers have several by name")
+    named = [{"name": "other", "template": "?"}, {"name": "default", "template": template}]
+    moved_to(copy, file, named if several else template)
+
+    model = opened(copy)
+
+    assert render(model, QUESTION, PromptSettings()) == render(loaded(), QUESTION, PromptSettings())
+    assert model.template_file == file
+
+
+@pytest.mark.parametrize(
+    "template", [None, "", 7, [], {}, [{"name": "tool", "template": "x"}], [{"template": 1}]]
+)
+@pytest.mark.parametrize("file", ["chat_template.json", "tokenizer_config.json", "processor_config.json"])
+def test_what_is_no_template_is_refused(file: str, template: object, copy: Path) -> None:
+    moved_to(copy, file, template)
+
+    with pytest.raises(ModelError) as caught:
+        render(opened(copy), QUESTION, PromptSettings())
+    assert str(copy) in str(caught.value)
+    assert caught.value.hint
+
+
+def test_nothing_is_cut_off_or_filled_up_by_what_is_saved_with_a_tokenizer(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["truncation"] = {
+        "direction": "Right",
+        "max_length": 40,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    tokenizer["padding"] = {
+        "strategy": {"Fixed": 900},
+        "direction": "Left",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "<|endoftext|>",
+    }
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    ids = build_inputs(opened(copy), *clip(), QUESTION, PromptSettings())["input_ids"]
+
+    assert torch.equal(ids, build_inputs(loaded(), *clip(), QUESTION, PromptSettings())["input_ids"])
