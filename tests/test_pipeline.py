@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from sharpv_cli.pipeline import opening
 from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, StageStarted, TextPiece
-from sharpv_cli.video import decoding
 from sharpv_cli.video.encoding import write_clip
 from sharpv_cli.video.probe import scan
 
@@ -357,15 +357,15 @@ def test_a_question_about_a_file(video: Path) -> None:
     assert timing.total_sec > max(timing.load_sec, timing.decode_sec) + timing.ttft_sec
 
 
-def test_a_video_that_was_scanned_is_not_scanned_again(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_that_was_scanned_is_not_scanned_again(video: Path) -> None:
     given, found = settings(sampling={"frames": 4}), scan(video)
     want = list(ask(video, QUESTION, given))[-1]
-    monkeypatch.setattr(decoding, "scanned", lambda _path: pytest.fail("scanned again"))
 
-    got = list(ask(video, QUESTION, given, found))[-1]
+    got = list(ask(video, QUESTION, given, replace(found, warnings=("as this scan says",))))[-1]
 
     assert isinstance(got, Finished) and isinstance(want, Finished)
     assert got.answer.text == want.answer.text
+    assert got.answer.warnings == ("as this scan says", *want.answer.warnings)
     np.testing.assert_array_equal(got.answer.sample.images, want.answer.sample.images)
 
 

@@ -17,7 +17,7 @@ from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import chunking, encoding, opening
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, Loaded, StageStarted
-from sharpv_cli.video import ahead
+from sharpv_cli.video import coming
 from sharpv_cli.video.ahead import FramesAhead
 from sharpv_cli.video.encoding import write_clip
 
@@ -93,14 +93,14 @@ def test_the_reference_engine_takes_clips_whole(video: Path, engine: str) -> Non
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[FramesAhead]:
-    """The frames that were asked for."""
+    """The frames that were asked for, decoded in this process, so that their window can be looked at."""
     frames: list[FramesAhead] = []
 
     def recorded(*args: Any, **options: Any) -> FramesAhead:
         frames.append(FramesAhead(*args, **options))
         return frames[-1]
 
-    monkeypatch.setattr(ahead, "FramesAhead", recorded)
+    monkeypatch.setattr(coming, "FramesOfChild", recorded)
     return frames
 
 
@@ -149,15 +149,15 @@ def test_chunks_are_decoded_while_another_is_encoded(
 def test_what_ends_the_stream_ends_the_answer(
     video: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    get, taken = FramesAhead.get, []
+    get, taken = coming.FramesOfChild.get, []
 
-    def failing(self: FramesAhead) -> Any:
+    def failing(self: coming.FramesOfChild) -> Any:
         taken.append(1)
         if len(taken) == 3:
             raise error
         return get(self)
 
-    monkeypatch.setattr(FramesAhead, "get", failing)
+    monkeypatch.setattr(coming.FramesOfChild, "get", failing)
     with pytest.raises(type(error)) as raised:
         list(ask_all(video, [QUESTION, "Why?"], settings()))
     assert raised.value is error
@@ -175,9 +175,9 @@ def test_a_model_that_cannot_be_loaded_ends_the_decoder(
     video: Path, made: list[FramesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = threading.Event()
-    recorded = ahead.FramesAhead
+    recorded = coming.FramesOfChild
     monkeypatch.setattr(
-        ahead, "FramesAhead", lambda *args, **options: (recorded(*args, **options), begun.set())[0]
+        coming, "FramesOfChild", lambda *args, **options: (recorded(*args, **options), begun.set())[0]
     )
 
     def refused(*_args: Any, **_kwargs: Any) -> Any:

@@ -1,4 +1,7 @@
-"""A frame's way, from top to bottom: source, scan, sample, decode. What needs no model runs while it is loaded."""
+"""A frame's way, from top to bottom: source, scan, sample, decode. What needs no model runs while it is loaded.
+
+FFmpeg runs in a child process only: a file that breaks it, or takes all memory, costs itself alone.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.pipeline import chunking
+from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import FilePath, Limits, LocalVideo
-from sharpv_cli.video.patience import in_time
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.video.frames import Frames
-    from sharpv_cli.video.isolated import IsolatedReader
     from sharpv_cli.video.probe import Scan
     from sharpv_cli.video.sampling import Sampling
 
@@ -38,7 +40,8 @@ def scan(video: FilePath, settings: Settings) -> Scan:
     from sharpv_cli.video import probe
     from sharpv_cli.video.sampling import check_range
 
-    found = in_time(video, "reading", lambda: probe.scan(video))
+    with IsolatedReader() as reader:
+        found = reader.read(video, probe.scan)
     check_range(settings.sampling.start, settings.sampling.end, found.timeline.end)
     return found
 
@@ -54,11 +57,11 @@ def decode(video: FilePath, settings: Settings, scan: Scan | None = None) -> Fra
     """4. Decode: the frames, or of a long clip the beginning of them; close them. Raises VideoError."""
     if not may_come_in_chunks(settings):
         return decode_whole(video, settings.sampling, scan)
-    from sharpv_cli.video.ahead import FramesAhead
+    from sharpv_cli.video.coming import FramesOfChild
 
     whole, chunk = chunking.WHOLE_FRAMES, chunking.CHUNK_FRAMES
     with ExitStack() as on_failure:
-        ahead = FramesAhead(video, sampling_of(settings.sampling), scan, whole=whole, chunk=chunk)
+        ahead = FramesOfChild(video, sampling_of(settings.sampling), scan, whole=whole, chunk=chunk)
         on_failure.enter_context(ahead)
         frames = ahead.first()
         on_failure.pop_all()
@@ -75,20 +78,18 @@ def may_come_in_chunks(settings: Settings) -> bool:
 
 def decode_whole(video: FilePath, sampling: SamplingSettings, scan: Scan | None = None) -> Frames:
     """All frames, however many. Raises VideoError."""
+    with IsolatedReader() as reader:
+        return decode_isolated(reader, video, sampling, scan)
+
+
+def decode_isolated(
+    reader: IsolatedReader, video: FilePath, sampling: SamplingSettings, scan: Scan | None = None
+) -> Frames:
+    """All frames, decoded in the reader's child process. Raises VideoError, ShortageError."""
     from sharpv_cli.video.decoding import sample_frames
     from sharpv_cli.video.frames import Frames
 
-    work = partial(sample_frames, video, sampling_of(sampling), scan)
-    found, seconds = timed(lambda: in_time(video, "decoding", work))
-    return Frames(*found, seconds=seconds)
-
-
-def decode_isolated(reader: IsolatedReader, video: LocalVideo, sampling: SamplingSettings) -> Frames:
-    """All frames, decoded in the reader's child process. Raises VideoError."""
-    from sharpv_cli.video.decoding import sample_frames
-    from sharpv_cli.video.frames import Frames
-
-    work = partial(sample_frames, sampling=sampling_of(sampling))
+    work = partial(sample_frames, sampling=sampling_of(sampling), scan=scan)
     found, seconds = timed(lambda: reader.read(video, work))
     return Frames(*found, seconds=seconds)
 

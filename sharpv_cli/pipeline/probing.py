@@ -13,6 +13,7 @@ from sharpv_cli.models.dimensions import language_model
 from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.frames import sampling_of, scan
 from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
+from sharpv_cli.video.isolated import IsolatedReader
 
 if TYPE_CHECKING:
     from sharpv_cli.models.estimate import Request
@@ -34,6 +35,8 @@ def look(path: FilePath, settings: Settings) -> Outlook:
     from sharpv_cli.video.streams import streams
 
     found = scan(path, settings)
+    with IsolatedReader() as reader:
+        its_streams = reader.read(path, streams)
     plan = plan_of(found.timeline, settings.sampling)
     try:
         model, model_error = _model_outlook(found, plan, settings), None
@@ -41,7 +44,7 @@ def look(path: FilePath, settings: Settings) -> Outlook:
         model, model_error = None, (str(error), error.hint)
     return Outlook(
         video=found.info,
-        streams=streams(path),
+        streams=its_streams,
         size_bytes=Path(path).stat().st_size,
         variable_rate=varies(found.timeline.times),
         plan=plan,

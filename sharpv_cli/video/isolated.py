@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing, suppress
 from multiprocessing import Pipe
@@ -71,7 +73,8 @@ class IsolatedReader:
 
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
-            self._child.end()
+            _spare.keep(self._child)
+            self._child = None
 
     def abandon(self) -> None:
         """For another thread: what is being read is not wanted any more, and its `read` raises VideoError."""
@@ -110,7 +113,7 @@ class IsolatedReader:
 
     def _exchange(self, path: FilePath, work: object, streams: bool) -> Generator[Any]:
         """The child is lost where this is left before its end."""
-        child, self._child = self._child or _Child(self._share, *self._limits), None
+        child, self._child = self._child or _child(self._share, *self._limits), None
         self._at_work = child
         try:
             if self._abandoned:
@@ -128,10 +131,43 @@ class IsolatedReader:
             raise answer.value
 
 
+class _Spare:
+    """One idle child for the next reader: a command that reads a video twice starts one."""
+
+    def __init__(self) -> None:
+        self._child: _Child | None = None
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def keep(self, child: _Child | None) -> None:
+        """The one that was kept ends."""
+        with self._lock:
+            child, self._child = self._child, child
+        if child is not None and os.getpid() == self._process:
+            child.end()
+
+    def take(self, *wanted: int) -> _Child | None:
+        with self._lock:
+            child = self._child
+            if child is None or os.getpid() != self._process or not child.serves(*wanted):
+                return None
+            self._child = None
+            return child
+
+
+_spare = _Spare()
+atexit.register(_spare.keep, None)
+
+
+def _child(*wanted: int) -> _Child:
+    return _spare.take(*wanted) or _Child(*wanted)
+
+
 class _Child:
     """The process, and one video after the other that it reads."""
 
     def __init__(self, share: int, memory_bytes: int, resident_bytes: int) -> None:
+        self._made_for = share, memory_bytes, resident_bytes
         self._resident_bytes = resident_bytes
         self._killed = False
         with shortage.Attempt("starting the process that reads videos") as attempt:
@@ -166,6 +202,10 @@ class _Child:
             "the process that reads videos could not start",
             hint="close other programs, or raise the limits of this one (`ulimit -a`); what it said is above",
         )
+
+    def serves(self, *wanted: int) -> bool:
+        """Whether it was made with these numbers, and is there still."""
+        return self._made_for == wanted and self._process.poll() is None
 
     def begin(self, path: FilePath, work: object, streams: bool) -> None:
         self._path, self._seconds = path, limits_of(path).timeout
