@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from sharpv_cli import __version__, signals, terminal
+from sharpv_cli import __version__, shortage, signals, terminal
 from sharpv_cli.commands.ask.command import ask
 from sharpv_cli.commands.batch.command import batch
 from sharpv_cli.commands.demo import demo
@@ -22,11 +22,10 @@ from sharpv_cli.commands.help import GroupedCommand
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
-from sharpv_cli.errors import ResourceError, SharpvError
+from sharpv_cli.errors import SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
 _TYPER_LEAST_COLUMNS = 52
-_NO_ROOM_TO_LOAD = ("failed to map segment", "annot allocate memory")  # as the dynamic loader says it
 _columns = shutil.get_terminal_size().columns
 _narrow = {"terminal_width": _columns} if _columns < _TYPER_LEAST_COLUMNS else {}
 
@@ -127,17 +126,24 @@ def _exit_code() -> int:
         if isinstance(stop.__context__, BrokenPipeError):  # Typer's way with `sharpv --help | head -1`
             return 0
         raise
-    except OSError as error:
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
         return _report_surroundings(error)
-    except (MemoryError, ImportError) as error:
-        return _report_memory(error)
     except (KeyboardInterrupt, typer.Abort):
         return terminal.INTERRUPTED
     return result if isinstance(result, int) else 0
 
 
-def _report_surroundings(error: OSError) -> int:
-    """What is no bug of ours wherever it shows: a full disk (Typer writes `--help` itself), a deleted folder."""
+def _report_surroundings(error: Exception) -> int:
+    """What is no bug of ours wherever it shows: a full disk (Typer writes `--help` itself), a deleted folder.
+
+    Under `ulimit -v` and in small containers, torch's libraries do not even fit into memory.
+    """
+    if what := shortage.lack(error):
+        short = shortage.short(what)
+        terminal.report_error(short)
+        return short.exit_code
+    if not isinstance(error, OSError):
+        raise error
     if error.errno == errno.ENOSPC:
         terminal.say("error", f"cannot write {error.filename or 'the output'}: {error.strerror}")
     elif not _has_working_folder():
@@ -146,17 +152,6 @@ def _report_surroundings(error: OSError) -> int:
     else:
         raise error
     return 2
-
-
-def _report_memory(error: MemoryError | ImportError) -> int:
-    """Under `ulimit -v` and in small containers, torch's libraries do not even fit into memory."""
-    if isinstance(error, ImportError) and not any(sign in str(error) for sign in _NO_ROOM_TO_LOAD):
-        raise error
-    terminal.say("error", f"not enough memory: {error}" if str(error) else "not enough memory")
-    terminal.say(
-        "hint", "close other programs, or raise the limit of this process (`ulimit -v`, the container)"
-    )
-    return ResourceError.exit_code
 
 
 def _has_working_folder() -> bool:

@@ -56,10 +56,10 @@ def lack(error: BaseException) -> str | None:
     return None
 
 
-def short(what: str, doing: str) -> ShortageError:
+def short(what: str, doing: str = "") -> ShortageError:
     """What is told of a piece of work (`reading clip.mp4`) that needs more of `what` than there is."""
     return ShortageError(
-        f"{doing}: not enough {what}{_amount(what)}",
+        f"{doing}: not enough {what}{_amount(what)}".removeprefix(": "),
         hint=f"{_HINT} ({_RAISED_BY[what]}), and run it again",
         what=what,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 from clips import encode
 from events import ask, ask_all
 
-from sharpv_cli.batch.local import Model, in_this_process
+from sharpv_cli.batch import working
+from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Asked, Job
-from sharpv_cli.batch.results import Document
-from sharpv_cli.batch.working import Worker
+from sharpv_cli.batch.results import Told
+from sharpv_cli.batch.working import Worker, outcome
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.pipeline.ahead import ReadAhead
 from sharpv_cli.settings import Settings, resolve
@@ -39,7 +40,13 @@ def job(video: str, *questions: str, settings: Settings = SETTINGS) -> Job:
 
 
 def done(worker: Worker, *jobs: Job) -> list[Any]:
-    return list(in_this_process(jobs, worker, readers=2))
+    return list(documents_of(worker, jobs))
+
+
+def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
+    with ReadAhead(working.read_frames, readers=2) as ahead:
+        for one, coming in ahead.each(jobs):
+            yield from worker.documents(one, outcome(coming))
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -108,16 +115,14 @@ def test_what_fails_has_the_exit_code_it_would_have_had(
 def test_a_bug_in_a_reader_costs_its_video(
     worker: Worker, videos: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sharpv_cli.batch import local
-
-    read = local.read_frames
+    read = working.read_frames
 
     def read_or_fail(reader: Any, one: Job) -> Any:
         if one.video == "bug":
             raise ZeroDivisionError("a bug")
         return read(reader, one)
 
-    monkeypatch.setattr(local, "read_frames", read_or_fail)
+    monkeypatch.setattr(working, "read_frames", read_or_fail)
     first, second = done(worker, job("bug", "what?"), job(videos[0], QUESTIONS[0]))
     assert (first["exit_code"], first["error"]) == (1, "unexpected ZeroDivisionError: a bug")
     assert second["schema"] == "sharpv.ask/1"
@@ -137,13 +142,13 @@ def test_ctrl_c_gives_no_half_of_an_answer(
         return push(self, token)
 
     monkeypatch.setattr(TextStream, "push", push_or_stop)
-    documents: list[Document] = []
+    documents: list[Any] = []
     with pytest.raises(KeyboardInterrupt):
-        documents.extend(_each(in_this_process([job(videos[0], *QUESTIONS)], worker, readers=1), documents))
+        documents.extend(_each(documents_of(worker, [job(videos[0], *QUESTIONS)]), documents))
     assert [document["id"] for document in documents] == ["1"]
 
 
-def _each(source: Iterator[Document], into: list[Document]) -> Iterator[Document]:
+def _each(source: Iterator[Told], into: list[Any]) -> Iterator[Told]:
     for document in source:
         into.append(document)
     return iter(())

@@ -1,37 +1,21 @@
-"""The jobs on this machine: videos are read ahead in child processes, by one model process or one for each GPU."""
+"""What a batch takes of this machine: which model, on which devices, and how many videos are read at a time."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpv_cli.batch.planning import Job
-from sharpv_cli.batch.results import Told
-from sharpv_cli.batch.working import Worker, outcome, read_frames
+from sharpv_cli.batch.working import Worker
 from sharpv_cli.cores import cores
-from sharpv_cli.errors import ResourceError
-from sharpv_cli.pipeline.ahead import ReadAhead
 from sharpv_cli.session import open_session
 
 if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
-
-    from sharpv_cli.errors import SharpvError
     from sharpv_cli.settings import Settings
-    from sharpv_cli.video.frames import Frames
 
-    Reading = Future[Frames | None]
-    Running = set[Future[list[Told]]]
-
-_READ_AHEAD = 2  # videos beyond those that are being read
 _MOST_READERS = 8
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # in /dev; also of Jetson, WSL and ROCm
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,92 +51,9 @@ def devices_of(settings: Settings, processes: int | None) -> list[str | None]:
 
 
 def _gpus() -> int:
+    """torch, which takes seconds to import, is asked only where the system has such a device."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in _GPU_FILES):
+        return 0
     import torch
 
     return torch.cuda.device_count()
-
-
-def in_this_process(jobs: Sequence[Job], worker: Worker, readers: int) -> Iterator[Told]:
-    """The documents of all jobs, each as it comes."""
-    with ReadAhead(read_frames, readers=readers, ahead=readers + _READ_AHEAD) as ahead:
-        for job, coming in ahead.each(jobs):
-            yield from worker.documents(job, outcome(coming))
-
-
-def in_processes(
-    jobs: Sequence[Job], model: Model, devices: Sequence[str | None], readers: int
-) -> Iterator[Told]:
-    """The documents of all jobs, those of a job together, by a process for each of `devices`.
-
-    Raises ResourceError where one of the processes ends, and what loading the model raises.
-    """
-    context = multiprocessing.get_context("spawn")  # a fork would carry torch and its threads along
-    places: Queue[str | None] = context.Queue()
-    for device in devices:
-        places.put(device)
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(len(devices), context, _begin, (model, places))
-    threads = ThreadPoolExecutor(len(devices) + 1, "job")
-    try:
-        with ReadAhead(read_frames, readers=readers, ahead=readers + _READ_AHEAD) as ahead:
-            running: Running = set()
-            for job, coming in ahead.each(jobs):
-                running.add(threads.submit(_through, pool, job, coming))
-                if len(running) > len(devices):
-                    running = yield from _completed(running)
-            while running:
-                running = yield from _completed(running)
-            pool.shutdown()
-    except BrokenProcessPool as error:
-        raise ResourceError(
-            "a process with the model ended, as when memory runs out",
-            hint="rerun the same command to resume; fewer --processes take less memory",
-        ) from error
-    finally:
-        for child in set(multiprocessing.active_children()) - others:
-            child.kill()  # nobody waits for what it is at
-        threads.shutdown(cancel_futures=True)
-        pool.shutdown(cancel_futures=True)
-        places.close()
-        places.join_thread()
-
-
-def _through(pool: ProcessPoolExecutor, job: Job, coming: Reading) -> list[Told]:
-    """On a thread: wait for the frames, then for the answers."""
-    return pool.submit(_answer, job, outcome(coming)).result()
-
-
-def _completed(running: Running) -> Generator[Told, None, Running]:
-    """The documents of at least one job; what still runs is returned."""
-    done, rest = wait(running, return_when=FIRST_COMPLETED)
-    for one in done:
-        yield from one.result()
-    return rest
-
-
-class _Process:
-    """What a model process knows. The model is loaded with the first job, so that its errors are told as such."""
-
-    model: Model
-    device: str | None
-    worker: Worker | None = None
-
-
-def _begin(model: Model, places: Queue[str | None]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Process.model, _Process.device = model, places.get()
-
-
-def _end_with_parent() -> None:
-    """The pool's processes would wait for ever for a parent that was killed, and hold their GPU."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _answer(job: Job, read: Frames | SharpvError | None) -> list[Told]:
-    if _Process.worker is None:
-        _Process.worker = _Process.model.load(_Process.device)
-    return list(_Process.worker.documents(job, read))

@@ -14,8 +14,8 @@ from types import UnionType
 from typing import Protocol, Self
 
 from sharpv_cli.batch.manifest import Failure
-from sharpv_cli.batch.planning import Plan
-from sharpv_cli.errors import ShortageError, UsageError
+from sharpv_cli.batch.planning import Asked, Plan
+from sharpv_cli.errors import SharpvError, ShortageError, UsageError
 from sharpv_cli.lines.appending import open_lines
 from sharpv_cli.report.document import ERROR_SCHEMA, SCHEMA, error_document
 from sharpv_cli.text import shown
@@ -36,6 +36,13 @@ class Left:
 
 Told = Document | Left
 """What comes of a question."""
+
+
+def told_of_failure(asked: Asked, error: SharpvError) -> Told:
+    """Nothing is written of a question that the machine alone kept from its answer."""
+    if isinstance(error, ShortageError):
+        return Left(asked.line, asked.id, error)
+    return error_document(error, line=asked.line, id=asked.id)
 
 
 class Results(Protocol):

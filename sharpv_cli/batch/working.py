@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
-from sharpv_cli.batch.results import Document, Left, Told
-from sharpv_cli.errors import SharpvError, ShortageError
+from sharpv_cli.batch.results import Document, Told, told_of_failure
+from sharpv_cli.errors import SharpvError
 from sharpv_cli.pipeline.frames import decode, decode_isolated, may_come_in_chunks, source
-from sharpv_cli.report.document import ask_document, error_document
+from sharpv_cli.report.document import ask_document
 from sharpv_cli.session import Session
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
@@ -62,12 +62,12 @@ class Worker:
             for told in self._answered(job, read):
                 asked = left.pop(0)
                 yield (
-                    _failed(asked, told)
+                    told_of_failure(asked, told)
                     if isinstance(told, SharpvError)
                     else self._document(job, asked, told)
                 )
         if attempt.error is not None:
-            yield from (_failed(asked, attempt.error) for asked in left)
+            yield from (told_of_failure(asked, attempt.error) for asked in left)
 
     def _answered(self, job: Job, read: Frames | None) -> Iterator[Answer | SharpvError]:
         if read is not None:
@@ -100,9 +100,3 @@ class Worker:
             settings=job.settings.model_dump(),
         )
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}
-
-
-def _failed(asked: Asked, error: SharpvError) -> Told:
-    if isinstance(error, ShortageError):
-        return Left(asked.line, asked.id, error)
-    return error_document(error, line=asked.line, id=asked.id)

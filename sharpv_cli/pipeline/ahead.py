@@ -18,14 +18,22 @@ R = TypeVar("R")
 class ReadAhead(Generic[T, R]):
     """`read(reader, item)` for item after item, by `readers` at a time. A context manager; the children end with it.
 
-    At most `ahead` items are begun before they are asked for: this bounds the memory that frames take.
+    `each` begins at most `ahead` items before they are asked for: this bounds the memory that frames take. `of` is
+    how many readers share this machine, these and others.
     """
 
-    def __init__(self, read: Callable[[IsolatedReader, T], R], *, readers: int = 1, ahead: int = 2) -> None:
+    def __init__(
+        self,
+        read: Callable[[IsolatedReader, T], R],
+        *,
+        readers: int = 1,
+        ahead: int = 2,
+        of: int | None = None,
+    ) -> None:
         assert readers >= 1 and ahead >= 1, (readers, ahead)
         self._read, self._ahead = read, ahead
         self._pool = ThreadPoolExecutor(readers, "decode")
-        self._readers = [IsolatedReader(share_of(readers)) for _ in range(readers)]
+        self._readers = [IsolatedReader(share_of(of or readers)) for _ in range(readers)]
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
         for reader in self._readers:
             self._idle.put(reader)
@@ -46,11 +54,15 @@ class ReadAhead(Generic[T, R]):
         """The items in their order, each with what reading it gives or raises; the next ones are begun meanwhile."""
         waiting: deque[tuple[T, Future[R]]] = deque()
         for item in items:
-            waiting.append((item, self._pool.submit(self._one, item)))
+            waiting.append((item, self.begin(item)))
             if len(waiting) > self._ahead:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+
+    def begin(self, item: T) -> Future[R]:
+        """Read one more when its turn comes."""
+        return self._pool.submit(self._one, item)
 
     def _one(self, item: T) -> R:
         reader = self._idle.get()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +32,8 @@ def serve(descriptor: int, share: int, memory_bytes: int) -> None:
     _limit(resource.RLIMIT_DATA, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
     _limit_stacks()
+    with suppress(RuntimeError):  # no thread can be had: then what is to be read will say so
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     cores.share(share)
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
         wire.send(connection, "ready")
@@ -51,6 +56,13 @@ def _work(
                 break
             wire.send(connection, wire.Answer("item", item))
     wire.send(connection, wire.Answer("end", attempt.error and _judged(attempt.error, doing)))
+
+
+def _end_with(parent: int) -> None:
+    """A parent that was killed does not wait for what may take minutes."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _judged(error: SharpvError, doing: str) -> SharpvError:

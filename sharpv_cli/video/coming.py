@@ -50,6 +50,7 @@ class FramesOfChild:
 
     def first(self) -> Frames:
         (frames, is_long), self.busy_sec = next(self._items)
+        assert isinstance(frames, Frames)
         return replace(frames, coming=self) if is_long else frames
 
     def get(self) -> Take | NDArray[np.uint8] | None:

@@ -149,7 +149,7 @@ def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> N
 def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tally: Tally) -> None:
     with ExitStack() as on_leaving:
         on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
-        documents = _documents(plan, resolved, runner)
+        documents = _documents(plan, resolved, runner, on_leaving)
         on_leaving.enter_context(closing(documents))  # type: ignore[type-var]
         tally.began = time.monotonic()
         counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
@@ -160,8 +160,8 @@ def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tall
             counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
 
 
-def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Told]:
-    """Loads the model where it runs in this process; what can go wrong with it does so here."""
+def _documents(plan: Plan, resolved: Resolved, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
+    """Loads the model where it runs on this machine; what can go wrong with it does so here."""
     from sharpv_cli.batch.local import Model
 
     model = Model(resolved.settings, resolved.profile_name, resolved.profile_source)
@@ -170,14 +170,14 @@ def _documents(plan: Plan, resolved: Resolved, runner: Runner) -> Iterator[Told]
 
         return on_cluster(plan.jobs, model, Cluster(runner.address, runner.num_gpus, runner.num_cpus))
     from sharpv_cli.batch import local
+    from sharpv_cli.batch.fleet import Fleet
 
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
         devices = local.devices_of(resolved.settings, runner.processes)
         readers = runner.readers or local.default_readers(len(devices))
-        if len(devices) > 1:
-            return local.in_processes(plan.jobs, model, devices, readers)
-        return local.in_this_process(plan.jobs, model.load(devices[0]), readers)
+        fleet = on_leaving.enter_context(Fleet(model, devices, readers))
+    return fleet.documents(plan.jobs)
 
 
 def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: bool) -> None:

@@ -1,0 +1,97 @@
+"""Processes that die: the row that one was at is told, the others are answered; a run that cannot go on says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sharpv_cli.batch import fleet
+from sharpv_cli.batch.fleet import Fleet
+from sharpv_cli.batch.planning import Asked, Job
+from sharpv_cli.batch.results import Left
+from sharpv_cli.errors import ModelError, ResourceError, ShortageError
+from sharpv_cli.settings import resolve
+
+SETTINGS = resolve({}, {}).settings
+
+
+def job(name: str, *questions: str) -> Job:
+    return Job(name, SETTINGS, tuple(Asked(f"{name}#{n}", 1, text, "d") for n, text in enumerate(questions)))
+
+
+class Worker:
+    """Stands for a loaded model; what it does depends on the question."""
+
+    def documents(self, one: Job, _read: Any) -> Iterator[Any]:
+        for asked in one.questions:
+            if asked.question.startswith("die"):
+                os.kill(os.getpid(), int(asked.question.split()[1]))
+            yield {"id": asked.id, "process": os.getpid()}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where `error`, one that cannot be loaded; where `dies`, one that takes its process along."""
+
+    error: Exception | None = None
+    dies: bool = False
+
+    def load(self, _device: str | None) -> Worker:
+        if self.dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.error is not None:
+            raise self.error
+        return Worker()
+
+
+def told(jobs: list[Job], devices: int = 1) -> list[Any]:
+    with Fleet(Model(), [None] * devices, readers=1) as processes:  # type: ignore[arg-type]
+        return list(processes.documents(jobs))
+
+
+def test_jobs_are_shared_by_the_processes() -> None:
+    found = told([job(f"{n}.mp4", "what?", "who?") for n in range(12)], devices=2)
+    assert sorted(one["id"] for one in found) == sorted(f"{n}.mp4#{q}" for n in range(12) for q in (0, 1))
+    assert len({one["process"] for one in found}) == 2
+
+
+def test_a_job_that_kills_its_process_costs_what_was_left_of_it() -> None:
+    crash, short = f"die {int(signal.SIGSEGV)}", f"die {int(signal.SIGKILL)}"
+    jobs = [job("a", "what?"), job("b", "what?", crash, "who?"), job("c", short, "who?"), job("d", "what?")]
+    found = told(jobs)
+    assert [one.id if isinstance(one, Left) else one["id"] for one in found] == [
+        *("a#0", "b#0", "b#1", "b#2", "c#0", "c#1", "d#0")
+    ]
+    assert [one["exit_code"] for one in found[2:4]] == [5, 5]
+    assert "answering b: the model's process ended (SIGSEGV)" in found[2]["error"]
+    assert [type(one.error) for one in found[4:6]] == [ShortageError] * 2
+    assert "process" in found[6]
+
+
+def test_a_run_in_which_all_die_ends_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "_MOST_DEATHS", 2)
+    found: list[Any] = []
+    with (
+        Fleet(Model(), [None], readers=1) as processes,  # type: ignore[arg-type]
+        pytest.raises(ResourceError, match=r"2 times in a row .* answering b: .* \(SIGABRT\)"),
+    ):
+        found.extend(iter(processes.documents([job(name, f"die {int(signal.SIGABRT)}") for name in "abc"])))
+    assert [one["id"] for one in found] == ["a#0", "b#0"], "a line each, so that the next run knows"
+
+
+def test_what_loading_raises_is_raised() -> None:
+    with (
+        pytest.raises(ModelError, match="no such model"),
+        Fleet(Model(ModelError("no such model")), [None], 1),
+    ):  # type: ignore[arg-type]
+        pass
+    with (
+        pytest.raises(ShortageError, match=r"loading the model: .* was killed"),
+        Fleet(Model(dies=True), [None], 1),
+    ):  # type: ignore[arg-type]
+        pass
