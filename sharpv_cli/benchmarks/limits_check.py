@@ -1,7 +1,7 @@
 """`sharpv batch` where there are many cores or few resources: right rows or left rows, never a wrong blame.
 
-`python -m sharpv_cli.benchmarks.limits_check` asks about 200 copies of the demo clips as on 64 cores (`--cores 0`: as it is
-here) and wants 200 right answers; then about a few of them under limits of addresses, processes and open
+`python -m sharpv_cli.benchmarks.limits_check` asks about 200 copies of the demo clips as on 64 cores (on those there are
+with `--cores 0`) and wants 200 right answers; then about a few of them under limits of addresses, processes and open
 files (`ulimit -v`, `-u`, `-n`), ten levels each, from where `import torch` just works. Exit 1 where an answer is wrong,
 or an error blames a video. Needs no network. `ulimit -u` does not bind root: then the run is nobody's.
 """
@@ -24,7 +24,10 @@ from sharpv_cli.benchmarks.batch_check import COMMAND
 from sharpv_cli.shapes.demo import CLIPS
 
 _SOME_FAILED, _RESOURCE = 6, 5
-_NOBODY = 65534
+_AS_NOBODY = (
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+)
 _AS_ON_MANY = """
 import os
 os.cpu_count = lambda: {cores}
@@ -63,11 +66,11 @@ class Run:
 
 
 def run(
-    manifest: Path, out: Path, environment: dict[str, str], limit: Callable[[], None] | None = None
+    manifest: Path, out: Path, environment: dict[str, str], limit: Limit | None = None, value: int = 0
 ) -> Run:
     """One `sharpv batch` from the beginning."""
     out.unlink(missing_ok=True)
-    command = [*COMMAND, "batch", str(manifest), "-o", str(out)]
+    command = [*bound(limit), *COMMAND, "batch", str(manifest), "-o", str(out)]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -75,7 +78,7 @@ def run(
         text=True,
         errors="replace",
         env={**os.environ, **environment},
-        preexec_fn=limit,
+        preexec_fn=bind(limit, value) if limit else None,
         check=False,
     )
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
@@ -109,28 +112,27 @@ def as_on(cores: int, folder: Path) -> dict[str, str]:
 
 
 def bind(limit: Limit, value: int) -> Callable[[], None]:
-    def limited() -> None:
-        if limit.kind == resource.RLIMIT_NPROC and os.geteuid() == 0:
-            os.setgid(_NOBODY)
-            os.setuid(_NOBODY)
-        resource.setrlimit(limit.kind, (value * limit.unit, value * limit.unit))
+    return lambda: resource.setrlimit(limit.kind, (value * limit.unit, value * limit.unit))
 
-    return limited
+
+def bound(limit: Limit | None) -> list[str]:
+    """What stands before a command: a limit of processes does not bind root, and nobody has to read root's files."""
+    return [*_AS_NOBODY] if limit and limit.kind == resource.RLIMIT_NPROC and os.geteuid() == 0 else []
 
 
 def levels(limit: Limit) -> Iterator[int]:
     """Ten, from the first at which torch can be imported."""
     value, found = float(limit.first), 0
     while found < _LEVELS:
-        if found or _imports_torch(bind(limit, int(value))):
+        if found or _imports_torch(limit, int(value)):
             found += 1
             yield int(value)
         value *= limit.step
 
 
-def _imports_torch(limited: Callable[[], None]) -> bool:
-    command = [sys.executable, "-c", _TORCH_IN]
-    done = subprocess.run(command, capture_output=True, preexec_fn=limited, check=False)
+def _imports_torch(limit: Limit, value: int) -> bool:
+    command = [*bound(limit), sys.executable, "-c", _TORCH_IN]
+    done = subprocess.run(command, capture_output=True, preexec_fn=bind(limit, value), check=False)
     return done.returncode == 0
 
 
@@ -183,9 +185,7 @@ def _limited(clips: int, limit: Limit, folder: Path) -> int:
     manifest, right = write_clips(clips, folder / limit.name)
     failed = 0
     for value in levels(limit):
-        found = run(
-            manifest, folder / f"{limit.name}{value}.jsonl", {"HOME": str(folder)}, bind(limit, value)
-        )
+        found = run(manifest, folder / f"{limit.name}{value}.jsonl", {"HOME": str(folder)}, limit, value)
         last = found.said.strip().splitlines()[-1:] or [""]
         print(
             f"ulimit {limit.name} {value}: exit {found.code}, {len(found.answers)} answers  {last[0]}",
