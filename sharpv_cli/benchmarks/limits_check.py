@@ -1,7 +1,7 @@
 """`sharpv batch` where there are many cores or few resources: right rows or left rows, never a wrong blame.
 
-`python -m sharpv_cli.benchmarks.limits_check` asks about 200 copies of the demo clips as on 64 cores (on those there are
-with `--cores 0`) and wants 200 right answers; then about a few of them under limits of addresses, processes and open
+`python -m sharpv_cli.benchmarks.limits_check` asks about 200 copies of the demo clips as on 64 cores (as they are with
+`--cores 0`) and wants 200 right answers; then about a few of them under limits of addresses, processes and open
 files (`ulimit -v`, `-u`, `-n`), ten levels each, from where `import torch` just works. Exit 1 where an answer is wrong,
 or an error blames a video. Needs no network. `ulimit -u` does not bind root: then the run is nobody's.
 """
