@@ -21,9 +21,13 @@ _NAMES = {
     16: "YCgCo-Re",
     17: "YCgCo-Ro",
 }
-_NEAREST = {10: Colorspace.BT2020}
+_BT2020: Colorspace | None = getattr(Colorspace, "BT2020", None)  # since PyAV 18
+_NEAREST = {10: _BT2020}
 _DERIVED = {12, 13}
-_OF_PRIMARIES = {ColorPrimaries.BT709: Colorspace.ITU709, ColorPrimaries.BT2020: Colorspace.BT2020}
+_OF_PRIMARIES: dict[int, Colorspace | None] = {
+    ColorPrimaries.BT709: Colorspace.ITU709,
+    ColorPrimaries.BT2020: _BT2020,
+}
 _HDR: dict[int, Transfer] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 
 
@@ -36,7 +40,7 @@ def matrix(frame: VideoFrame) -> Colorspace | None:
     """The matrix to take for the frame's; None for the one that it names itself."""
     if frame.format.is_rgb or frame.colorspace in _CONVERTED:
         return None
-    if frame.colorspace in _DERIVED and (own := _OF_PRIMARIES.get(ColorPrimaries(frame.color_primaries))):
+    if frame.colorspace in _DERIVED and (own := _OF_PRIMARIES.get(frame.color_primaries)):
         return own
     return _NEAREST.get(frame.colorspace) or assumed_colorspace(frame.width, frame.height)
 
