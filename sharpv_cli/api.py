@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
-from sharpv_cli import metrics
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
 from sharpv_cli.pipeline.frames import source
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
@@ -31,7 +29,7 @@ from sharpv_cli.types import (
 
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.clip import Clip
-    from sharpv_cli.pipeline.sharing import SharedVideo
+    from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.video.probe import Scan
 
 
@@ -164,10 +162,9 @@ class Sharpv:
     def _opened(
         self, video: VideoPath, settings: Settings, scan: Scan | None
     ) -> Generator[StageStarted | Loaded, None, Video]:
-        started = metrics.now()
         clip, spent = yield from open_clip(video, settings, scan, self._session)
         self._session = clip.session
-        return Video(clip, {"started": started, **spent})
+        return Video(clip, spent)
 
     def _settings_for(self, flags: Flags) -> Settings:
         """The settings of a question. Raises UsageError where they are wrong, or would need another model."""
@@ -195,15 +192,17 @@ class Sharpv:
 class Video:
     """A video that was opened: questions about it share one look. A context manager."""
 
-    def __init__(self, clip: Clip, spent: dict[str, float]) -> None:
+    def __init__(self, clip: Clip, spent: Spent) -> None:
+        from sharpv_cli.pipeline.prompts import SharedPrompts
+
         self._clip, self._spent = clip, spent
-        self._shared: SharedVideo | None = None
+        self._prompts = SharedPrompts(clip)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._clip.video.__exit__()
+        self._clip.frames.__exit__()
 
     @property
     def info(self) -> VideoInfo:
@@ -220,16 +219,10 @@ class Video:
 
     def events(self, question: str, *, last: bool = False) -> Generator[Event, None, None]:
         """As `Sharpv.events`, from "preprocess" on."""
-        from sharpv_cli.pipeline.answering import answer_by
-        from sharpv_cli.pipeline.reading import read_once
-        from sharpv_cli.pipeline.sharing import SharedVideo
+        from sharpv_cli.pipeline.question import Spent, answer
 
-        spent, self._spent = self._spent, {}
-        if last and self._shared is None:
-            yield from answer_by(partial(read_once, self._clip), self._clip, question, **spent)
-            return
-        self._shared = self._shared or SharedVideo(self._clip)
-        yield from answer_by(partial(self._shared.read, last=last), self._clip, question, **spent)
+        spent, self._spent = self._spent, Spent()
+        yield from answer(self._prompts, question, last=last, spent=spent)
 
 
 class Stream(Iterator[str]):

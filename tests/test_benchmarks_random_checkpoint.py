@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from events import answer
 from narrow_models import LAYERS, NARROW
 from tiny_families import clip
 
@@ -22,7 +23,6 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import known, shipped
 from sharpv_cli.models.loading import LoadedModel, load
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings, resolve
 from sharpv_cli.types import Answer, Finished

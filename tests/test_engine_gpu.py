@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from cuda_models import to_cuda
+from events import answer
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
@@ -17,7 +18,6 @@ from sharpv_cli.engine import decoder
 from sharpv_cli.engine.factory import Wanted, make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.loading import LoadedModel, load
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
 from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from events import answer
 from family_prompts import NEW, captured, selected, some_layers, stock
 from tiny_families import LAYERS, QUESTION, RECIPES, clip, folder, inputs, loaded
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
@@ -15,7 +16,6 @@ from sharpv_cli.models.common import common_of
 from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.wording import inputs_and_wordings
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import PromptSettings, Settings
 from sharpv_cli.types import Answer, Finished, TextPiece

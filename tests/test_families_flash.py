@@ -18,7 +18,7 @@ from tiny_model import assert_close, assert_far
 from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.door import capture
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
 
 QUESTIONS = ("What is shown?", "  How many boxes are there, and where do they go?")
 # 1-D positions, and M-RoPE with DeepStack.
@@ -52,7 +52,7 @@ def test_one_question_gets_the_answer_of_sdpa(family: str) -> None:
 @pytest.mark.parametrize("off", [False, True])
 def test_each_of_several_questions_gets_the_answer_of_sdpa(family: str, off: bool) -> None:
     groups = {"visual": {"mode": "off"}, "memory": {"enabled": False}} if off else between(family)
-    video = SharedVideo(clip_of(family, engine="reference", **groups))
+    video = SharedPrompts(clip_of(family, engine="reference", **groups))
     for question in QUESTIONS:
         want, want_logits = alone(video.clip, question)
 

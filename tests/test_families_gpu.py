@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from cuda_models import on_cuda, to_cuda, where_installed
+from events import answer
 from narrow_models import NARROW
 from tiny_families import QUESTION, RECIPES, clip, folder, inputs, loaded
 
@@ -26,7 +27,6 @@ from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.tower import quick_tower
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pruning.visual import score, select_adaptive
 from sharpv_cli.session import Session
 from sharpv_cli.settings import PromptSettings, Settings

@@ -9,7 +9,7 @@ from family_answers import alone, asked, clip_of
 from tiny_families import LAYERS, RECIPES
 from tiny_model import assert_close
 
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
 
 QUESTIONS = ("What is shown?", "  How many boxes are there, and where do they go? ß 日本 🙂")
 OFF: dict[str, Any] = {"visual": {"mode": "off"}, "memory": {"enabled": False}}
@@ -25,7 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_question_gets_the_answer_that_it_gets_alone(family: str, attention: str, case: str) -> None:
     """With the tower run once: what follows the video is all that later questions are read for."""
-    video = SharedVideo(clip_of(family, attention, **CASES[case]))
+    video = SharedPrompts(clip_of(family, attention, **CASES[case]))
     for question in QUESTIONS:
         want, want_logits = alone(video.clip, question)
 
@@ -48,7 +48,7 @@ def test_layers_that_discard_do_so_for_each_question(family: str) -> None:
     first, _ = alone(clip_of(family, memory={"m": -1.0}), QUESTIONS[0])
     similarities = sorted(layer.similarity for layer in first.layers if layer.similarity is not None)
     between = {"memory": {"m": (similarities[0] + similarities[-1]) / 2}}
-    video = SharedVideo(clip_of(family, **between))
+    video = SharedPrompts(clip_of(family, **between))
     for question in QUESTIONS:
         want, want_logits = alone(video.clip, question)
 

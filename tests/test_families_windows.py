@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from events import answer, answer_about
 from tiny_families import LAYERS, QUESTION, clip, folder, inputs, loaded
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, recorded_logits
 
@@ -19,9 +20,8 @@ from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.layers import FULL, SLIDING, layer_kinds
 from sharpv_cli.models.loading import LoadedModel, load
-from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Answer, Finished
@@ -157,9 +157,9 @@ def test_past_the_window_the_engine_would_be_wrong() -> None:
 
 def test_several_questions_get_the_answers_that_they_get_alone() -> None:
     of = clip_of(Windowed.load(enough() + 40), memory={"m": 1.0})
-    video = SharedVideo(of)
+    video = SharedPrompts(of)
     for _ in range(2):
-        last = list(answer_by(video.read, of, QUESTION))[-1]
+        last = list(answer_about(video, QUESTION))[-1]
 
         assert isinstance(last, Finished)
         assert last.answer.memory.shared_prefix_bytes is not None

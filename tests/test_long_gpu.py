@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 from cuda_models import on_cuda, where_installed
+from events import answer, answer_about
 from long_clips import ONE_D, QUESTION, clip_for, in_chunks, next_value
 from tiny_families import folder
 
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline import encoding, holding
-from sharpv_cli.pipeline.answering import answer, answer_by
+from sharpv_cli.pipeline import frames as path
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.reading import read_once
+from sharpv_cli.pipeline.long import holding
 from sharpv_cli.session import Session
 from sharpv_cli.types import Answer, Finished
 
@@ -34,7 +33,7 @@ def on_gpu(family: str, frames: int = 40, **groups: object) -> Clip:
 
 def chunked(of: Clip, size: int = 8) -> Answer:
     long = in_chunks(of, size)
-    *_, last = answer_by(partial(read_once, long), long, QUESTION)
+    *_, last = answer_about(long, QUESTION)
     assert isinstance(last, Finished)
     return last.answer
 
@@ -76,7 +75,7 @@ def test_memory_on_the_device_does_not_grow_with_frames() -> None:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        encoded = next_value(encoding.encode(long, QUESTION, StageClock()))
+        encoded = next_value(path.encode(long, QUESTION, StageClock()))
         kept = 4 * encoded.whole.embeds.nbytes + 40 * encoded.whole.slots.nbytes
         peaks[frames] = torch.cuda.max_memory_allocated() - before - kept
     pixels = 3 * 56 * 56 * 4

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from events import answer
 from safetensors.torch import load_file, save_file
 from tiny_model import clip, folder, loaded, stock_inputs
 
@@ -18,7 +19,6 @@ from sharpv_cli.models import checkpoint, quantized
 from sharpv_cli.models.facts import read_facts
 from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.loading import LoadedModel, load
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import ModelSettings, Settings
 from sharpv_cli.types import Finished

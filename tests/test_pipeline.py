@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import reference
 import torch
-from events import ask
+from events import answer, ask
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
 from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, session, stock_inputs
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
 from sharpv_cli.pipeline import opening
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, StageStarted, TextPiece
 from sharpv_cli.video.encoding import write_clip

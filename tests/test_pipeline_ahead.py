@@ -14,7 +14,9 @@ from events import ask, ask_all
 from tiny_model import QUESTION, clip, folder
 
 from sharpv_cli.errors import ModelError, VideoError
-from sharpv_cli.pipeline import chunking, encoding, opening
+from sharpv_cli.pipeline import clip as clips
+from sharpv_cli.pipeline import opening
+from sharpv_cli.pipeline.long import chunks as lengths
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, Loaded, StageStarted
 from sharpv_cli.video import coming
@@ -38,8 +40,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(chunking, "WHOLE_FRAMES", 8)
-    monkeypatch.setattr(chunking, "CHUNK_FRAMES", 3)
+    monkeypatch.setattr(lengths, "WHOLE_FRAMES", 8)
+    monkeypatch.setattr(lengths, "CHUNK_FRAMES", 3)
     yield
     deadline = time.monotonic() + 30
     while left := [t.name for t in threading.enumerate() if t.name.startswith(("sharpv-ahead", "decode"))]:
@@ -54,7 +56,7 @@ def finished(events: list[Event]) -> list[Answer]:
 def test_a_long_file_gets_the_answer_of_the_whole_clip(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = list(ask(video, QUESTION, settings()))
     (got,) = finished(events)
-    monkeypatch.setattr(chunking, "WHOLE_FRAMES", 1000)
+    monkeypatch.setattr(lengths, "WHOLE_FRAMES", 1000)
     (want,) = finished(list(ask(video, QUESTION, settings())))
 
     assert [event.stage for event in events if isinstance(event, StageStarted)] == [
@@ -132,7 +134,7 @@ def test_chunks_are_decoded_while_another_is_encoded(
     video: Path, made: list[FramesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No clock: encoding a chunk does not end before the next one is decoded."""
-    capture, chunks = encoding.capture, []
+    capture, chunks = clips.capture, []
 
     def slow(*args: Any) -> Any:
         chunks.append(1)
@@ -140,7 +142,7 @@ def test_chunks_are_decoded_while_another_is_encoded(
             wait_for_chunk(made[0], 0)
         return capture(*args)
 
-    monkeypatch.setattr(encoding, "capture", slow)
+    monkeypatch.setattr(clips, "capture", slow)
     assert finished(list(ask(video, QUESTION, settings())))
     assert len(chunks) == FRAMES // 3
 

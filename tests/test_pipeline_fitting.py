@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from events import answer
 from tiny_model import QUESTION, clip, folder, session
 
 from sharpv_cli.commands import preparing
@@ -13,7 +14,6 @@ from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models import placement
 from sharpv_cli.models.loading import load
 from sharpv_cli.pipeline import fitting
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
 from sharpv_cli.video.encoding import write_clip
@@ -64,7 +64,7 @@ def test_frames_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_prompt_that_cannot_be_read_is_refused_with_the_scale_that_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sharpv_cli.pipeline.encoding.require_encoding", lambda _clip: None)
+    monkeypatch.setattr("sharpv_cli.pipeline.fitting.require_encoding", lambda _clip: None)
     free = 500_000
 
     with pytest.raises(ResourceError, match=r"reading \d+ visual tokens and \d+ of text needs about") as no:
@@ -86,8 +86,12 @@ def ask_only(question: str) -> list[Any]:
 
 
 def made_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("require_encoding", "build_inputs", "capture"):
-        monkeypatch.setattr(f"sharpv_cli.pipeline.encoding.{name}", lambda *_, **__: 1 / 0)
+    for name in (
+        "pipeline.fitting.require_encoding",
+        "models.wording.inputs_and_wordings",
+        "pipeline.clip.capture",
+    ):
+        monkeypatch.setattr(f"sharpv_cli.{name}", lambda *_, **__: 1 / 0)
 
 
 def test_a_question_longer_than_the_context_is_refused_before_anything_is_made(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from events import answer_about
 from family_answers import alone, asked, finish
 from live_bytes import LiveBytes
 from long_clips import ONE_D, QUESTION, TIMES, FakeFrames, chunks_of, clip_for, in_chunks, next_value, take_of
@@ -18,12 +18,13 @@ from tiny_families import clip as clip_with
 from tiny_model import assert_close, recorded_logits
 
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.pipeline import encoding, holding
-from sharpv_cli.pipeline.answering import answer_by
+from sharpv_cli.metrics import StageClock
+from sharpv_cli.pipeline import clip as clips
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.reading import read_once
+from sharpv_cli.pipeline.frames import encode
+from sharpv_cli.pipeline.long import holding
+from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
-from sharpv_cli.pipeline.sharing import SharedVideo
 from sharpv_cli.types import Answer
 from sharpv_cli.video.frames import Frames
 
@@ -40,7 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
 def streamed(of: Clip, question: str, size: int = 4) -> tuple[Answer, torch.Tensor]:
     long = in_chunks(of, size)
     with recorded_logits(of.loaded) as rows:
-        return finish(answer_by(partial(read_once, long), long, question), rows)
+        return finish(answer_about(long, question), rows)
 
 
 def assert_same(got: tuple[Answer, torch.Tensor], want: tuple[Answer, torch.Tensor]) -> None:
@@ -74,7 +75,7 @@ def test_in_every_mode(family: str, case: str) -> None:
 @pytest.mark.parametrize("family", ONE_D)
 def test_several_questions_share_what_is_held(family: str) -> None:
     of = clip_for(family)
-    video = SharedVideo(in_chunks(of, 4))
+    video = SharedPrompts(in_chunks(of, 4))
     for question in QUESTIONS:
         got = asked(video, question, last=question == QUESTIONS[-1])
         assert_same(got, alone(of, question))
@@ -92,16 +93,16 @@ def test_several_questions_share_what_is_held(family: str) -> None:
 def test_questions_that_share_nothing_are_worded_anew(family: str, kind: str) -> None:
     of = clip_for(family)
     with templated(of.loaded, TEMPLATES[kind]):
-        video = SharedVideo(in_chunks(of, 4))
+        video = SharedPrompts(in_chunks(of, 4))
         for question in QUESTIONS:
             assert_same(asked(video, question), alone(of, question))
 
 
 def test_a_template_of_the_processors_own_may_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """SmolVLM's stands in transformers: it puts the video first, today."""
-    monkeypatch.setattr("sharpv_cli.pipeline.sharing.common_of", lambda *_: None)
+    monkeypatch.setattr("sharpv_cli.pipeline.prompts.common_of", lambda *_: None)
     of = clip_for("smolvlm")
-    video = SharedVideo(in_chunks(of, 4))
+    video = SharedPrompts(in_chunks(of, 4))
     for question in QUESTIONS:
         assert_same(asked(video, question), alone(of, question))
 
@@ -140,7 +141,7 @@ def test_a_shorter_question_keeps_what_it_would_alone(tight: Tight) -> None:
     kept = alone(of, QUESTION)[0].visual_kept
     tight(of, kept * 3 // 4)
     long = f"{QUESTION} Now?"
-    video = SharedVideo(in_chunks(of, 2))
+    video = SharedPrompts(in_chunks(of, 2))
     for question in (long, "Why?", QUESTION):
         assert_same(asked(video, question), alone(of, question))
     assert alone(of, long)[0].visual_kept < alone(of, "Why?")[0].visual_kept
@@ -188,14 +189,14 @@ def test_what_cannot_fit_is_refused_as_soon_as_that_is_known(mode: str, tight: T
         alone(of, QUESTION)
     long = in_chunks(of, 2)
     with pytest.raises(UsageError) as refused:
-        list(answer_by(partial(read_once, long), long, QUESTION))
+        list(answer_about(long, QUESTION))
     assert refused.value.hint == whole.value.hint
     if mode == "off":
         assert str(refused.value) == str(whole.value)
-        assert not long.frames.touched
+        assert not long.frames.coming.touched
     else:
         assert "more than" in str(refused.value)
-        assert next(long.frames._items, None) is not None, "it went on to the end"
+        assert next(long.frames.coming._items, None) is not None, "it went on to the end"
 
 
 def test_damage_on_the_way_begins_anew() -> None:
@@ -203,10 +204,10 @@ def test_damage_on_the_way_begins_anew() -> None:
     _, other = clip_with(tuple(t / 3 for t in range(9)))
     chunks = chunks_of(of.sample, 4)
     frames = FakeFrames([*chunks[:2], take_of(of.info, other), *chunks_of(other, 4)])
-    long = replace(of, video=Frames.announced(take_of(of.info, of.sample), frames))
+    long = replace(of, frames=Frames.announced(take_of(of.info, of.sample), frames))
     with recorded_logits(of.loaded) as rows:
-        got = finish(answer_by(partial(read_once, long), long, QUESTION), rows)
-    assert_same(got, alone(replace(of, video=Frames(of.info, other)), QUESTION))
+        got = finish(answer_about(long, QUESTION), rows)
+    assert_same(got, alone(replace(of, frames=Frames(of.info, other)), QUESTION))
     assert got[0].sample.timestamps_sec == other.timestamps_sec
 
 
@@ -219,9 +220,9 @@ def test_a_failure_after_frames_were_taken_is_that_of_every_question(monkeypatch
             raise MemoryError
         return capture(*args)
 
-    capture = encoding.capture
-    monkeypatch.setattr(encoding, "capture", full)
-    video = SharedVideo(in_chunks(clip_for("llava_onevision"), 4))
+    capture = clips.capture
+    monkeypatch.setattr(clips, "capture", full)
+    video = SharedPrompts(in_chunks(clip_for("llava_onevision"), 4))
     for _ in range(2):
         with pytest.raises(ResourceError, match="out of memory"):
             asked(video, QUESTION)
@@ -230,7 +231,7 @@ def test_a_failure_after_frames_were_taken_is_that_of_every_question(monkeypatch
 
 def test_a_question_that_is_refused_leaves_the_frames_to_the_next() -> None:
     of = clip_for("llava_onevision")
-    video = SharedVideo(in_chunks(of, 4))
+    video = SharedPrompts(in_chunks(of, 4))
     with pytest.raises(UsageError, match="holds '<video>'"):
         asked(video, "What is <video>?")
     assert_same(asked(video, QUESTION), alone(of, QUESTION))
@@ -238,8 +239,8 @@ def test_a_question_that_is_refused_leaves_the_frames_to_the_next() -> None:
 
 def test_a_chunk_is_scored_as_in_the_whole_clip() -> None:
     of = clip_for("llava_onevision")
-    whole = next_value(encoding.encode(of, QUESTION, encoding.StageClock()))
-    encoded = next_value(encoding.encode(in_chunks(of, 3), QUESTION, encoding.StageClock()))
+    whole = next_value(encode(of, QUESTION, StageClock()))
+    encoded = next_value(encode(in_chunks(of, 3), QUESTION, StageClock()))
     want = scores_of(whole.whole, of.settings.visual)
     assert encoded.scores is not None and want is not None
     for name in ("importance", "ratio", "spatial", "temporal"):
@@ -254,7 +255,7 @@ def test_memory_grows_with_what_is_kept_and_not_with_frames() -> None:
         of = clip_for("llava_onevision", tuple(t / 2 for t in range(frames)), visual={"scale": 0.01})
         long = in_chunks(of, 32)
         with LiveBytes() as live:
-            encoded = next_value(encoding.encode(long, QUESTION, encoding.StageClock()))
+            encoded = next_value(encode(long, QUESTION, StageClock()))
         kept = encoded.whole.embeds.nbytes + 4 * encoded.whole.slots.nbytes * 4
         peaks[frames] = live.peak - kept
     pixels = 3 * 56 * 56 * 4 * 600

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from events import ask_all
+from events import answer, answer_about, ask_all
 from templates import SHARED, TEMPLATES, templated
 from tiny_checkpoint import LAYERS
 from tiny_model import clip, folder, hook_count, loaded, recorded_logits, session
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline import opening
-from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, QuestionFailed, QuestionStarted, StageStarted, TextPiece
 from sharpv_cli.video.encoding import write_clip
@@ -52,22 +50,19 @@ def settings(attention: str = "sdpa", **groups: Any) -> Settings:
     )
 
 
-def shared(**groups: Any) -> SharedVideo:
+def shared(**groups: Any) -> SharedPrompts:
     max_positions = groups.pop("max_positions", 4096)
     frames = groups.pop("frames", 6)
     attention = groups.pop("attention", "sdpa")
     of = session("auto", attention, max_positions)
-    return SharedVideo(Clip(of, Frames(*clip(frames)), settings(attention, **groups)))
+    return SharedPrompts(Clip(of, Frames(*clip(frames)), settings(attention, **groups)))
 
 
-def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
+def asked(video: SharedPrompts, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
     """The answer, and the logits of each of its tokens [n, vocabulary]."""
 
-    def read(text: str, clock: StageClock) -> Any:
-        return video.read(text, clock, last=last)
-
     with recorded_logits(video.clip.loaded) as rows:
-        events = list(answer_by(read, video.clip, question))
+        events = list(answer_about(video, question, last=last))
     assert isinstance(events[-1], Finished)
     got = events[-1].answer
     return got, torch.stack(rows[-got.generated_tokens :])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from events import answer, answer_about
 from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, clip, folder, loaded, session
 
@@ -19,27 +20,27 @@ from sharpv_cli.engine import factory
 from sharpv_cli.engine import memory as engine_memory
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ResourceError, UsageError
+from sharpv_cli.models import wording
 from sharpv_cli.pipeline import (
     METHODS,
     SweptSettings,
-    answering,
     bench,
-    chunking,
-    encoding,
     engine_names,
+    fitting,
     method_names,
     profile,
     profiling,
+    question,
     rates,
-    reading,
-    stock,
+    selecting,
 )
-from sharpv_cli.pipeline.answering import answer
+from sharpv_cli.pipeline import clip as clips
 from sharpv_cli.pipeline.bench import Bench
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.engine_runs import run_engine
 from sharpv_cli.pipeline.lanes import MethodLane
+from sharpv_cli.pipeline.long import chunks
 from sharpv_cli.pipeline.methods import settings_of
+from sharpv_cli.pipeline.prompts import Prompts
 from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
@@ -136,10 +137,10 @@ def test_each_stage_has_its_own_work_and_waits_for_the_device(monkeypatch: pytes
         device.now += 0.0 if reads_prompt else 0.5  # the token's id is waited for in each step
 
     monkeypatch.setattr(metrics, "now", lambda: device.now)
-    monkeypatch.setattr(answering, "synchronize", device.synchronize)
-    monkeypatch.setattr(encoding, "build_inputs", spend(encoding.build_inputs, host=1.0))
-    monkeypatch.setattr(encoding, "capture", spend(encoding.capture, queued=2.0))
-    monkeypatch.setattr(reading, "select", spend(reading.select, host=1.0, queued=3.0))
+    monkeypatch.setattr(question, "synchronize", device.synchronize)
+    monkeypatch.setattr(wording, "inputs_and_wordings", spend(wording.inputs_and_wordings, host=1.0))
+    monkeypatch.setattr(clips, "capture", spend(clips.capture, queued=2.0))
+    monkeypatch.setattr(selecting, "select", spend(selecting.select, host=1.0, queued=3.0))
     monkeypatch.setattr(engine_memory, "similarity_at", spend(engine_memory.similarity_at, queued=0.25))
     hook = loaded().model.get_decoder().register_forward_hook(step, with_kwargs=True)
     try:
@@ -269,9 +270,9 @@ def test_costs_follow_what_is_stored(video: Path) -> None:
 
 def test_timed_runs_go_on_where_the_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    push = answering.TextStream.push
+    push = question.TextStream.push
     monkeypatch.setattr(
-        answering.TextStream, "push", lambda self, token: seen.append(token) or push(self, token)
+        question.TextStream, "push", lambda self, token: seen.append(token) or push(self, token)
     )
     one_answer(settings(), new_tokens=NEW)
     whole = list(seen)
@@ -330,8 +331,8 @@ def test_sampled_answers_share_a_seed(video: Path) -> None:
 def test_a_long_clip_is_decoded_anew_in_each_run_while_it_is_encoded(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunking, "WHOLE_FRAMES", 4)
-    monkeypatch.setattr(chunking, "CHUNK_FRAMES", 3)
+    monkeypatch.setattr(chunks, "WHOLE_FRAMES", 4)
+    monkeypatch.setattr(chunks, "CHUNK_FRAMES", 3)
     given = settings(sampling={"frames": 8})
     result = last(measure(video, given, methods=("dense", "both"), runs=2, engines=("stock", "fast")))
     for one in result.methods:
@@ -353,21 +354,21 @@ def test_a_long_clip_is_decoded_anew_in_each_run_while_it_is_encoded(
 
 def full(frames: int) -> Any:
     """A reading that is out of memory with so many frames or more, and as it was with fewer."""
-    read_once = bench.read_once
+    answer = bench.answer
 
-    def read(clip: Any, *args: Any) -> Any:
-        if len(clip.sample) >= frames:
-            raise ResourceError(f"{len(clip.sample)} frames do not fit", hint="take fewer")
-        return (yield from read_once(clip, *args))
+    def answered(prompts: Prompts, *args: Any, **options: Any) -> Any:
+        if (count := len(prompts.clip.sample)) >= frames:
+            raise ResourceError(f"{count} frames do not fit", hint="take fewer")
+        return answer(prompts, *args, **options)
 
-    return read
+    return answered
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_value_that_runs_out_of_memory_is_a_row_with_its_reason(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "read_once", full(8))
+    monkeypatch.setattr(bench, "answer", full(8))
     sweep = [SweptSettings("frames", float(n), settings(sampling={"frames": n})) for n in (8, 2)]
     result = last(measure(video, methods=("both",), runs=2, warmup=1, sweep=sweep))
 
@@ -400,7 +401,7 @@ def test_a_value_whose_frames_cannot_be_decoded_is_a_row_too(
 
 @pytest.mark.usefixtures("quick")
 def test_a_method_that_cannot_be_measured_ends_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "read_once", full(4))
+    monkeypatch.setattr(bench, "answer", full(4))
     with pytest.raises(ResourceError, match="4 frames do not fit"):
         measure(video, methods=("both",))
 
@@ -448,13 +449,15 @@ def test_stock_generates_a_set_number_of_tokens_or_ends_where_the_model_does(
     natural = Clip(session(), Frames(*clip()), settings_of("dense", settings()))
     answered, run = run_stock(natural, QUESTION)
     assert answered.tokens == whole[: whole.index(stop)]
-    assert answered.tokens == run_engine(natural, QUESTION)[0].tokens
+    own = list(answer_about(natural, QUESTION))[-1]
+    assert isinstance(own, Finished)
+    assert answered.tokens == own.answer.token_ids
     assert run_stock(timed, QUESTION)[0].tokens == whole
     assert (run.tpot_sec is None) == (len(answered.tokens) < 2)
 
 
 def test_stock_is_refused_where_it_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock, "available_bytes", lambda device: 10_000)
+    monkeypatch.setattr(fitting, "available_bytes", lambda device: 10_000)
     with pytest.raises(ResourceError, match="are free on cpu"):
         run_stock(Clip(session(), Frames(*clip()), settings()), QUESTION)
 
@@ -507,14 +510,14 @@ def test_ctrl_c_in_a_run_keeps_the_runs_before_it(video: Path, monkeypatch: pyte
         if isinstance(event, RunStarted) and event.number == 4:  # the first timed run of `both`
             break
     pushed = iter([None, None])
-    push = answering.TextStream.push
+    push = question.TextStream.push
 
     def press(self: Any, token: int) -> str:
         if next(pushed, "stop") == "stop":
             raise KeyboardInterrupt
         return push(self, token)
 
-    monkeypatch.setattr(answering.TextStream, "push", press)
+    monkeypatch.setattr(question.TextStream, "push", press)
     rest = list(events)
     assert len(rest) == 1
     assert isinstance(rest[0], ClipProfile)

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from events import answer
 
 from sharpv_cli.errors import VideoError
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve

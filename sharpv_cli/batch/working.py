@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
@@ -78,19 +77,18 @@ class Worker:
 
     def _asked(self, frames: Frames, job: Job) -> Iterator[Answer | SharpvError]:
         """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
-        from sharpv_cli.pipeline.answering import answer_by, whole_answer
         from sharpv_cli.pipeline.clip import Clip
-        from sharpv_cli.pipeline.reading import read_once
-        from sharpv_cli.pipeline.sharing import SharedVideo
+        from sharpv_cli.pipeline.prompts import SharedPrompts
+        from sharpv_cli.pipeline.question import Spent, answer, whole_answer
 
-        clip, decode_sec = Clip(self.session, frames, job.settings), frames.seconds
-        shared, count = SharedVideo(clip), len(job.questions)
+        prompts = SharedPrompts(Clip(self.session, frames, job.settings))
+        spent = Spent(decode_sec=frames.seconds)
         for number, asked in enumerate(job.questions, start=1):
-            read = partial(shared.read, last=number == count) if count > 1 else partial(read_once, clip)
+            last = number == len(job.questions)
             with Attempt(f"answering {shown(job.video)}") as attempt:
-                answer = whole_answer(answer_by(read, clip, asked.question, decode_sec=decode_sec))
-            yield attempt.error or answer
-            decode_sec = 0.0
+                told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
+            yield attempt.error or told
+            spent = Spent()
 
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
         document = ask_document(

@@ -104,9 +104,10 @@ def _resident(pid: int) -> int:
 
 def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     """Every question by itself, on a model that is loaded once: what one `sharpv ask` each would say."""
-    from sharpv_cli.pipeline.answering import answer
+    from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.prompts import Prompts
+    from sharpv_cli.pipeline.question import answer, whole_answer
     from sharpv_cli.settings import resolve
-    from sharpv_cli.types import Finished
 
     settings = resolve({}, os.environ).settings
     session = open_session(settings)
@@ -114,10 +115,8 @@ def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     for video in videos:
         decoded = decode_whole(video.path, settings.sampling)
         for number, question in enumerate(video.questions, start=1):
-            events = answer(session, decoded.info, decoded.sample, question, settings)
-            answers[f"{video.path.stem}#{number}"] = next(
-                e.answer.text for e in events if isinstance(e, Finished)
-            )
+            told = whole_answer(answer(Prompts(Clip(session, decoded, settings)), question))
+            answers[f"{video.path.stem}#{number}"] = told.text
     return answers
 
 

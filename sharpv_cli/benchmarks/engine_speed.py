@@ -29,15 +29,16 @@ from sharpv_cli.benchmarks.random_checkpoint import random_model
 from sharpv_cli.models.door import capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
-from sharpv_cli.pipeline.answering import answer
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.costs import cost_of
+from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.pipeline.rates import measure_rates
 from sharpv_cli.pipeline.selecting import largest_scale, scores_of
 from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
-from sharpv_cli.types import Answer, Finished, FrameSample, VideoInfo
+from sharpv_cli.types import Answer, FrameSample, VideoInfo
 from sharpv_cli.video.frames import Frames
 
 _STAGES = ("preprocess", "vision", "prune", "prefill", "ttft", "tpot")
@@ -106,8 +107,7 @@ def _changed(settings: Settings, groups: dict[str, Any]) -> Settings:
 
 def _ours(base: Clip, groups: dict[str, Any]) -> dict[str, Any]:
     settings = _changed(base.settings, groups)
-    events = answer(base.session, base.info, base.sample, QUESTION, settings, new_tokens=base.new_tokens)
-    result = next(event.answer for event in events if isinstance(event, Finished))
+    result = whole_answer(answer(Prompts(replace(base, settings=settings)), QUESTION))
     seconds = {stage: getattr(result.timing, f"{stage}_sec") for stage in _STAGES}
     return {**seconds, "total": result.timing.total_sec, "answer": result}
 

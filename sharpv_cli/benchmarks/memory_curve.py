@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.errors import ResourceError, UsageError
-from sharpv_cli.pipeline.answering import answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode
-from sharpv_cli.pipeline.reading import read_once
+from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings
-from sharpv_cli.types import Answer, Finished
+from sharpv_cli.types import Answer
 from sharpv_cli.video.encoding import write_clip
 
 _NEW_TOKENS = 16
@@ -62,9 +62,7 @@ def _settings(settings: Settings, method: str, count: int) -> Settings:
 def _answer(session: Session, video: Path, settings: Settings) -> Answer:
     session.release()  # what it keeps for a next answer would count in this one's memory
     with decode(video, settings) as frames:
-        clip = Clip(session, frames, settings, _NEW_TOKENS)
-        events = answer_by(lambda question, clock: read_once(clip, question, clock), clip, QUESTION)
-        return next(event.answer for event in events if isinstance(event, Finished))
+        return whole_answer(answer(Prompts(Clip(session, frames, settings, _NEW_TOKENS)), QUESTION))
 
 
 def _row(count: int, method: str, result: Answer) -> str:

@@ -13,13 +13,13 @@ from functools import partial
 from statistics import median
 
 from sharpv_cli.metrics import now
-from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode_whole
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
+from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
-from sharpv_cli.types import Answer, Finished
+from sharpv_cli.types import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,12 @@ def measure(video: str, questions: Sequence[str], settings: Settings, runs: int,
 
 
 def _alone(session: Session, video: str, question: str, settings: Settings) -> list[Answer]:
-    frames = decode_whole(video, settings.sampling)
-    events = answer(session, frames.info, frames.sample, question, settings)
-    return [event.answer for event in events if isinstance(event, Finished)]
+    return _together(session, video, [question], settings)
 
 
 def _together(session: Session, video: str, questions: Sequence[str], settings: Settings) -> list[Answer]:
-    shared = SharedVideo(Clip(session, decode_whole(video, settings.sampling), settings))
-    answers = []
-    for question in questions:
-        events = answer_by(partial(shared.read, last=question is questions[-1]), shared.clip, question)
-        answers += [event.answer for event in events if isinstance(event, Finished)]
-    return answers
+    prompts = SharedPrompts(Clip(session, decode_whole(video, settings.sampling), settings))
+    return [whole_answer(answer(prompts, question, last=question is questions[-1])) for question in questions]
 
 
 def _timed(work: partial[list[Answer]]) -> tuple[list[Answer], float]:

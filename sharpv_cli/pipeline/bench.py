@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 
 from sharpv_cli.models.loading import LoadedModel
-from sharpv_cli.pipeline.answering import answer_by, whole_answer
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode
 from sharpv_cli.pipeline.opening import VideoPath
-from sharpv_cli.pipeline.reading import read_once
+from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.question import Spent, answer, whole_answer
 from sharpv_cli.session import Session
 from sharpv_cli.settings import SamplingSettings, Settings
 from sharpv_cli.types import Answer
@@ -39,20 +38,21 @@ class Bench:
         """All frames at once, for a timed run or a natural one."""
         return self._clip(session, self.clips[settings.sampling], settings, timed)
 
-    def answer(self, session: Session, settings: Settings, *, timed: bool = False) -> Answer:
-        """An answer as `sharpv ask` gives it, or one of exactly `new_tokens`; a long clip comes while it is encoded.
+    def answer(
+        self, session: Session, settings: Settings, *, timed: bool = False, whole: bool = False
+    ) -> Answer:
+        """An answer as `sharpv ask` gives it, or one of exactly `new_tokens`; a long clip comes while it is encoded,
+        or `whole`.
 
         Raises KeyboardInterrupt also where the answer would only be cut short by it.
         """
-        with self._frames(settings) as frames:
-            clip = self._clip(session, frames, settings, timed)
-            read = partial(read_once, clip)
-            return whole_answer(
-                answer_by(read, clip, self.question, load_sec=self.load_sec, decode_sec=frames.seconds)
-            )
+        with self._frames(settings, whole) as frames:
+            prompts = Prompts(self._clip(session, frames, settings, timed))
+            spent = Spent(self.load_sec, frames.seconds)
+            return whole_answer(answer(prompts, self.question, spent=spent))
 
-    def _frames(self, settings: Settings) -> Frames:
-        if settings.sampling in self.streamed:
+    def _frames(self, settings: Settings, whole: bool) -> Frames:
+        if settings.sampling in self.streamed and not whole:
             return decode(self.video, settings, self.scan)
         return self.clips[settings.sampling]
 

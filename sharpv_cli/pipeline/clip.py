@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
+from sharpv_cli.models.door import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.tower import quick_tower
+from sharpv_cli.models.wording import Wording, Wordings
+from sharpv_cli.pipeline.selecting import Selection
+from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.session import Session
-from sharpv_cli.types import FrameSample, VideoInfo
-from sharpv_cli.video.frames import Chunks, Frames
+from sharpv_cli.types import FrameSample, StageStarted, VideoInfo
+from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.sinks import Take
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ class Clip:
     """
 
     session: Session
-    video: Frames
+    frames: Frames
     settings: Settings
     new_tokens: int | None = None
 
@@ -35,20 +44,15 @@ class Clip:
 
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""
-        return replace(self, video=Frames.announced(take, self.frames))
+        return replace(self, frames=Frames.announced(take, self.frames.coming))
 
     @property
     def info(self) -> VideoInfo:
-        return self.video.info
+        return self.frames.info
 
     @property
     def sample(self) -> FrameSample:
-        return self.video.sample
-
-    @property
-    def frames(self) -> Chunks | None:
-        """Those of a long clip, which come in chunks and once."""
-        return self.video.coming
+        return self.frames.sample
 
     @property
     def loaded(self) -> LoadedModel:
@@ -63,6 +67,11 @@ class Clip:
     def on_device(self) -> bool:
         """Whether frames are made ready and encoded the fast engine's way, on a GPU."""
         return self.engine.name == "fast" and self.loaded.device.type == "cuda"
+
+    def capture(self, inputs: Mapping[str, Tensor]) -> VisualPrompt:
+        """Encode what the processor made of frames, and take the prompt that the language model would get."""
+        with quick_tower(self.loaded.model) if self.on_device else nullcontext():
+            return capture(self.loaded.model, inputs, self.loaded.family)
 
     @property
     def limit(self) -> int:
@@ -83,3 +92,35 @@ class Clip:
     def threshold(self) -> float | None:
         """Memory SharpV's M, None where it is off."""
         return self.settings.memory.m if self.settings.memory.enabled else None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The `whole` prompt of a question about `clip`, which is as its frames turned out to be.
+
+    `wordings` gives the prompts of other questions; `tail` is how many of the last tokens are this question's own, None
+    where nothing is shared. Of a clip that came in chunks there are `scores`, unless nothing is pruned, and `words`.
+    `keep` bool [T, f] is what another method than SharpV keeps; None leaves it to the settings.
+    """
+
+    clip: Clip
+    whole: VisualPrompt
+    wordings: Wordings
+    scores: Scores | None = None
+    words: Wording | None = None
+    keep: Tensor | None = None
+    tail: int | None = None
+
+
+Encoding = Generator[StageStarted, None, Encoded]
+"""The stages as they begin; what they give is returned at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What Visual SharpV, or another method, keeps of a prompt: `prompt` is what the language model reads."""
+
+    encoded: Encoded
+    selection: Selection
+    prompt: Prompt
+    scores: Scores | None

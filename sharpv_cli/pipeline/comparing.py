@@ -12,12 +12,11 @@ from torch import Tensor
 from sharpv_cli.engine.device import synchronize
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.models.common import CommonPrompt, common_of
-from sharpv_cli.pipeline.answering import answer_by, whole_answer
-from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.encoding import Encoded, encode
+from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
 from sharpv_cli.pipeline.fitting import memory_told
-from sharpv_cli.pipeline.reading import Steps, prune, read_encoded
+from sharpv_cli.pipeline.frames import keep
+from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
+from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.pruning.plan import KeepPlan
 from sharpv_cli.session import Session
 from sharpv_cli.types import Answer
@@ -31,32 +30,34 @@ Plan = Callable[[Tensor], KeepPlan]
 
 @dataclass
 class ComparedClip:
-    """Answers about one clip. Every answer is the one that `answering.answer` gives, without its vision again.
+    """Answers about one clip. Every answer is the one that `question.answer` gives, without its vision again.
 
     The frames are all encoded at once. Settings of an answer may differ from the clip's in what comes after the vision:
-    pruning, memory, positions. All of it raises UsageError, ResourceError and ModelError as `answering.answer` does.
+    pruning, memory, positions. All of it raises UsageError, ResourceError and ModelError as `question.answer` does.
     """
 
     clip: Clip
-    _common: CommonPrompt | None = field(default=None, init=False)
-    _question: str = field(default="", init=False)
-    _whole: Encoded | None = field(default=None, init=False)
+    _prompts: SharedPrompts = field(init=False)
+    _question: str | None = field(default=None, init=False)
+    _encoded: Encoded = field(init=False)
     _counts: Tensor | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._prompts = SharedPrompts(self.clip)
 
     def keep_counts(self, question: str) -> Tensor:
         """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU.
 
         They are what an answer with these settings keeps, also where the context makes it keep less.
         """
-        encoded = self._encoded(question)
+        encoded = self._asked(question)
         if self._counts is None:
-            selection, _ = prune(encoded, StageClock())
-            self._counts = selection.keep.sum(dim=1).cpu()
+            self._counts = keep(encoded, StageClock()).selection.keep.sum(dim=1).cpu()
         return self._counts
 
     def tokens(self, question: str) -> tuple[int, int]:
         """T and f: the frames and the visual tokens of each."""
-        frames, tokens = self._encoded(question).whole.slots.shape
+        frames, tokens = self._asked(question).whole.slots.shape
         return frames, tokens
 
     def answer(
@@ -66,42 +67,43 @@ class ComparedClip:
 
         An interrupted answer is none: it raises KeyboardInterrupt.
         """
-        encoded = self._encoded(question)
+        encoded = self._asked(question)
         session = self.clip.session if engine is None else Session(self.clip.loaded, engine)
         clip = replace(self.clip, settings=settings, session=session)
+        return whole_answer(answer(_Planned(clip, encoded, plan), question))
 
-        def read(_question: str, clock: StageClock) -> Steps:
-            with clock.stage("prune"), torch.no_grad():
-                own = _planned(encoded, plan) if plan is not None else encoded
-            return (yield from read_encoded(replace(own, clip=clip), clock))
-
-        return whole_answer(answer_by(read, clip, question))
-
-    def _encoded(self, question: str) -> Encoded:
+    def _asked(self, question: str) -> Encoded:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
-        if self._whole is not None and question == self._question:
-            return self._whole
-        with memory_told(self.clip):
-            encoded = self._encode(question)
-            synchronize(self.clip.loaded.device)  # or the first method's selection would wait for the vision
-        self._question, self._whole, self._counts = question, encoded, None
-        return encoded
-
-    def _encode(self, question: str) -> Encoded:
-        if self._whole is not None and self._common is not None:
-            asked = self._common.ask(self.clip.loaded, self._whole.wordings.of(question).ids)
-            if asked is not None:
-                return replace(self._whole, whole=asked[0])
-        encoded = _encode(self.clip, question)
-        self._common = common_of(encoded.whole)
-        return encoded
+        if question != self._question:
+            with memory_told(self.clip):
+                self._encoded = _result(self._prompts.build(question, StageClock(), last=False))
+                synchronize(
+                    self.clip.loaded.device
+                )  # or the first method's selection would wait for the vision
+            self._question, self._counts = question, None
+        return self._encoded
 
 
-def _encode(clip: Clip, question: str) -> Encoded:
-    stages = encode(clip, question, StageClock())
+@dataclass
+class _Planned(Prompts):
+    """A prompt that is built already, of which a plan may say what is kept."""
+
+    encoded: Encoded
+    plan: Plan | None
+
+    def build(self, question: str, clock: StageClock, *, last: bool) -> Encoding:
+        del question, last
+        yield from ()
+        with clock.stage("prune"), torch.no_grad():
+            own = self.encoded if self.plan is None else _planned(self.encoded, self.plan)
+        return replace(own, clip=self.clip)
+
+
+def _result(steps: Encoding) -> Encoded:
+    """What a generator returns, whatever it yields before."""
     while True:
         try:
-            next(stages)
+            next(steps)
         except StopIteration as end:
             encoded: Encoded = end.value
             return encoded

@@ -1,4 +1,7 @@
-"""Whether an answer fits the memory that is free: asked before each stage that takes much of it."""
+"""Whether an answer fits the memory that is free: asked before frames are encoded, and before a prompt is read.
+
+What the prefill takes depends on what is kept, which nobody knows before.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,11 @@ from functools import partial
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.blame import out_of_memory
-from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.room import require_frames, require_prefill
-from sharpv_cli.pipeline import chunking
-from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.selecting import Selection, scale_that_keeps
-from sharpv_cli.pruning.visual import Scores
+from sharpv_cli.pipeline.clip import Clip, Kept
+from sharpv_cli.pipeline.long.chunks import CHUNK_FRAMES
+from sharpv_cli.pipeline.selecting import scale_that_keeps
 from sharpv_cli.settings.limits import require_length
 
 
@@ -62,18 +63,28 @@ def require_encoding(clip: Clip) -> None:
     require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
 
 
-def require_reading(clip: Clip, whole: VisualPrompt, selection: Selection, scores: Scores | None) -> None:
+def require_reading(kept: Kept) -> None:
     """Raise ResourceError where the prompt, with the visual tokens that were kept, is more than can be read."""
+    clip, text_tokens = kept.encoded.clip, kept.encoded.whole.text_tokens
     if _unchecked(clip):
         return
     device = clip.loaded.device
     require_prefill(
-        replace(_request(clip), text_tokens=whole.text_tokens),
-        int(selection.keep.sum()),
+        replace(_request(clip), text_tokens=text_tokens),
+        int(kept.selection.keep.sum()),
         str(device),
         available_bytes(device),
-        partial(scale_that_keeps, scores, clip.settings.visual),
+        partial(scale_that_keeps, kept.scores, clip.settings.visual),
     )
+
+
+def require_dense(clip: Clip) -> None:
+    """As both, for a prompt with all visual tokens that is read as soon as it is encoded."""
+    require_encoding(clip)
+    if _unchecked(clip):
+        return
+    request, device = _request(clip), clip.loaded.device
+    require_prefill(request, request.visual_tokens, str(device), available_bytes(device))
 
 
 def _request(clip: Clip) -> Request:
@@ -87,7 +98,7 @@ def _request(clip: Clip) -> Request:
         itemsize=clip.loaded.model.dtype.itemsize,
         eager=clip.loaded.info.attention == "eager" or clip.engine.needs_scores,
         one_memory=clip.loaded.device.type != "cuda",
-        at_once=None if clip.frames is None else chunking.CHUNK_FRAMES,
+        at_once=None if clip.frames.coming is None else CHUNK_FRAMES,
     )
 
 

@@ -1,6 +1,7 @@
-"""A frame's way, from top to bottom: source, scan, sample, decode. What needs no model runs while it is loaded.
+"""A frame's way, from top to bottom: source, scan, sample, decode, preprocess, encode, score, keep.
 
-FFmpeg runs in a child process only: a file that breaks it, or takes all memory, costs itself alone.
+The first four need no model and run while it is loaded: importing this imports no torch. FFmpeg runs in a child process
+only: a file that breaks it, or takes all memory, costs itself alone. The way goes on in `question`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import metrics
-from sharpv_cli.pipeline import chunking
+from sharpv_cli.pipeline.long import chunks
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import FilePath, Limits, LocalVideo
 
 if TYPE_CHECKING:
+    from sharpv_cli.metrics import StageClock
+    from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding, Kept
     from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.probe import Scan
@@ -59,7 +62,7 @@ def decode(video: FilePath, settings: Settings, scan: Scan | None = None) -> Fra
         return decode_whole(video, settings.sampling, scan)
     from sharpv_cli.video.coming import FramesOfChild
 
-    whole, chunk = chunking.WHOLE_FRAMES, chunking.CHUNK_FRAMES
+    whole, chunk = chunks.WHOLE_FRAMES, chunks.CHUNK_FRAMES
     with ExitStack() as on_failure:
         ahead = FramesOfChild(video, sampling_of(settings.sampling), scan, whole=whole, chunk=chunk)
         on_failure.enter_context(ahead)
@@ -71,9 +74,9 @@ def decode(video: FilePath, settings: Settings, scan: Scan | None = None) -> Fra
 def may_come_in_chunks(settings: Settings) -> bool:
     """Whether the clip is encoded in chunks if it is long; known without the model, which need not be here yet."""
     most = sampling_of(settings.sampling).most
-    if most is not None and most <= chunking.WHOLE_FRAMES:
+    if most is not None and most <= chunks.WHOLE_FRAMES:
         return False
-    return chunking.in_chunks(chunking.family_named(settings), settings.engine)
+    return chunks.in_chunks(chunks.family_named(settings), settings.engine)
 
 
 def decode_whole(video: FilePath, sampling: SamplingSettings, scan: Scan | None = None) -> Frames:
@@ -92,6 +95,57 @@ def decode_isolated(
     work = partial(sample_frames, sampling=sampling_of(sampling), scan=scan)
     found, seconds = timed(lambda: reader.read(video, work))
     return Frames(*found, seconds=seconds)
+
+
+def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
+    """5. Preprocess, and 6. encode: the whole prompt as the stock model would read it.
+
+    Frames that come in chunks are taken, once for all. Raises UsageError for what no prompt may hold, ResourceError
+    before anything is begun that would not fit into memory, and what taking frames raises.
+    """
+    from sharpv_cli.models.wording import inputs_and_wordings
+    from sharpv_cli.pipeline.clip import Encoded
+    from sharpv_cli.pipeline.fitting import require_encoding
+    from sharpv_cli.pipeline.long.encoding import encode_chunks
+    from sharpv_cli.types import StageStarted
+
+    yield StageStarted("preprocess")
+    with clock.stage("preprocess"):
+        require_encoding(clip)
+    if clip.frames.coming is not None:
+        return (yield from encode_chunks(clip, clip.frames.coming, question, clock))
+    with clock.stage("preprocess"):
+        inputs, wordings = inputs_and_wordings(
+            clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
+        )
+    yield StageStarted("vision")
+    with clock.stage("vision"):
+        return Encoded(clip, clip.capture(inputs), wordings)
+
+
+def keep(encoded: Encoded, clock: StageClock) -> Kept:
+    """7. Score, and 8. keep. Raises UsageError where what is kept does not fit the context, or a sliding window."""
+    import torch
+
+    from sharpv_cli.pipeline.clip import Kept
+    from sharpv_cli.pipeline.selecting import require_window, scores_of, select
+
+    clip, whole, scores = encoded.clip, encoded.whole, encoded.scores
+    with clock.stage("prune"), torch.no_grad():
+        if scores is None and encoded.keep is None:
+            scores = scores_of(whole, clip.settings.visual)
+        selection = select(
+            whole,
+            clip.settings.visual,
+            positions=clip.settings.positions,
+            context=clip.loaded.context,
+            max_new_tokens=clip.limit,
+            scores=scores,
+            keep=encoded.keep,
+        )
+    prompt = whole.prune(selection.keep, contiguous=selection.contiguous)
+    require_window(clip.loaded.window, len(prompt), clip.limit)
+    return Kept(encoded, selection, prompt, scores)
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

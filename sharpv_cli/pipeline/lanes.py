@@ -7,13 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sharpv_cli.session import Session
-from sharpv_cli.types import EngineName, EngineProfile, Failure, MethodName, MethodProfile
+from sharpv_cli.types import (
+    Answer,
+    EngineAnswer,
+    EngineName,
+    EngineProfile,
+    EngineRun,
+    Failure,
+    MethodName,
+    MethodProfile,
+)
 from sharpv_cli.types.profile import method_label
 
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.bench import Bench
     from sharpv_cli.settings import Settings
-    from sharpv_cli.types import EngineAnswer, EngineRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +138,24 @@ class EngineLane(Lane):
             self.runs = (*self.runs, run)
 
     def _once(self, bench: Bench, *, timed: bool = False) -> tuple[EngineAnswer, EngineRun]:
-        from sharpv_cli.pipeline.engine_runs import run_engine
-        from sharpv_cli.pipeline.stock import run_stock
+        session = self.session(bench)
+        if self.engine == "stock":
+            from sharpv_cli.pipeline.stock import run_stock
 
-        clip = bench.clip(self.session(bench), self.settings, timed=timed)
-        return (run_stock if self.engine == "stock" else run_engine)(clip, bench.question)
+            return run_stock(bench.clip(session, self.settings, timed=timed), bench.question)
+        return _engine_run(bench.answer(session, self.settings, timed=timed, whole=True))
+
+
+def _engine_run(answer: Answer) -> tuple[EngineAnswer, EngineRun]:
+    """What an answer tells that stock's tells as well."""
+    timing, memory = answer.timing, answer.memory
+    run = EngineRun(
+        preprocess_sec=timing.preprocess_sec,
+        vision_sec=timing.vision_sec,
+        prune_sec=timing.prune_sec,
+        prefill_sec=timing.prefill_sec,
+        ttft_sec=timing.ttft_sec,
+        tpot_sec=timing.tpot_sec,
+        total_sec=timing.total_sec,
+    )
+    return EngineAnswer(answer.text, answer.token_ids, memory.kv_bytes, memory.peak_bytes), run

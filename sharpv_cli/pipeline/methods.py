@@ -43,7 +43,9 @@ def engine_settings(
         for engine in engines:
             if method == "dense" or (engine != "stock" and given != settings_of("dense", settings)):
                 own = "reference" if engine == "stock" else engine
-                yield engine, method, given.model_copy(update={"engine": own})
+                # Stock knows no text at which an answer ends.
+                generation = given.generation.model_copy(update={"stop": None})
+                yield engine, method, given.model_copy(update={"engine": own, "generation": generation})
 
 
 def method_names(listed: str) -> tuple[MethodName, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Settings
     from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.probe import Scan
@@ -29,28 +30,26 @@ T = TypeVar("T")
 
 def open_clip(
     video: VideoPath, settings: Settings, scan: Scan | None = None, session: Session | None = None
-) -> Generator[StageStarted | Loaded, None, tuple[Clip, dict[str, float]]]:
-    """The model and the video, decoded or still coming; with the seconds spent, by their names in Timings.
+) -> Generator[StageStarted | Loaded, None, tuple[Clip, Spent]]:
+    """The model and the video, decoded or still coming; with the seconds spent.
 
     A `scan` of the video or a `session` that is there already saves another one. The clip's frames are to be closed.
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
+    started = metrics.now()
     if session is None:
         yield StageStarted("load")
     yield StageStarted("decode")
     loading, decoding = _load_and_decode(video, settings, scan, session)
     from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.question import Spent
 
     frames = decoding.value
     with ExitStack() as on_failure:
         on_failure.enter_context(frames)
         yield Loaded(frames.info, frames.sample, loading.value.loaded.info)
         on_failure.pop_all()
-    spent = {
-        "load_sec": loading.seconds,
-        "decode_sec": frames.seconds,
-        "decode_wait_sec": max(0.0, decoding.ended - loading.ended),
-    }
+    spent = Spent(loading.seconds, frames.seconds, max(0.0, decoding.ended - loading.ended), started)
     return Clip(loading.value, frames, settings), spent
 
 

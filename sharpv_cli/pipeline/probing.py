@@ -10,8 +10,8 @@ import numpy as np
 
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.dimensions import language_model
-from sharpv_cli.pipeline import chunking
 from sharpv_cli.pipeline.frames import sampling_of, scan
+from sharpv_cli.pipeline.long import chunks
 from sharpv_cli.types import MemoryScenario, ModelOutlook, Outlook, SamplePlan
 from sharpv_cli.video.isolated import IsolatedReader
 
@@ -117,9 +117,9 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
 
 def _chunk_of(model: KnownModel, frames: int, settings: Settings) -> int | None:
     """How many frames would be encoded at a time, None for all."""
-    if frames <= chunking.WHOLE_FRAMES or not chunking.in_chunks(model.family, settings.engine):
+    if frames <= chunks.WHOLE_FRAMES or not chunks.in_chunks(model.family, settings.engine):
         return None
-    return chunking.CHUNK_FRAMES
+    return chunks.CHUNK_FRAMES
 
 
 def scenarios(request: Request, free: int | None) -> list[MemoryScenario]:

@@ -2,29 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from sharpv_cli.models.available import available_bytes
-from sharpv_cli.models.estimate import Request
+from sharpv_cli import metrics
+from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.models.generation import options
+from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
-from sharpv_cli.models.room import require_prefill
+from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.engine_runs import Stopwatch
-from sharpv_cli.pipeline.fitting import memory_told, require_encoding
+from sharpv_cli.pipeline.fitting import memory_told, require_dense
 from sharpv_cli.types import EngineAnswer, EngineRun
 
 _CACHE_NAMES = ("cache", "past_key_values")  # since transformers 5.24, and before
 
 
 @dataclass
+class _Stopwatch:
+    """Takes an answer's token ids as they come, and the times of a run that begins with it."""
+
+    loaded: LoadedModel
+    clock: metrics.StageClock = field(init=False)
+    text: TextStream = field(init=False)
+    tokens: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
+        self.text = TextStream(self.loaded.tokenizer)
+        reset_peak(self.loaded.device)
+        self.began = metrics.now()
+
+    def token(self, token_id: int) -> None:
+        """Take the next token; its text is put together within the time of the answer, as for a reader of it."""
+        self.times.append(metrics.now())
+        self.tokens.append(token_id)
+        self.text.push(token_id)
+
+    def finish(self, kv_bytes: int) -> tuple[EngineAnswer, EngineRun]:
+        """What came of the run, which ends here."""
+        ended, times = metrics.now(), self.times or [metrics.now()]
+        self.text.finish()
+        run = EngineRun(
+            preprocess_sec=self.clock.seconds["preprocess"],
+            vision_sec=None,
+            prune_sec=None,
+            prefill_sec=None,
+            ttft_sec=times[0] - self.began,
+            tpot_sec=metrics.time_per_output_token(times[0], times[-1], len(times)),
+            total_sec=ended - self.began,
+        )
+        peak = peak_bytes(self.loaded.device)
+        return EngineAnswer(self.text.text, tuple(self.tokens), kv_bytes, peak), run
+
+
+@dataclass
 class _Streamer:
     """What `generate` hands tokens to: the prompt first, then each new token as it is known on the host."""
 
-    watch: Stopwatch
+    watch: _Stopwatch
     stop_ids: frozenset[int]
     prompt_came: bool = False
 
@@ -43,8 +83,8 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
     What stock does not tell apart is None: all that comes after preprocessing is one call. Raises UsageError,
     ResourceError.
     """
-    _require_room(clip)  # not within its time: it is no work of stock's
-    watch = Stopwatch(clip.loaded)
+    require_dense(clip)  # not within its time: it is no work of stock's
+    watch = _Stopwatch(clip.loaded)
     with memory_told(clip):
         with watch.clock.stage("preprocess"):
             inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
@@ -58,7 +98,7 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
         output = clip.loaded.model.generate(
             **inputs, **chosen, return_dict_in_generate=True, streamer=streamer
         )
-        return watch.finish(_kv_bytes(output, inputs["input_ids"].shape[1]), separate=False)
+        return watch.finish(_kv_bytes(output, inputs["input_ids"].shape[1]))
 
 
 def _kv_bytes(output: Any, prompt: int) -> int:
@@ -66,22 +106,3 @@ def _kv_bytes(output: Any, prompt: int) -> int:
     cache = next(output[name] for name in _CACHE_NAMES if name in output)
     stored = (tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
     return sum(tensor[..., :prompt, :].nbytes for tensor in stored)
-
-
-def _require_room(clip: Clip) -> None:
-    """Raise ResourceError where the dense prompt would not fit: stock itself does not ask."""
-    require_encoding(clip)
-    loaded = clip.loaded
-    if loaded.split or not clip.settings.memory_check:
-        return
-    height, width = clip.sample.size
-    request = Request(
-        model=loaded.known,
-        frames=len(clip.sample),
-        height=height,
-        width=width,
-        new_tokens=clip.limit,
-        itemsize=loaded.model.dtype.itemsize,
-        eager=loaded.info.attention == "eager",
-    )
-    require_prefill(request, request.visual_tokens, str(loaded.device), available_bytes(loaded.device))

@@ -110,7 +110,8 @@ class Answer:
 
     `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
-    `engine` ran the language model, fast or reference, and `engine_reason` says in words why that one.
+    `engine` ran the language model, fast or reference, and `engine_reason` says in words why that one. `token_ids` are
+    those that were generated.
     """
 
     question: str
@@ -131,6 +132,7 @@ class Answer:
     engine: str
     engine_reason: str
     warnings: tuple[str, ...] = field(default=())
+    token_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))

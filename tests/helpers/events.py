@@ -1,13 +1,18 @@
-"""What happens while questions about a file are answered, with settings in the place of flags."""
+"""What happens while questions are answered: about a file with settings in the place of flags, or about frames."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 
 from sharpv_cli.api import Sharpv
+from sharpv_cli.pipeline import question as path
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
-from sharpv_cli.types import Event
+from sharpv_cli.types import Event, FrameSample, VideoInfo
+from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.probe import Scan
 
 Path = str | os.PathLike[str]
@@ -21,3 +26,21 @@ def ask(
 
 def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Generator[Event, None, None]:
     return Sharpv(settings).events_of_all(video, questions)
+
+
+def answer(
+    session: Session,
+    info: VideoInfo,
+    sample: FrameSample,
+    question: str,
+    settings: Settings,
+    *,
+    new_tokens: int | None = None,
+    **spent: float,
+) -> Iterator[Event]:
+    clip = Clip(session, Frames(info, sample), settings, new_tokens)
+    return path.answer(Prompts(clip), question, spent=path.Spent(**spent))
+
+
+def answer_about(of: Clip | Prompts, question: str, *, last: bool = False) -> Iterator[Event]:
+    return path.answer(Prompts(of) if isinstance(of, Clip) else of, question, last=last)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from events import answer, answer_about
 from tiny_families import clip, folder, loaded
 from tiny_model import recorded_logits
 
-from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline.answering import answer, answer_by
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.sharing import SharedVideo
+from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
 from sharpv_cli.types import Answer, Event, Finished, TextPiece
@@ -37,12 +36,9 @@ def finish(stream: Iterator[Event], rows: list[torch.Tensor]) -> tuple[Answer, t
     return got, torch.stack(rows[-got.generated_tokens :])
 
 
-def asked(video: SharedVideo, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
-    def read(text: str, clock: StageClock) -> Any:
-        return video.read(text, clock, last=last)
-
+def asked(video: SharedPrompts, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
     with recorded_logits(video.clip.loaded) as rows:
-        return finish(answer_by(read, video.clip, question), rows)
+        return finish(answer_about(video, question, last=last), rows)
 
 
 def alone(of: Clip, question: str) -> tuple[Answer, torch.Tensor]:

@@ -52,12 +52,12 @@ def chunks_of(sample: FrameSample, size: int) -> list[NDArray[np.uint8]]:
 def in_chunks(clip: Clip, size: int) -> Clip:
     """The same clip, its frames still to come."""
     frames = FakeFrames(chunks_of(clip.sample, size))
-    return replace(clip, video=Frames.announced(take_of(clip.info, clip.sample), frames))
+    return replace(clip, frames=Frames.announced(take_of(clip.info, clip.sample), frames))
 
 
 def clip_for(family: str, times: tuple[float, ...] = TIMES, **groups: Any) -> Clip:
     info, sample = clip_with(times)
-    return replace(clip_of(family, **groups), video=Frames(info, sample))
+    return replace(clip_of(family, **groups), frames=Frames(info, sample))
 
 
 def next_value(steps: Any) -> Any:

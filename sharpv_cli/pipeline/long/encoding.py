@@ -1,80 +1,35 @@
-"""From a clip and a question to the whole prompt at the language model's door: at once, or a chunk at a time."""
+"""Preprocessing and encoding of a long clip: each chunk is looked at once, and what pruning may keep of it is held."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sharpv_cli.engine.device import synchronize
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.assembling import reworded
-from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.prompting import frame_inputs
-from sharpv_cli.models.tower import quick_tower
-from sharpv_cli.models.wording import Wording, Wordings, chunk_options, inputs_and_wordings, wordings_of_long
-from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.fitting import require_encoding
-from sharpv_cli.pipeline.holding import HeldTokens
+from sharpv_cli.models.wording import Wording, chunk_options, wordings_of_long
+from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
+from sharpv_cli.pipeline.long.holding import HeldTokens
 from sharpv_cli.pipeline.selecting import require_room, room_for
-from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.types import FrameSample, StageStarted
 from sharpv_cli.video.frames import Chunks
 from sharpv_cli.video.sinks import Take
 from sharpv_cli.video.thumbnails import fill
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The `whole` prompt of a question about `clip`, which is as its frames turned out to be.
-
-    `wordings` gives the prompts of other questions. Of a clip that came in chunks there are `scores`, unless nothing is
-    pruned, and `words`. `keep` bool [T, f] is what another method than SharpV keeps; None leaves it to the settings.
-    """
-
-    clip: Clip
-    whole: VisualPrompt
-    wordings: Wordings
-    scores: Scores | None = None
-    words: Wording | None = None
-    keep: Tensor | None = None
-
-
-Encoding = Generator[StageStarted, None, Encoded]
-"""The stages as they begin; what they give is returned at the end."""
-
-
-def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
-    """The whole prompt as the stock model would read it; frames that come in chunks are taken, once for all.
-
-    Raises UsageError for what no prompt may hold, and what taking frames raises.
-    """
-    if clip.frames is not None:
-        return (yield from _encode_in_chunks(clip, clip.frames, question, clock))
-    yield StageStarted("preprocess")
-    with clock.stage("preprocess"):
-        require_encoding(clip)
-        inputs, wordings = inputs_and_wordings(
-            clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
-        )
-    yield StageStarted("vision")
-    with clock.stage("vision"), quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
-        return Encoded(clip, capture(clip.loaded.model, inputs, clip.loaded.family), wordings)
-
-
-def encode_again(encoded: Encoded, new: Wording) -> Encoded:
+def reword(encoded: Encoded, new: Wording) -> Encoded:
     """The prompt of another question about a clip that came in chunks."""
     assert encoded.words is not None
     whole = reworded(encoded.clip.loaded, encoded.whole, encoded.words, new)
     return replace(encoded, whole=whole, words=new)
 
 
-def _encode_in_chunks(clip: Clip, frames: Chunks, question: str, clock: StageClock) -> Encoding:
-    yield StageStarted("preprocess")
+def encode_chunks(clip: Clip, frames: Chunks, question: str, clock: StageClock) -> Encoding:
+    """The whole prompt, of which only what may be kept is held; the frames are taken, and do not come again."""
     # Nothing waits for the device between two chunks, so stages are those of the host, and vision takes the rest.
     own = StageClock()
     with own.stage("all"):
@@ -115,7 +70,6 @@ class _Coming:
     def __init__(self, clip: Clip, question: str, clock: StageClock) -> None:
         self._clip, self._clock = clip, clock
         with clock.stage("preprocess"):
-            require_encoding(clip)
             self._wordings = wordings_of_long(
                 clip.loaded, clip.info, clip.sample, clip.sample.size, clip.settings.prompt
             )
@@ -137,8 +91,7 @@ class _Coming:
                 on_device=clip.on_device,
                 options=chunk_options(clip.loaded, len(images), len(clip.sample)),
             )
-        with quick_tower(clip.loaded.model) if clip.on_device else nullcontext():
-            chunk = capture(clip.loaded.model, inputs, clip.loaded.family)
+        chunk = clip.capture(inputs)
         with self._clock.stage("prune"):
             self._held.add(chunk)
         if clip.settings.visual.mode == "manual":

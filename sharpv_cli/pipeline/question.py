@@ -1,89 +1,55 @@
-"""One question to a loaded model: preprocess, vision, prune, prefill, generate, and every figure of it."""
+"""A question's way: build, prefill, decode, text; and every figure of the answer. The frames' is in `frames`."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpv_cli import metrics
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Prefill
-from sharpv_cli.models.loading import LoadedModel
+from sharpv_cli.models.door import VisualPrompt
 from sharpv_cli.models.streaming import TextStream
-from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.fitting import memory_told, require_question
-from sharpv_cli.pipeline.reading import Reading, Steps, read_once
-from sharpv_cli.session import Session
+from sharpv_cli.pipeline.clip import Clip, Kept
+from sharpv_cli.pipeline.fitting import memory_told, require_question, require_reading
+from sharpv_cli.pipeline.frames import keep
+from sharpv_cli.pipeline.prompts import Prompts
 from sharpv_cli.types import (
     Answer,
     Event,
     Finished,
     FinishReason,
     FrameRetention,
-    FrameSample,
     LayerReport,
     MemoryStats,
     StageStarted,
     TextPiece,
     Timings,
-    VideoInfo,
 )
-from sharpv_cli.video.frames import Frames
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
 
 
-def answer(
-    session: Session,
-    info: VideoInfo,
-    sample: FrameSample,
-    question: str,
-    settings: Settings,
-    *,
-    load_sec: float = 0.0,
-    decode_sec: float = 0.0,
-    decode_wait_sec: float = 0.0,
-    started: float | None = None,
-    new_tokens: int | None = None,
-) -> Iterator[Event]:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds before a question that count in its Timings; `started` is when its total began, now when None."""
+
+    load_sec: float = 0.0
+    decode_sec: float = 0.0
+    decode_wait_sec: float = 0.0
+    started: float | None = None
+
+
+def answer(prompts: Prompts, question: str, *, last: bool = False, spent: Spent = Spent()) -> Iterator[Event]:
     """Events from "preprocess" on, as `Sharpv.events` yields them.
 
-    `load_sec`, `decode_sec` and `decode_wait_sec` are reported as given; `started` is the `metrics.now()` at which
-    the total began, now when None. With `new_tokens` the answer has exactly so many, whatever the settings: end
-    tokens do not end it. `settings.model`, `.device`, `.engine` and `.sampling` are not read.
-    Raises UsageError, ResourceError.
+    Of the clip's settings, `model`, `device`, `engine` and `sampling` are not read. Raises UsageError, ResourceError.
     """
-    clip = Clip(session, Frames(info, sample), settings, new_tokens)
-    return answer_by(
-        partial(read_once, clip),
-        clip,
-        question,
-        load_sec=load_sec,
-        decode_sec=decode_sec,
-        decode_wait_sec=decode_wait_sec,
-        started=started,
-    )
-
-
-def answer_by(
-    read: Callable[[str, metrics.StageClock], Steps],
-    clip: Clip,
-    question: str,
-    *,
-    load_sec: float = 0.0,
-    decode_sec: float = 0.0,
-    decode_wait_sec: float = 0.0,
-    started: float | None = None,
-) -> Iterator[Event]:
-    """`answer`, with the question read by `read`: by itself, or behind what it shares with others."""
-    started = metrics.now() if started is None else started
-    run = _Run(read, clip, question, load_sec, decode_sec, decode_wait_sec, started)
-    with memory_told(clip):
-        yield from run.events()
+    with memory_told(prompts.clip):
+        yield from _Answering(prompts, question, last, spent).events()
 
 
 def whole_answer(events: Iterator[Event]) -> Answer:
@@ -95,47 +61,54 @@ def whole_answer(events: Iterator[Event]) -> Answer:
 
 
 @dataclass
-class _Run:
+class _Answering:
     """The state of one answer while it comes to be."""
 
-    read: Callable[[str, metrics.StageClock], Steps]
-    clip: Clip
+    prompts: Prompts
     question: str
-    load_sec: float
-    decode_sec: float
-    decode_wait_sec: float
-    started: float
+    last: bool
+    spent: Spent
     clock: metrics.StageClock = field(init=False)
     stream: TextStream = field(init=False)
     seed: int | None = field(init=False)
+    token_ids: list[int] = field(default_factory=list)
     token_times: list[float] = field(default_factory=list)
     finish_reason: FinishReason = "length"
 
     def __post_init__(self) -> None:
-        self.clock = metrics.StageClock(lambda: synchronize(self.loaded.device))
-        self.stream = TextStream(self.loaded.tokenizer, self.clip.stop)
+        self.clock = metrics.StageClock(lambda: synchronize(self.clip.loaded.device))
+        self.stream = TextStream(self.clip.loaded.tokenizer, self.clip.stop)
         self.seed = _seed_of(self.clip.settings)
 
     @property
-    def loaded(self) -> LoadedModel:
-        return self.clip.loaded
+    def clip(self) -> Clip:
+        return self.prompts.clip
 
     def events(self) -> Iterator[Event]:
-        reset_peak(self.loaded.device)
+        reset_peak(self.clip.loaded.device)
         began = metrics.now()
+        # 1. Build: the frames encoded behind the words of the question, and of their tokens what is kept.
         with self.clock.stage("preprocess"):
             require_question(self.clip, self.question)
-        reading = yield from self.read(self.question, self.clock)
-        layers = _layer_reports(reading.prefill)
-        yield from self._generate(reading.prefill)
-        ttft = (self.token_times[0] if self.token_times else metrics.now()) - began
-        total = metrics.now() - self.started
-        yield Finished(self._answer(reading, layers, self._timings(ttft, total)))
+        encoded = yield from self.prompts.build(self.question, self.clock, last=self.last)
+        kept = keep(encoded, self.clock)
+        # 2. Prefill, on the way of which Memory SharpV discards.
+        yield StageStarted("prefill")
+        with self.clock.stage("prefill"):
+            require_reading(kept)
+            prefill = self.prompts.prefill(kept, last=self.last)
+        layers = _layer_reports(prefill)
+        # 3. Decode, token by token; 4. text, as far as it is certain.
+        yield from self._decode(prefill)
+        ended = metrics.now()
+        first = self.token_times[0] if self.token_times else ended
+        total = ended - (began if self.spent.started is None else self.spent.started)
+        yield Finished(self._answer(kept, prefill, layers, self._timings(first - began, total)))
 
-    def _generate(self, read: Prefill) -> Iterator[Event]:
+    def _decode(self, prefill: Prefill) -> Iterator[Event]:
         generation = self.clip.settings.generation
         tokens = self.clip.engine.decode(
-            read,
+            prefill,
             max_new_tokens=self.clip.limit,
             stop_ids=self.clip.stop_ids,
             temperature=generation.temperature,
@@ -145,6 +118,7 @@ class _Run:
             yield StageStarted("generate")
             for token_id in tokens:
                 self.token_times.append(metrics.now())
+                self.token_ids.append(token_id)
                 if piece := self.stream.push(token_id):
                     yield TextPiece(piece)
                 if self.stream.stopped:
@@ -158,31 +132,34 @@ class _Run:
         if tail := self.stream.finish():
             yield TextPiece(tail)
 
-    def _answer(self, reading: Reading, layers: tuple[LayerReport, ...], timing: Timings) -> Answer:
-        clip, keep = reading.clip, reading.selection.keep.cpu().numpy()
+    def _answer(
+        self, kept: Kept, prefill: Prefill, layers: tuple[LayerReport, ...], timing: Timings
+    ) -> Answer:
+        clip, whole, selection = kept.encoded.clip, kept.encoded.whole, kept.selection
+        loaded, held = clip.loaded, selection.keep.cpu().numpy()
         return Answer(
             question=self.question,
             text=self.stream.text,
             finish_reason=self.finish_reason,
             video=clip.info,
             sample=clip.sample,
-            model=self.loaded.info,
-            text_tokens=reading.whole.text_tokens,
-            generated_tokens=len(self.token_times),
-            retention=_retention(clip, keep.sum(axis=1).tolist(), keep.shape[1]),
-            keep=keep,
-            grid=reading.whole.grid,
+            model=loaded.info,
+            text_tokens=whole.text_tokens,
+            generated_tokens=len(self.token_ids),
+            retention=_retention(clip, held.sum(axis=1).tolist(), held.shape[1]),
+            keep=held,
+            grid=whole.grid,
             layers=layers,
-            memory=self._memory(reading, layers),
+            memory=self._memory(whole, prefill, layers),
             timing=timing,
             seed=self.seed,
-            engine=self.clip.engine.name,
-            engine_reason=self.clip.engine.reason,
-            warnings=self.loaded.warnings + clip.sample.warnings + reading.selection.warnings,
+            engine=clip.engine.name,
+            engine_reason=clip.engine.reason,
+            warnings=loaded.warnings + clip.sample.warnings + selection.warnings,
+            token_ids=tuple(self.token_ids),
         )
 
-    def _memory(self, reading: Reading, layers: tuple[LayerReport, ...]) -> MemoryStats:
-        whole, read = reading.whole, reading.prefill
+    def _memory(self, whole: VisualPrompt, read: Prefill, layers: tuple[LayerReport, ...]) -> MemoryStats:
         _, kv_heads, _, head_dim = read.cache.layers[0].keys.shape
         # Every layer holds all of the text, and what is beyond is visual.
         text = len(read.prompt) - len(read.prompt.visual)
@@ -197,17 +174,17 @@ class _Run:
             ),
             kv_bytes=sum(layer.kv_bytes for layer in layers),
             kv_retention=metrics.kv_retention(stored, whole.slots.numel(), len(layers)),
-            weights_bytes=self.loaded.weights_bytes,
-            peak_bytes=peak_bytes(self.loaded.device),
-            shared_prefix_bytes=reading.shared_bytes,
+            weights_bytes=self.clip.loaded.weights_bytes,
+            peak_bytes=peak_bytes(self.clip.loaded.device),
+            shared_prefix_bytes=self.prompts.shared_bytes,
         )
 
     def _timings(self, ttft_sec: float, total_sec: float) -> Timings:
         times, seconds = self.token_times, self.clock.seconds
         return Timings(
-            load_sec=self.load_sec,
-            decode_sec=self.decode_sec + seconds["decode"],
-            decode_wait_sec=self.decode_wait_sec + seconds["decode_wait"],
+            load_sec=self.spent.load_sec,
+            decode_sec=self.spent.decode_sec + seconds["decode"],
+            decode_wait_sec=self.spent.decode_wait_sec + seconds["decode_wait"],
             preprocess_sec=seconds["preprocess"],
             vision_sec=seconds["vision"],
             prune_sec=seconds["prune"],
