@@ -33,7 +33,7 @@ def test_configuration_names_every_setting_with_its_flag_variable_and_default() 
     assert set(defaults()) <= set(rows)
     for flag, key in FLAGS.items():
         assert f"`--{flag}` | `{variable(flag)}`" in rows[key]
-    assert "whole number, at least 1 | `32`" in rows["sampling.frames"]
+    assert "whole number, at least 1, below 2^31 | `32`" in rows["sampling.frames"]
     assert "number, at least -1, at most 1 | `0.2`" in rows["memory.m"]
     assert "adaptive, manual or off | `adaptive`" in rows["visual.mode"]
     assert "whole number, at least 0, below 2^63 | unset" in rows["generation.seed"]

@@ -10,6 +10,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+MOST = 2**31 - 1
+"""Of what a limit counts: no list is longer."""
+MOST_WORKERS = 1024
+
 Flags = Mapping[str, object]
 """Settings given on the command line, by flag name (`max-frames`); None is unset."""
 

@@ -129,6 +129,7 @@ def _values(key: str) -> str:
 
 
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+_POWERS = {2**31: "2^31", 2**63: "2^63"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
@@ -137,7 +138,7 @@ def _bounds(key: str) -> Iterator[str]:
     for constraint in _field(key).metadata:
         for name, words in _BOUNDS.items():
             if (bound := getattr(constraint, name, None)) is not None:
-                yield f"{words} {'2^63' if bound == 2**63 else f'{bound}'.removesuffix('.0')}"
+                yield f"{words} {_POWERS.get(bound, f'{bound}'.removesuffix('.0'))}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Annotated, Literal
 
@@ -51,7 +52,9 @@ def _not_too_long(value: str) -> str:
     return value
 
 
-_COLDEST, _HOTTEST = 1e-6, 1e6
+_MANY = 2**31  # what counts frames, tokens and pixels in other libraries ends there
+_LARGE = 1e6  # scores are float32: far above it, they would no longer differ
+_COLDEST = 1e-6
 
 Int = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_countable)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
@@ -88,10 +91,12 @@ class SamplingSettings(_Group):
     strategy: Literal["uniform", "fps"] = Field(
         default="uniform", description="by number of frames, or by rate"
     )
-    frames: Int = Field(default=32, ge=1, description="number of frames, spread over the clip (uniform)")
-    fps: Float = Field(default=1.0, gt=0, description="frames per second of video (fps)")
+    frames: Int = Field(
+        default=32, ge=1, lt=_MANY, description="number of frames, spread over the clip (uniform)"
+    )
+    fps: Float = Field(default=1.0, gt=0, le=_LARGE, description="frames per second of video (fps)")
     max_frames: Int | None = Field(
-        default=None, ge=1, description="maximum number of frames (fps); unlimited when unset"
+        default=None, ge=1, lt=_MANY, description="maximum number of frames (fps); unlimited when unset"
     )
     start: Float | None = Field(default=None, ge=0, description="seconds; frames are taken from here on")
     end: Float | None = Field(default=None, gt=0, description="seconds; frames are taken up to here")
@@ -108,9 +113,14 @@ class VideoSettings(_Group):
 
     allow_url: bool = Field(default=False, description="download http and https addresses")
     picture: bool = Field(default=False, description="read a still picture as a clip of one frame")
-    max_pixels: Int = Field(default=36_000_000, ge=1, description="maximum number of pixels in a picture")
+    max_pixels: Int = Field(
+        default=36_000_000, ge=1, lt=_MANY, description="maximum number of pixels in a picture"
+    )
     max_bytes: Int = Field(
-        default=8 << 30, ge=1, description="maximum number of bytes copied from stdin, a pipe or a URL"
+        default=8 << 30,
+        ge=1,
+        lt=2**63,
+        description="maximum number of bytes copied from stdin, a pipe or a URL",
     )
     timeout: Float = Field(
         default=300.0,
@@ -126,10 +136,12 @@ class VisualSettings(_Group):
     mode: Mode = Field(
         default="adaptive", description="how tokens are kept: per-frame ratio, threshold k, or all"
     )
-    w: Float = Field(default=1.0, ge=0, description="weight of the spatial score S in I = T + w S")
-    scale: Float = Field(default=1.0, gt=0, description="multiplier on the adaptive ratio of each frame")
-    k: Float = Field(default=1.6, ge=0, description="threshold on I (manual)")
-    min_tokens: Int = Field(default=1, ge=1, description="minimum visual tokens per frame")
+    w: Float = Field(default=1.0, ge=0, le=_LARGE, description="weight of the spatial score S in I = T + w S")
+    scale: Float = Field(
+        default=1.0, gt=0, le=_LARGE, description="multiplier on the adaptive ratio of each frame"
+    )
+    k: Float = Field(default=1.6, ge=0, le=_LARGE, description="threshold on I (manual)")
+    min_tokens: Int = Field(default=1, ge=1, lt=_MANY, description="minimum visual tokens per frame")
 
 
 class MemorySettings(_Group):
@@ -144,9 +156,11 @@ class MemorySettings(_Group):
 class GenerationSettings(_Group):
     """How the answer is decoded; greedy at temperature 0."""
 
-    max_new_tokens: Int = Field(default=128, ge=1, description="maximum number of tokens in the answer")
+    max_new_tokens: Int = Field(
+        default=128, ge=1, lt=_MANY, description="maximum number of tokens in the answer"
+    )
     temperature: Temperature = Field(
-        default=0.0, ge=0, le=_HOTTEST, description="0 is greedy, else from 0.000001 on"
+        default=0.0, ge=0, le=_LARGE, description="0 is greedy, else from 0.000001 on"
     )
     stop: str | None = Field(default=None, min_length=1, description="text before which the answer ends")
     seed: Int | None = Field(
@@ -243,7 +257,8 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
     """The dotted key (of a group, where several values contradict each other) and what is wrong with it."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
-    return key, first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    return key, re.sub(r"\b92233720368547\d+", "2^63", problem)  # which pydantic sometimes rounds
 
 
 def key_parts() -> set[str]:

@@ -12,6 +12,8 @@ import typer
 from sharpv_cli import terminal
 from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.options import (
+    MOST,
+    MOST_WORKERS,
     Flags,
     ProfileOption,
     QuietOption,
@@ -76,7 +78,7 @@ def batch(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", hidden=True)] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="Ask the first N questions.")
+        int | None, typer.Option("--limit", metavar="N", min=1, max=MOST, help="Ask the first N questions.")
     ] = None,
     shard: Annotated[
         str | None,
@@ -88,14 +90,18 @@ def batch(
             "--processes",
             metavar="N",
             min=1,
-            max=1024,
+            max=MOST_WORKERS,
             help="Model processes.  [default: one per GPU, else one]",
         ),
     ] = None,
     readers: Annotated[
         int | None,
         typer.Option(
-            "--readers", metavar="N", min=1, max=1024, help="Videos decoded at once, ahead of the model."
+            "--readers",
+            metavar="N",
+            min=1,
+            max=MOST_WORKERS,
+            help="Videos decoded at once, ahead of the model.",
         ),
     ] = None,
     runner: Annotated[
@@ -117,12 +123,18 @@ def batch(
     num_gpus: Annotated[
         float | None,
         typer.Option(
-            "--num-gpus", metavar="X", min=0, help="GPUs per Ray worker.  [default: 1 if there are any]"
+            "--num-gpus",
+            metavar="X",
+            min=0,
+            max=MOST_WORKERS,
+            help="GPUs per Ray worker.  [default: 1 if there are any]",
         ),
     ] = None,
     num_cpus: Annotated[
         float | None,
-        typer.Option("--num-cpus", metavar="X", min=0, help="CPU cores per Ray worker.  [default: 1]"),
+        typer.Option(
+            "--num-cpus", metavar="X", min=0, max=MOST_WORKERS, help="CPU cores per Ray worker.  [default: 1]"
+        ),
     ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -180,6 +192,8 @@ def _check(runner: Runner) -> None:
     others, other = (local, "local") if runner.name == "ray" else (ray, "ray")
     if wrong := next((name for name, value in others.items() if value is not None), None):
         raise UsageError(f"{wrong} is for --runner {other}", hint=f"leave it out, or add --runner {other}")
+    if nan := next((name for name, value in ray.items() if value != value), None):
+        raise UsageError(f"{nan} nan: not a number", hint="give the number of cores or GPUs of a worker")
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import require_ray
 

@@ -9,6 +9,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.options import (
+    MOST,
     Flags,
     JsonOption,
     ProfileOption,
@@ -78,6 +79,7 @@ def evaluate(
             "--limit",
             metavar="N",
             min=1,
+            max=MOST,
             help="Ask N questions, spread over the dataset.  [default: all; the first 500 of shapes]",
         ),
     ] = None,

@@ -51,6 +51,9 @@ def _export(name: str, what: str) -> object:
     return typer.Option(f"--export-{name}", metavar="FILE|-", help=what, rich_help_panel="Exports")
 
 
+MOST_ROUNDS = 100_000  # each of them is an answer
+
+
 @takes_settings
 def profile(
     flags: Flags,
@@ -83,9 +86,11 @@ def profile(
     ] = None,
     warmup: Annotated[
         int,
-        typer.Option("--warmup", metavar="N", min=0, help="Warm-up rounds, not counted."),
+        typer.Option("--warmup", metavar="N", min=0, max=MOST_ROUNDS, help="Warm-up rounds, not counted."),
     ] = 1,
-    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Timed rounds.")] = 5,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, max=MOST_ROUNDS, help="Timed rounds.")
+    ] = 5,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
