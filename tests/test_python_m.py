@@ -37,6 +37,7 @@ COMMANDS = {
         "--device cpu --frames 2 --side 64 --new-tokens 2 --runs 1 --warmup 0 --retention 0.5",
         "| fast, 50% |",
     ),
+    "benchmarks.limits_check": ("--clips 1 --cores 64 --limited 0", "all is right"),
     "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),
     "benchmarks.sharing_cost": (f"CLIP --runs 1 -q '{QUESTION}' -q '{QUESTION}'", "answers identical"),
     "training.demo_clips": ("clips", ""),

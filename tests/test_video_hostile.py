@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sharpv_cli.errors import SharpvError, ShortageError, UsageError, VideoError
+from sharpv_cli.pipeline.ahead import ReadAhead
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo
@@ -155,3 +156,54 @@ def test_what_is_given_up_ends_at_once(film):
         assert time.monotonic() - began < 5
         with pytest.raises(VideoError, match="given up"):
             reader.read(film, probe)
+
+
+def test_many_threads_are_no_want_of_memory(film, reader):
+    """128 of them took 9 GiB of addresses, of which next to nothing was used: more than the limit that there was."""
+    assert reader.read(film, hostile_work.many_threads) < 2 << 30
+
+
+def test_on_many_cores_a_reader_keeps_to_its_share(film, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    with ReadAhead(lambda reader, _: read_and_look(reader, film), readers=8) as ahead:
+        for _, coming in ahead.each(range(16)):
+            frames, planned, threads = coming.result()
+            assert frames == 8
+            assert 1 < planned < 8
+            assert threads <= 8
+
+
+def read_and_look(reader, film):
+    _, sample = reader.read(film, EIGHT)
+    return len(sample), *reader.read(film, hostile_work.cores_and_threads)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("raise OSError(11, 'Resource temporarily unavailable')", "not enough threads or processes"),
+        ("raise OSError(24, 'Too many open files')", "not enough open files"),
+        ("raise OSError(12, 'Cannot allocate memory')", "memory"),
+        ("raise MemoryError", "memory"),
+        ('raise RuntimeError("can\'t start new thread")', "not enough threads or processes"),
+        ("import av; raise av.error.BlockingIOError(11, 'no threads')", "not enough threads or processes"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed, as the system does when memory runs out"),
+    ],
+)
+def test_want_of_a_resource_is_tried_again_with_one_thread_and_is_no_damage(film, error, words):
+    with IsolatedReader(4) as reader:
+        assert reader.read(film, partial(hostile_work.want, error)) == 1
+    with IsolatedReader(1) as reader, pytest.raises(ShortageError, match=words) as caught:
+        reader.read(film, partial(hostile_work.always, error))
+    assert caught.value.exit_code == 5
+
+
+def test_a_small_file_that_takes_all_memory_is_bounded(tmp_path):
+    """1 MB of empty units is one picture to FFmpeg, and takes a gigabyte."""
+    path = tmp_path / "units.h264"
+    path.write_bytes(clips.encode(tmp_path / "film.h264", 3).read_bytes() + b"\0\0\1\x0c" * (1 << 18))
+    with IsolatedReader(1, resident_bytes=300 << 20) as reader:
+        with pytest.raises(ShortageError, match=r"takes more memory than it may \(300\.0 MiB\)"):
+            reader.read(path, probe)
+        assert reader.read(tmp_path / "film.h264", probe).frames_total == 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sharpv_cli.video import routes
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 
 
@@ -57,3 +58,24 @@ def test_a_frame_before_all_keyframes_cannot_be_reached(keys, indices):
 def test_the_team_fits_the_work(lengths, cores, team):
     shared = [Run(1000 * place, (1000 * place + length - 1,), place) for place, length in enumerate(lengths)]
     assert team_for(shared, cores) == team
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 7, 16, 32, 64, 256])
+@pytest.mark.parametrize("readers", [2, 3, 8, 16])
+def test_all_readers_together_run_no_more_threads_than_there_are_cores(monkeypatch, cores, readers):
+    monkeypatch.setattr(routes, "own_cores", lambda: cores)
+    share = routes.share_of(readers)
+    stretches = [Run(100 * n, (100 * n + 90,), n) for n in range(20)]
+    for wanted in (stretches, stretches[:1], stretches[:3]):
+        team = team_for(wanted, share)
+        assert team.workers * team.threads * readers <= max(cores, readers)
+
+
+def test_more_cores_are_used_by_fewer_readers(monkeypatch):
+    monkeypatch.setattr(routes, "own_cores", lambda: 64)
+    assert [routes.share_of(readers) for readers in (1, 2, 4, 8, 16, 64)] == sorted(
+        (routes.share_of(readers) for readers in (1, 2, 4, 8, 16, 64)), reverse=True
+    )
+    assert routes.share_of(1) == 64
+    assert routes.share_of(8) > 1
+    assert routes.threads_inside() == 16, "what a decoder can use"

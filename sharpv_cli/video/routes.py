@@ -90,4 +90,10 @@ def share_of(readers: int) -> int:
     So many that all their threads, those that are mostly idle too, are no more than there are cores.
     """
     each = own_cores() // readers
-    return each if readers == 1 else max(1, each - _IDLE_THREADS)
+    return each if readers == 1 else max((s for s in range(2, each) if most_threads(s) <= each), default=1)
+
+
+def most_threads(cores: int) -> int:
+    """Those of any team on so many cores, and the one that converts beside a single decoder."""
+    teams = range(1, min(cores, _MAX_WORKERS) + 1)
+    return max(workers * threads_inside(cores // workers) for workers in teams) + (cores > 1)
