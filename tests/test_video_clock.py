@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import tampered
 
+from sharpv_cli.video import packets
+from sharpv_cli.video import probe as probing
 from sharpv_cli.video.clock import mended
 from sharpv_cli.video.decoding import sample_frames
-from sharpv_cli.video.probe import probe
-from sharpv_cli.video.sampling import Sampling
+from sharpv_cli.video.probe import probe, scan
+from sharpv_cli.video.sampling import Sampling, Selection
+from sharpv_cli.video.seeking import by_seeking
 from sharpv_cli.video.timeline import Timeline
 
 COUNT, STEP = tampered.COUNT, tampered.STEP_MS
@@ -71,6 +74,35 @@ def test_one_wrong_time_in_the_containers_of_vp8(tmp_path, retimed, kind, fault)
         times = list(TRUE)
         times[at] = FAULTS[fault](at)
         check(retimed(tmp_path / f"a.{kind}", times), at)
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+@pytest.mark.parametrize("fault", ["doubled", "zero", "jump"])
+def test_around_a_wrong_time_seeks_still_lead_to_the_right_frames(
+    tmp_path, retimed, monkeypatch, fault, bframes
+):
+    """Long videos are not decoded whole for one wrong time."""
+    monkeypatch.setattr(packets, "_SHORT", 10)
+    monkeypatch.setattr(packets, "_DEEPEST", 16)
+    monkeypatch.setattr(probing, "survey", None)  # not called
+    times = list(TRUE)
+    times[36] = FAULTS[fault](36)
+    path = retimed(tmp_path / "a.mkv", times, bframes)
+    plan = scan(path)
+    assert plan.info.duration_sec == pytest.approx(END, abs=0.003)
+    assert f"the times of 1 of {COUNT} frames" in plan.warnings[0]
+    wanted = (5, 20, 50, 55)
+    found = by_seeking(path, plan, Selection(wanted))
+    assert [clips.number_of(image) for image in found.images] == list(wanted)
+    told = plan.timeline.times[list(wanted)] * 1000
+    assert np.allclose(told, [TRUE[number] - TRUE[0] for number in wanted], atol=1.5)
+    assert not any("cut short" in warning for warning in plan.warnings)
+    behind = by_seeking(path, plan, Selection((44,)))  # on the way to it lies the one in doubt
+    assert behind is None or clips.number_of(behind.images[0]) == 44
+    if bframes == 0:
+        assert behind is None
+        assert by_seeking(path, plan, Selection((36,))) is None
+    assert all_frames(path)[1].indices == tuple(range(COUNT))
 
 
 @pytest.mark.parametrize("kind", ["mp4", "ts"])

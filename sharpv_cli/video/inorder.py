@@ -67,7 +67,7 @@ def _measured(plan: Scan, written: list[int | None]) -> Timeline:
         written = [*known] or written
     timeline = Timeline.mended(written, plan.time_base, plan.rate)
     promised = plan.timeline.pts
-    if promised is None or timeline.doubts or written[0] is None:
+    if promised is None or plan.timeline.doubts or timeline.doubts or written[0] is None:
         return timeline
     # Where the first frames are lost, the video begins with them; where the last are, the one before stays.
     late = max(0.0, float((written[0] - int(promised[0])) * plan.time_base))

@@ -51,6 +51,40 @@ class Packets:
             return False
         return len(set(times)) < len(times) or _strays(times) or _strays([-time for time in reversed(times)])
 
+    def in_display_order(self) -> list[int | None] | None:
+        """The times as pictures are shown, None in the places of those that are wrong; None where those are many.
+
+        Where pictures wait for others, a wrong time leaves the place of its picture to a guess: that of its packet.
+        """
+        wrong = self._wrong()
+        if len(wrong) > max(1, len(self.pts) / 100):
+            return None
+        kept = (time for place, time in enumerate(self.pts) if place not in wrong)
+        order: list[int | None] = [*sorted(time for time in kept if time is not None)]
+        for place in sorted(wrong):
+            order.insert(place, None)
+        return order
+
+    def _wrong(self) -> set[int]:
+        """The places of packets whose times are missing, repeated or far from where they should be."""
+        first = {time: place for place, time in reversed(list(enumerate(self.pts)))}
+        wrong = {place for place, time in enumerate(self.pts) if time is None or first[time] != place}
+        for sign in (-1, 1):  # too late, then too early
+            places = [place for place in range(len(self.pts))[::sign] if place not in wrong]
+            depths = _depths(sign * (self.pts[place] or 0) for place in places)
+            wrong |= {place for place, depth in zip(places, depths, strict=True) if depth > _DEEPEST}
+        return wrong
+
+    def keys_among(self, pts: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The places of the keyframes among these times, rising."""
+        keys = [time for time, is_key in zip(self.pts, self.keys, strict=True) if is_key and time is not None]
+        places = np.searchsorted(pts, np.unique(np.array(keys, np.int64)))
+        return places[np.isin(pts[places.clip(max=len(pts) - 1)], keys)]
+
+    @property
+    def short(self) -> bool:
+        return len(self) <= _SHORT
+
     @property
     def uneven(self) -> bool:
         """Whether there are gaps between the times."""

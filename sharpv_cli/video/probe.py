@@ -126,6 +126,10 @@ def _summary(
         pts, last, places = found.ordered()
         timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
         keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
+    if timeline is None and not guessed and (written := _told_by_packets(stream, found)):
+        timeline = Timeline.mended(written, time_base, rate)
+        if timeline.pts is not None and not _SEEKABLE.isdisjoint(formats):
+            keys = found.keys_among(timeline.pts)
     timeline = timeline or _surveyed(path, found, time_base, rate, guessed)
     shape = Shape.of(first, pixel_aspect(stream, said.crop), said.crop)
     info = VideoInfo(
@@ -139,7 +143,9 @@ def _summary(
         duration_sec=timeline.end,
         frames_total=len(timeline),
     )
-    promised = 0.0 if _WITH_DURATION.isdisjoint(formats) else _promised(container, stream, timeline)
+    # Where times are wrong, so may be the length that was written with them.
+    tells = not timeline.doubts and not _WITH_DURATION.isdisjoint(formats)
+    promised = _promised(container, stream, timeline) if tells else 0.0
     hidden = (_ALPHA,) if _has_hidden_alpha(container, stream) else ()
     counted = () if _COUNTED.isdisjoint(formats) else (assumed(rate),)
     doubts = (*hidden, *counted, *timeline.doubts, *timeline.odd, *_cut_short(timeline, promised))
@@ -162,6 +168,18 @@ def _has_hidden_alpha(container: InputContainer, stream: VideoStream) -> bool:
         return True
     greys = (other for other in container.streams.video if other is not stream and other.pix_fmt == "gray")
     return container.metadata.get("major_brand") == "avis" and any(greys)
+
+
+def _told_by_packets(stream: VideoStream, found: Packets) -> list[int | None] | None:
+    """The times as pictures are shown, wrong ones among them, where that can be told without decoding all.
+
+    Where pictures wait for others it takes a guess, which only long videos need.
+    """
+    if not found.timed:
+        return None
+    if not stream.codec_context.has_b_frames:
+        return found.pts
+    return None if found.short else found.in_display_order()
 
 
 def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool) -> Timeline:

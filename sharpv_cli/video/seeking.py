@@ -53,8 +53,10 @@ def by_seeking(
 
 
 def route(plan: Scan, selection: Selection) -> list[Run] | None:
-    """The runs that lead to the selection, in order; None where the container's seeks cannot be checked."""
-    return None if plan.timeline.pts is None else runs_to(plan.keys, selection.indices)
+    """The runs that lead to the selection, in order; None where seeks cannot be checked."""
+    if plan.timeline.pts is None or not plan.timeline.is_sure(selection.indices):
+        return None
+    return runs_to(plan.keys, selection.indices)
 
 
 def seek(
@@ -198,7 +200,7 @@ def _needed_frames(
 
     Raises _LostError at the first sign of damage.
     """
-    missing = {int(job.pts[index]) for index in indices}
+    missing = {int(job.pts[index]) for index in indices if job.plan.timeline.is_sure((index,))}
     for packet in packets(container, stream):
         if job.stop.is_set():
             return

@@ -23,15 +23,17 @@ class Timeline:
     """When each displayed frame is on screen.
 
     `times` are seconds from the video's first frame, float64 [N], rising strictly, and `end` is when the last
-    frame leaves the screen. `pts` are the same times as the file writes them, int64 [N], or None where they are
-    not all right; `written` are then those that come out of the decoder, where that is known. `doubts` are
-    sentences for the user about times that the file does not say.
+    frame leaves the screen. `pts` are the same times as the file counts them, int64 [N], or None where it cannot
+    say so. Where not all that the file writes is right, `written` are the times that come out of the decoder, if
+    known, and `sure`, bool [N], tells which of `pts` are among them. `doubts` are sentences for the user about the
+    others.
     """
 
     times: NDArray[np.float64]
     end: float
     pts: NDArray[np.int64] | None
     written: Sequence[int | None] | None = None
+    sure: NDArray[np.bool_] | None = None
     doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,7 +48,13 @@ class Timeline:
     @property
     def promised(self) -> list[int | None] | None:
         """The times with which frames come out of the decoder, in order, where those are known."""
-        return list(self.written) if self.pts is None and self.written else _listed(self.pts)
+        if self.written is not None:
+            return list(self.written)
+        return None if self.pts is None else self.pts.tolist()
+
+    def is_sure(self, indices: Sequence[int]) -> bool:
+        """Whether the file itself says when these frames are shown."""
+        return self.sure is None or bool(self.sure[list(indices)].all())
 
     @property
     def odd(self) -> tuple[str, ...]:
@@ -76,7 +84,8 @@ class Timeline:
         if (np.diff(times) < _SHORTEST_SEC).any():
             return cls.counted(len(written), rate)
         last = max(clock.step * float(time_base), _SHORTEST_SEC)
-        return cls(times, float(times[-1] + last), None, written, _doubts(clock))
+        pts = None if clock.set_back else _whole(clock)
+        return cls(times, float(times[-1] + last), pts, written, clock.sure, _doubts(clock))
 
 
 def assumed(rate: Fraction) -> str:
@@ -84,8 +93,10 @@ def assumed(rate: Fraction) -> str:
     return f"the frames' times are missing or make no sense; {float(rate):g} fps is assumed"
 
 
-def _listed(pts: NDArray[np.int64] | None) -> list[int | None] | None:
-    return None if pts is None else pts.tolist()
+def _whole(clock: Clock) -> NDArray[np.int64] | None:
+    """The clock's times in whole units; None where those cannot tell frames apart."""
+    pts = np.round(clock.ticks).astype(np.int64)
+    return pts if (np.diff(pts) > 0).all() else None
 
 
 def clock_of(written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Clock | None:
