@@ -24,7 +24,7 @@ QUESTIONS = ("how many objects are there?", "describe the video.")
     ("args", "problem"),
     [
         (["none.jsonl", "-o", "r.jsonl"], "none.jsonl"),
-        (["m.jsonl", "-o", "m.jsonl"], "is read, so it is not written"),
+        (["m.jsonl", "-o", "m.jsonl"], "is read, so it cannot be written"),
         (["m.jsonl", "-o", "none/r.jsonl"], "none/r.jsonl"),
         (["m.jsonl", "-o", "."], "."),
         (["m.jsonl", "-o", "notes"], "no line of `sharpv batch`"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from itertools import product
 from pathlib import Path
 
 import pytest
-from run_cli import run, scripted
+from run_cli import environment, run, scripted
 
 
 @pytest.mark.parametrize("columns", ["0", "\N{SUPERSCRIPT TWO}", "-5", "wide"])
@@ -62,6 +63,30 @@ def test_what_is_read_is_not_overwritten(tmp_path: Path, args: list[str]) -> Non
     assert done.returncode == 2
     assert f"error: {args[-1].removeprefix('./')} is read, so it cannot be written as well" in done.stderr
     assert (tmp_path / "in.md").read_text("utf-8") == "what moves?\n"
+
+
+@pytest.mark.parametrize(
+    "target", ["model/config.json", "model/link.json", "clip.mp4", "hard.mp4", "q.txt", "mine.yaml"]
+)
+def test_no_output_takes_the_place_of_what_is_read_under_another_name(tmp_path: Path, target: str) -> None:
+    """Of the checkpoint, the profile, and what comes through stdin, `< clip.mp4`."""
+    (tmp_path / "model").mkdir()
+    for name in ("model/config.json", "clip.mp4", "q.txt"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("sampling: {frames: 4}\n", encoding="utf-8")
+    (tmp_path / "model" / "link.json").symlink_to("config.json")
+    (tmp_path / "hard.mp4").hardlink_to(tmp_path / "clip.mp4")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    args = ["profile", "-", "-q", "what?", "--model", "./model", "-p", "./mine.yaml", "--export-json", target]
+    stdin = tmp_path / ("q.txt" if target == "q.txt" else "clip.mp4")
+    with stdin.open("rb") as file:
+        done = subprocess.run(
+            [*scripted("real"), *args],
+            stdin=file, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert f"error: {target} is read, so it cannot be written as well" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("way", ["argument", "option", "stdin", "file"])

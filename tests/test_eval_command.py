@@ -36,7 +36,7 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["shapes", "--layout", "jsonl"], "--layout is for files"),
         (["nothing.jsonl"], "nothing.jsonl"),
         (["mine.jsonl", "--clips", "x"], "--clips is for shapes"),
-        (["mine.jsonl", "--out", "mine.jsonl"], "is read, so it is not written"),
+        (["mine.jsonl", "--out", "mine.jsonl"], "is read, so it cannot be written"),
         (["mine.jsonl", "--layout", "nonsense"], "nonsense"),
         (["shapes", "--chart-out", "x.png"], "cannot write a chart"),
         (["shapes", "--json", "--export-markdown", "-"], "both write to stdout"),

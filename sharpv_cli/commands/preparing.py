@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
-from sharpv_cli.errors import ModelError, UsageError
+from sharpv_cli.errors import ModelError
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -34,16 +34,6 @@ def read_settings(flags: Flags, profile: str | None) -> Resolved:
         origin = resolved.origins[key]
         terminal.say("note", f"the config file's {key} is not used: {origin} overrides it")
     return resolved
-
-
-def keep_inputs(inputs: Iterable[str | None], outputs: Iterable[str | Path | None]) -> None:
-    """Raise UsageError where a file that is read would be replaced by one that is written."""
-    read = [file for file in inputs if file and os.path.isfile(file)]  # noqa: PTH113 - never raises
-    for target in outputs:
-        if target and os.path.isfile(target) and any(os.path.samefile(target, file) for file in read):  # noqa: PTH113, PTH121
-            raise UsageError(
-                f"{shown(target)} is read, so it cannot be written as well", hint="choose another name for it"
-            )
 
 
 def warn_unlocked(path: Path, *, locked: bool) -> None:

@@ -12,6 +12,7 @@ from sharpv_cli import terminal
 from sharpv_cli.commands.ask import loop
 from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
 from sharpv_cli.commands.ask.order import refuse_file
+from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     Flags,
     JsonOption,
@@ -25,7 +26,6 @@ from sharpv_cli.commands.options import (
 from sharpv_cli.commands.preparing import (
     check_inputs,
     first_after_loading,
-    keep_inputs,
     name_demo_model,
     opened,
     read_settings,
@@ -119,7 +119,7 @@ def ask(
         from sharpv_cli.report import export
 
         export.check_target(chart_out)
-        keep_inputs([video, questions_file, profile], [chart_out])
+        keep_inputs([video, questions_file], [chart_out], resolved)
     if show_settings:
         say_settings(resolved)
     manner = Manner(

@@ -11,6 +11,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
+from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
     MOST_WORKERS,
@@ -22,7 +23,6 @@ from sharpv_cli.commands.options import (
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
-    keep_inputs,
     name_demo_model,
     read_settings,
     say_settings,
@@ -165,7 +165,7 @@ def batch(
     resolved = read_settings(flags, profile)
     asked = check_questions(questions or [])
     target = None if out == _STDOUT else Path(out)
-    keep_inputs([manifest, profile], [target])
+    keep_inputs([manifest], [target], resolved)
     if show_settings:
         say_settings(resolved)
     rows = read_rows(manifest, asked)

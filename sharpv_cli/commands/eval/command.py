@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
     Flags,
@@ -20,7 +21,6 @@ from sharpv_cli.commands.options import (
 )
 from sharpv_cli.commands.preparing import (
     check_model,
-    keep_inputs,
     name_demo_model,
     read_settings,
     say_settings,
@@ -164,7 +164,7 @@ def evaluate(
     plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline)
     source = running.read_source(dataset, layout, clips, limit, shard)
     target = out or running.default_target(dataset)
-    keep_inputs([dataset, profile], [target, export_markdown, chart_out])
+    keep_inputs([dataset], [target, export_markdown, chart_out], resolved)
     exports = running.open_exports(export_markdown, chart_out, target)
     if show_settings:
         say_settings(resolved)

@@ -11,6 +11,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_details
+from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     Flags,
     JsonOption,
@@ -24,7 +25,6 @@ from sharpv_cli.commands.options import (
 from sharpv_cli.commands.preparing import (
     check_inputs,
     first_after_loading,
-    keep_inputs,
     name_demo_model,
     opened,
     read_settings,
@@ -139,7 +139,7 @@ def profile(
     _refuse_two_documents(targets, as_json)
     resolved = read_settings(flags, profile)
     plan = _plan(resolved, methods, engines, read_sweeps(sweep or [], flags, profile), warmup, runs)
-    keep_inputs([video, profile], [*targets.values(), chart_out])
+    keep_inputs([video], [*targets.values(), chart_out], resolved)
     exports = _open_exports(video, resolved, targets, chart_out)
     if show_settings:
         say_settings(resolved)
