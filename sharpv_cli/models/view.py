@@ -18,8 +18,7 @@ from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.jsonfile import CONFIG
 from sharpv_cli.models.tensors import INDEX, WEIGHTS
 
-_DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja")
-_TEMPLATES = "additional_chat_templates"
+_DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
 # Settings that lead to code, or to other files than those that are in the view.
 _ELSEWHERE = frozenset({"auto_map", "configuration_files", "fast_tokenizer_files", "audio_tokenizer"})
 _WEIGHTS_ELSEWHERE = "transformers_weights"
@@ -44,22 +43,27 @@ def safe_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in _safe(config).items() if key != _WEIGHTS_ELSEWHERE}
 
 
-def _fill(view: Path, checkpoint: Checkpoint) -> None:
+def texts_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the view's JSON files hold, by name."""
     texts = {CONFIG: safe_config(checkpoint.config)}
-    texts |= {file: _safe(content) for file, content in checkpoint.settings.items()}
-    for file, content in texts.items():
-        (view / file).write_text(json.dumps(content), encoding="utf-8")
-    data = [path for pattern in _DATA for path in checkpoint.folder.glob(pattern) if path.is_file()]
-    for path in (*data, *checkpoint.weights.files, *_shared(checkpoint)):
-        (view / path.name).symlink_to(path.absolute())
+    return texts | {file: _safe(content) for file, content in checkpoint.settings.items()}
 
 
-def _shared(checkpoint: Checkpoint) -> Iterator[Path]:
-    """The index of several weights' files, and the folder of further chat templates."""
-    if checkpoint.weights.files[0].name != WEIGHTS:
-        yield checkpoint.folder / INDEX
-    if (checkpoint.folder / _TEMPLATES).is_dir():
-        yield checkpoint.folder / _TEMPLATES
+def files_of(checkpoint: Checkpoint) -> dict[str, Path]:
+    """The other files of the view, by their names in it."""
+    folder, weights = checkpoint.folder, checkpoint.weights.files
+    data = [path for pattern in _DATA for path in folder.glob(pattern)]
+    index = [] if weights[0].name == WEIGHTS else [folder / INDEX]
+    files = [path for path in (*data, *weights, *index) if path.is_file()]
+    return {str(path.relative_to(folder)): path for path in files}
+
+
+def _fill(view: Path, checkpoint: Checkpoint) -> None:
+    for name, content in texts_of(checkpoint).items():
+        (view / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, path in files_of(checkpoint).items():
+        (view / name).parent.mkdir(exist_ok=True)
+        (view / name).symlink_to(path.absolute())
 
 
 def _safe(value: Any) -> Any:

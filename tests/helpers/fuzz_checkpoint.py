@@ -123,21 +123,22 @@ def _address_space() -> int:
 
 def _used(folder: Path, clip: Path) -> int:
     """Probe it and ask it, as the commands do."""
+    from sharpv_cli.api import Sharpv
     from sharpv_cli.errors import SharpvError
     from sharpv_cli.models import checkpoint
     from sharpv_cli.models.blame import out_of_memory
-    from sharpv_cli.pipeline import ask
     from sharpv_cli.pipeline.probing import look
     from sharpv_cli.settings import resolve
 
     flags = {"model": str(folder), "frames": 2, "max-new-tokens": 2, "device": "cpu"}
     settings = resolve(flags, {}).settings
+
+    def ask() -> None:
+        with Sharpv(model=str(folder), frames=2, max_new_tokens=2, device="cpu") as model:
+            model.ask(clip, "What is shown?")
+
     code = 0
-    for use in (
-        lambda: checkpoint.check(settings.model),
-        lambda: look(clip, settings),
-        lambda: list(ask(clip, "What is shown?", settings)),
-    ):
+    for use in (lambda: checkpoint.check(settings.model), lambda: look(clip, settings), ask):
         try:
             use()
         except SharpvError as error:

@@ -115,10 +115,10 @@ def make_plan(
 
 
 def _weights(resolved: Resolved) -> str:
-    from sharpv_cli.models.identity import weights_identity
+    from sharpv_cli.models.identity import checkpoint_identity
 
     check_model(resolved)
-    return weights_identity(resolved.settings.model, offline=resolved.settings.offline)
+    return checkpoint_identity(resolved.settings.model, offline=resolved.settings.offline)
 
 
 def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tuple[Tally, bool]:

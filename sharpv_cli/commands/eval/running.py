@@ -18,7 +18,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
 from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, method_digest, open_results
-from sharpv_cli.models.identity import weights_identity
+from sharpv_cli.models.identity import checkpoint_identity
 from sharpv_cli.session import open_session
 from sharpv_cli.settings import decisive, resolve
 from sharpv_cli.tables.shard import read_shard
@@ -210,7 +210,7 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
 
 def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
     """By method: what decides its answers."""
-    weights = weights_identity(resolved.settings.model, offline=resolved.settings.offline)
+    weights = checkpoint_identity(resolved.settings.model, offline=resolved.settings.offline)
     common = (dataset.name, source.place, weights)
     digests = {}
     for method in plan.methods:
