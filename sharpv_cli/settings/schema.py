@@ -28,12 +28,6 @@ def _no_bool(value: object) -> object:
     return value
 
 
-def _countable(value: int) -> int:
-    if abs(value) >= 2**63:
-        raise ValueError("should be a number of at most 18 digits")  # more than the libraries below can count
-    return value
-
-
 def _off_is_text(value: object) -> object:
     """YAML 1.1 reads a bare `off` as False."""
     return "off" if value is False else value
@@ -56,7 +50,7 @@ _MANY = 2**31  # what counts frames, tokens and pixels in other libraries ends t
 _LARGE = 1e6  # scores are float32: far above it, they would no longer differ
 _COLDEST = 1e-6
 
-Int = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_countable)]
+Int = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
 Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
