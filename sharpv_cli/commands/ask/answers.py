@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_details, say_run
+from sharpv_cli.commands.following import follow
 from sharpv_cli.report.sizes import format_bytes
 from sharpv_cli.text import printable
 
@@ -76,22 +77,16 @@ class Answers:
         self._line_open = False
 
     def follow(self, event: Event, events: Generator[Event, None, None]) -> None:
-        """Act on `event` and all after it. A streamed answer ends with its newline however it ends.
-
-        Ctrl-C may come while the pipeline works, which then finishes by itself, or while we write: then it is
-        told. Before the first token, or a second time, KeyboardInterrupt goes through.
-        """
-        current: Event | None = event
+        """Act on `event` and all after it. A streamed answer ends with its newline however it ends."""
         try:
-            while current is not None:
-                try:
-                    self._act(current)
-                    current = None if self.exit_code == terminal.INTERRUPTED else next(events, None)
-                except KeyboardInterrupt:
-                    current = events.throw(KeyboardInterrupt())
+            follow(event, events, self._acted_on_last)
         finally:
             self._close_line()
         self._conclude()
+
+    def _acted_on_last(self, event: Event) -> bool:
+        self._act(event)
+        return self.exit_code == terminal.INTERRUPTED
 
     def _act(self, event: Event) -> None:
         from sharpv_cli.types import (

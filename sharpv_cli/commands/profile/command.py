@@ -11,6 +11,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_details
+from sharpv_cli.commands.following import follow
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     Flags,
@@ -260,34 +261,33 @@ def _measure(
             event = first_after_loading(events, progress, _STAGES)
         # A line that moves takes time from what is being measured: this one is drawn between the runs.
         with terminal.Progress(still=True) as progress:
-            return _follow(event, events, progress, exports)
+            return _followed(event, events, progress, exports)
 
 
-def _follow(
-    event: ProfileEvent | None,
+def _followed(
+    event: ProfileEvent,
     events: Generator[ProfileEvent, None, None],
     progress: terminal.Progress,
     exports: Exports[ClipProfile],
 ) -> ClipProfile:
-    """Write the exports after each run. Ctrl-C while we write is told to the pipeline, for its last result."""
+    """The last result; the exports are written after each run."""
     from sharpv_cli.types import ClipProfile, RunStarted
 
-    last: ClipProfile | None = None
-    while event is not None:
-        try:
-            match event:
-                case RunStarted(label, kind, number, total):
-                    progress.stage(f"{label}: {kind} (run {number} of {total})")
-                case ClipProfile():
-                    if last is None:
-                        say_details(event.methods[0].answer)
-                    last = event
-                    exports.write(event)
-            event = next(events, None)
-        except KeyboardInterrupt:
-            event = events.throw(KeyboardInterrupt())
-    assert last is not None, "a profile that ends has at least one answer"
-    return last
+    results: list[ClipProfile] = []
+
+    def act(event: ProfileEvent) -> bool:
+        match event:
+            case RunStarted(label, kind, number, total):
+                progress.stage(f"{label}: {kind} (run {number} of {total})")
+            case ClipProfile():
+                if not results:
+                    say_details(event.methods[0].answer)
+                results[:] = [event]
+                exports.write(event)
+        return False
+
+    follow(event, events, act)
+    return results[0]
 
 
 def _write(result: ClipProfile, resolved: Resolved, exports: Exports[ClipProfile], *, as_json: bool) -> None:
