@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
+from run_cli import SHARPV, run
 from templates import templated
 from tiny_model import clip, folder, loaded
 
@@ -16,9 +19,11 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models import templates
 from sharpv_cli.models.chat import render
 from sharpv_cli.models.loading import LoadedModel, load
+from sharpv_cli.models.local import BUILTIN_FOLDER
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.settings import ModelSettings, PromptSettings
 
+NEVER_ENDING = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 QUESTION = "How many boxes are there?"
 SAID = (
     "{% for m in messages %}{% for p in m.content %}{{ p.text if p.type == 'text' else 'VIDEO' }}"
@@ -42,7 +47,7 @@ FAULTY = {
     "{% include '/etc/passwd' %}": "no loader",
     "{{ 1 // 0 }}": "integer division or modulo by zero",
     "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": "maximum recursion depth",
-    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}": "takes longer than",
+    NEVER_ENDING: "takes longer than",
     "{{ 9 ** (9 ** 9) }}": "takes longer than",
     "{% set n = namespace(x='aa') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}": "MemoryError",
     "{{ 'a' * 9999999999 }}": "MemoryError",
@@ -82,6 +87,53 @@ def test_templates_see_surrogates_and_all_else_that_a_command_line_can_hold() ->
     question = "\udcff \x00 \x1b[1m {{ 7 * 7 }} \u2028 🙂?"
 
     assert question in render(loaded(), question, PromptSettings())
+
+
+def test_after_an_interruption_the_next_question_gets_no_answer_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    render(loaded(), QUESTION, PromptSettings())
+    asked = Connection.send_bytes
+
+    def interrupted(self: Connection, request: bytes) -> None:
+        asked(self, request)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "send_bytes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            render(loaded(), "The one before?", PromptSettings())
+
+    assert QUESTION in render(loaded(), QUESTION, PromptSettings())
+
+
+def test_a_fork_does_not_read_its_parents_answers() -> None:
+    render(loaded(), QUESTION, PromptSettings())
+    child = templates._child
+
+    templates._forget()
+
+    assert QUESTION in render(loaded(), QUESTION, PromptSettings())
+    assert templates._child is not child
+    child.end()
+
+
+@pytest.mark.parametrize("limit", ["-v 20000000", "-v 200000", "-v 100000"])
+def test_where_the_child_cannot_be_it_is_the_machines_fault(limit: str, tmp_path: Path) -> None:
+    """Limits of this process hold for the child; none of them stands against one that it needs not."""
+    script = (
+        "from sharpv_cli.models import templates\n"
+        "from sharpv_cli.errors import ResourceError\n"
+        "try:\n    print(templates.rendered('{{ messages[0].role }}', [{'role': 'yes'}], {}))\n"
+        "except ResourceError as error:\n    print(error)\n"
+    )
+    done = run(["bash", "-c", f'ulimit {limit}; exec "$0" "$@"'], sys.executable, "-c", script, home=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    told = "the process that renders chat templates could not be started"
+    assert done.stdout.startswith("yes") or told in done.stdout
+    assert limit != "-v 20000000" or done.stdout == "yes\n"
+    assert limit != "-v 100000" or told in done.stdout
 
 
 SYSTEM = PromptSettings(system="Be brief, and 'type': 'text' is no part.")
@@ -180,3 +232,47 @@ def test_nothing_is_cut_off_or_filled_up_by_what_is_saved_with_a_tokenizer(copy:
     ids = build_inputs(opened(copy), *clip(), QUESTION, PromptSettings())["input_ids"]
 
     assert torch.equal(ids, build_inputs(loaded(), *clip(), QUESTION, PromptSettings())["input_ids"])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model, to be given another template, and a clip."""
+    path = tmp_path_factory.mktemp("home")
+    shutil.copytree(BUILTIN_FOLDER, path / "model")
+    (path / "clips").mkdir()
+    shutil.copy(BUILTIN_FOLDER.parent / "demo" / "moving.mp4", path / "clips")
+    return path
+
+
+def test_a_template_without_end_ends_the_command(home: Path) -> None:
+    (home / "model" / "chat_template.jinja").write_text(NEVER_ENDING)
+
+    done = run(SHARPV, "ask", "clips/moving.mp4", QUESTION, "--model", "./model", home=home)
+
+    assert (done.returncode, done.stdout) == (4, ""), done.stderr
+    assert "its chat template (chat_template.jinja) cannot be used: it takes longer than" in done.stderr
+    assert "hint: mend chat_template.jinja" in done.stderr
+
+
+def test_in_a_batch_a_template_costs_the_questions_that_it_fails_for(home: Path) -> None:
+    (home / "model" / "chat_template.jinja").write_text(
+        "{% set asked = messages[0].content[1].text %}"
+        "{% if 'why' in asked %}{{ raise_exception('no reasons') }}{% endif %}"
+        "{% if 'when' in asked %}" + NEVER_ENDING + "{% endif %}<video>{{ asked }}"
+    )
+    questions = ("why?", "when?", "how many?")
+
+    done = run(
+        SHARPV,
+        "batch",
+        "clips",
+        *(part for question in questions for part in ("-q", question)),
+        *("--model", "./model", "-o", "answers.jsonl"),
+        home=home,
+    )
+
+    lines = [json.loads(line) for line in (home / "answers.jsonl").read_text().splitlines()]
+    assert done.returncode == 6, done.stderr
+    assert [line.get("exit_code") for line in lines] == [4, 4, None]
+    assert "no reasons" in lines[0]["error"]
+    assert "takes longer than" in lines[1]["error"]

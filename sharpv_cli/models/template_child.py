@@ -30,7 +30,9 @@ def serve(connection: Connection, cpu_sec: float, memory_bytes: int, characters:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _STATM.exists():  # where the kernel says what this process has, it may have so much more
         limit = int(_STATM.read_text().split()[0]) * resource.getpagesize() + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY or limit < most:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     connection.send_bytes(b"ready")
     while True:
         try:
