@@ -20,6 +20,10 @@ _NEAR = 64  # frames: so many wrong times in a row are told from a clock that wa
 # nothing shows that the clock goes on as before), a step that is as uneven as can be; and how much less the second
 # of two equal times costs.
 _SET_BACK, _AT_THE_END, _UNEVEN, _REPEATED = 16.0, 12.0, 0.05, 0.01
+_MANY, _SQUEEZED = (
+    8,
+    0.25,
+)  # frames without a time that have less of the usual steps than this: the clock stood still
 _COUNTERS = (24, 31, 32, 33)  # bits of the counters of FLV, ASF, RTP and MPEG
 _NEAR_OVERFLOW = 0.02
 
@@ -48,10 +52,12 @@ def mended(written: Sequence[int | None], step: float) -> Clock:
     places, times = places[kept], times[kept]
     passed = np.diff(times).astype(np.float64)
     set_back = 0
-    for place in np.flatnonzero(passed <= 0):
+    frames = np.diff(places)
+    squeezed = (frames > _MANY) & (passed < _SQUEEZED * step * frames)
+    for place in np.flatnonzero((passed <= 0) | squeezed):
         overflowed = _overflowed(*times[place : place + 2].tolist())
         set_back += overflowed is None
-        passed[place] = overflowed or step * (places[place + 1] - places[place])
+        passed[place] = overflowed or step * frames[place]
     ticks = times[0] + np.concatenate([[0.0], np.cumsum(passed)])
     sure = np.zeros(len(written), np.bool_)
     sure[places] = True
