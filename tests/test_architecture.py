@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,3 +134,16 @@ def test_the_test_of_functions_can_fail(source: str, wrong: set[str], tmp_path: 
 def test_no_module_imports_a_test_module(path: Path) -> None:
     names = imports_of(path, late=False) | imports_of(path, late=True)
     assert not [name for name in names if name.startswith("test_")]
+
+
+def test_the_page_on_architecture_is_short_and_names_what_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 1200
+    places = [ROOT, ROOT / "sharpv_cli", ROOT / "sharpv_cli" / "engine", ROOT / "sharpv_cli" / "report"]
+    named = re.findall(r"`([\w./]+(?:\.py|/))`", text)
+    assert len(named) > 40
+    assert not [name for name in named if not any((place / name).exists() for place in places)]
+    layers = set(re.findall(r"^\| (`[^|]+) \|", text, re.M))
+    rooms = {name.strip("`/ ") for row in layers for name in row.split(",")}
+    here = {path.stem for path in (ROOT / "sharpv_cli").iterdir() if (path / "__init__.py").exists()}
+    assert here <= rooms

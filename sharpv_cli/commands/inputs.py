@@ -33,7 +33,8 @@ def keep_inputs(
     `inputs` are files and folders; stdin, the profile, the config file and the checkpoint are inputs of every run.
     """
     given = [*filter(None, inputs), os.path.expanduser(resolved.settings.model.id)]  # noqa: PTH111 - never raises
-    read = {_identity(file) for file in (0, *given, *_settings_of(resolved))}
+    files: list[str | Path | int] = [0, *given, *_settings_of(resolved)]
+    read = {_identity(file) for file in files}
     folders = [os.path.realpath(name) for name in given if os.path.isdir(name)]  # noqa: PTH112 - never raises
     for target in outputs:
         found = _identity(target) if target else None
