@@ -124,8 +124,12 @@ def test_timings_are_of_this_run() -> None:
     assert result(generation={"max_new_tokens": 1}).timing.tpot_sec is None
 
 
-def test_finish_reasons() -> None:
-    assert result(generation={"max_new_tokens": 2}).finish_reason == "length"
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_limit_of_tokens_finishes_the_answer(limit: int) -> None:
+    got = result(generation={"max_new_tokens": limit})
+
+    assert (got.finish_reason, got.generated_tokens, len(got.token_ids)) == ("length", limit, limit)
+    assert result().token_ids[:limit] == got.token_ids
 
 
 def test_a_stop_token_finishes_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,9 +408,27 @@ def test_a_bad_video_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch
     assert loading_ended.wait(timeout=30)
 
 
-def test_a_bad_model_does_not_wait_for_the_video(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such folder"):
-        list(ask(video, QUESTION, settings(model={"id": str(tmp_path / "none")})))
+def test_a_bad_model_does_not_wait_for_the_video(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, decoding_ended = threading.Event(), threading.Event()
+    decode = opening.decode
+
+    def slow_decode(*args: Any) -> Any:
+        release.wait(timeout=30)
+        try:
+            return decode(*args)
+        finally:
+            decoding_ended.set()
+
+    monkeypatch.setattr(opening, "decode", slow_decode)
+    try:
+        with pytest.raises(ModelError, match="no such folder"):
+            list(ask(video, QUESTION, settings(model={"id": str(tmp_path / "none")})))
+        assert not decoding_ended.is_set()
+    finally:
+        release.set()
+    assert decoding_ended.wait(timeout=30)
 
 
 def test_no_gradient_is_recorded() -> None:
