@@ -14,6 +14,7 @@ import pytest
 import torch
 from forked_commands import run_all
 from safetensors.torch import load_file, save_file
+from tiny_families import folder as family_folder
 from tiny_model import folder
 
 from sharpv_cli.errors import ModelError
@@ -263,3 +264,21 @@ def test_an_adapter_is_named_as_one_with_its_base_model(whole: bool, copy: Path)
 
     assert ("owner/base" in str(refused.value)) != whole
     assert "merge" in str(refused.value.hint)
+
+
+def test_a_tower_of_timm_is_made_of_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    marker, model = tmp_path / "ran", tmp_path / "model"
+    shutil.copytree(family_folder("perception_lm"), model)
+    (tmp_path / "tower.bin").write_bytes(pickle.dumps(Bomb(marker)))
+    vision = json.loads((model / "config.json").read_text())["vision_config"]
+    arguments = vision.get("model_args") or {}
+    planted = {"checkpoint_path": str(tmp_path / "tower.bin"), "pretrained": True}
+    edit(model, "config.json", vision_config=vision | {"model_args": arguments | planted})
+
+    load(named(model), "cpu")
+    assert not marker.exists()
+
+    edit(model, "config.json", vision_config=vision | {"architecture": f"local-dir:{tmp_path}"})
+    with pytest.raises(ModelError, match="vision tower from elsewhere"):
+        checkpoint.check(named(model))

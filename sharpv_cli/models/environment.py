@@ -30,7 +30,6 @@ _NEEDED = (
     *(
         "packaging",
         "pillow",
-        "platformdirs",
         "pydantic",
         "pyyaml",
         "prompt-toolkit",

@@ -15,10 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from sharpv_cli.errors import UsageError
 from sharpv_cli.files import write_whole
+from sharpv_cli.folders import user_folder
 from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.view import files_of, texts_of
@@ -54,7 +53,7 @@ def _add(digest: hashlib._Hash, *parts: str) -> None:
 
 def _digests(files: Mapping[str, Path]) -> dict[str, str]:
     """By name in the checkpoint."""
-    store = _Remembered(user_cache_path("sharpv") / "digests.json")
+    store = _Remembered(user_folder("cache", os.environ))
     with ThreadPoolExecutor(_THREADS) as pool:
         found = dict(zip(files, pool.map(store.digest, files.values()), strict=True))
     store.save()
@@ -64,10 +63,9 @@ def _digests(files: Mapping[str, Path]) -> dict[str, str]:
 class _Remembered:
     """Digests of large files from earlier runs, by path, device, inode, size and times."""
 
-    def __init__(self, path: Path) -> None:
-        # Of an unknown user without HOME there is no folder; what cannot be read is forgotten.
-        self._path = path if path.is_absolute() else None
-        self._known = _known(path) if self._path else {}
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / "digests.json"
+        self._known = {} if self._path is None else _known(self._path)
         self._new: dict[str, str] = {}
 
     def digest(self, file: Path) -> str:

@@ -74,6 +74,7 @@ def inspect_config(config: dict[str, Any], model: ModelSettings) -> None:
             f"{name}: family {model.family!r} was asked for, but its config says {model_type!r}",
             hint="leave the family out: it is read from the config",
         )
+    _refuse_towers_elsewhere(config.get("vision_config"), name)
     _require_installed(family.needs, family.name, name)
     require_packages(config, name)
 
@@ -103,6 +104,16 @@ def _require_one(folder: Path, names: tuple[str, ...], what: str, model_name: st
         raise ModelError(
             f"{model_name}: no {what} in the folder ({names[0]})",
             hint="save the processor next to the weights, or pick another checkpoint",
+        )
+
+
+def _refuse_towers_elsewhere(vision: object, name: str) -> None:
+    """timm would fetch what `hf-hub:owner/name` or `local-dir:path` says."""
+    architecture = vision.get("architecture") if isinstance(vision, dict) else None
+    if isinstance(architecture, str) and set(architecture) & set(":/\\"):
+        raise ModelError(
+            f"{name}: its config.json takes the vision tower from elsewhere ({architecture})",
+            hint="pick a checkpoint that holds all of its weights",
         )
 
 

@@ -21,6 +21,10 @@ from sharpv_cli.models.tensors import INDEX, WEIGHTS
 _DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
 # Settings that lead to code, or to other files than those that are in the view.
 _ELSEWHERE = frozenset({"auto_map", "configuration_files", "fast_tokenizer_files", "audio_tokenizer"})
+# What timm is not to be told of a vision tower: it would read weights, of any kind, from there.
+_TIMM_ELSEWHERE = frozenset(
+    {"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
+)
 _WEIGHTS_ELSEWHERE = "transformers_weights"
 
 
@@ -69,5 +73,8 @@ def _fill(view: Path, checkpoint: Checkpoint) -> None:
 def _safe(value: Any) -> Any:
     """Without those settings, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _safe(inner) for key, inner in value.items() if key not in _ELSEWHERE}
+        kept = {key: _safe(inner) for key, inner in value.items() if key not in _ELSEWHERE}
+        if isinstance(arguments := kept.get("model_args"), dict):
+            kept["model_args"] = {key: arguments[key] for key in arguments if key not in _TIMM_ELSEWHERE}
+        return kept
     return [_safe(inner) for inner in value] if isinstance(value, list) else value
