@@ -65,7 +65,9 @@ class ModelSettings(_Group):
     """Which checkpoint answers, and how it is loaded."""
 
     id: str = Field(
-        default=BUILTIN_MODEL, min_length=1, description="hub id or folder; `builtin` is the demo model"
+        default=BUILTIN_MODEL,
+        min_length=1,
+        description="hub id (`owner/name`) or folder (`./name`); `builtin` is the demo model",
     )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
     family: str | None = Field(
