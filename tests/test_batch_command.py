@@ -265,6 +265,24 @@ def test_to_stdout_from_stdin(clips: Path, tmp_path: Path) -> None:
     assert {line["sampling"]["frames"] for line in lines} == {4}
 
 
+def test_errors_never_take_the_place_of_answers(clips: Path, tmp_path: Path) -> None:
+    """A rerun while the videos' folder is not mounted, and a broken row with the id of a good one."""
+    videos, away = tmp_path / "videos", tmp_path / "away"
+    videos.mkdir()
+    shutil.copy(min(clips.iterdir()), videos / "a.mp4")
+    rows = [{"id": "a", "video": "videos/a.mp4", "question": question} for question in (QUESTIONS[0], "")]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    finished(start(tmp_path), 6)
+    before = (tmp_path / "r.jsonl").read_text()
+    assert len(answers(tmp_path / "r.jsonl")) == 1
+    videos.rename(away)
+    assert "0 answered, 2 failed" in finished(start(tmp_path), 6)
+    assert answers(tmp_path / "r.jsonl").keys() == {"a"}
+    away.rename(videos)
+    assert "1 were there already" in finished(start(tmp_path), 6)
+    assert sorted((tmp_path / "r.jsonl").read_text().splitlines()) == sorted(before.splitlines())
+
+
 def test_a_changed_video_is_asked_again_and_nothing_else(clips: Path, tmp_path: Path) -> None:
     for video in sorted(clips.iterdir())[:3]:
         shutil.copy(video, tmp_path)

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from run_cli import environment, run, scripted
 
+from sharpv_cli.commands.inputs import keep_inputs
+from sharpv_cli.errors import UsageError
+from sharpv_cli.settings import resolve
+
 
 @pytest.mark.parametrize("columns", ["0", "\N{SUPERSCRIPT TWO}", "-5", "wide"])
 def test_a_width_that_is_none_hides_no_error(tmp_path: Path, columns: str) -> None:
@@ -87,6 +91,17 @@ def test_no_output_takes_the_place_of_what_is_read_under_another_name(tmp_path: 
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert f"error: {target} is read, so it cannot be written as well" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_results_and_charts_of_before_in_the_folder_that_is_read_are_no_inputs(tmp_path: Path) -> None:
+    for name in ("clip.mp4", "config.json", "r.jsonl", "chart.svg", "report.json", "notes.md"):
+        (tmp_path / name).touch()
+    resolved = resolve({"model": str(tmp_path)}, {})
+    outputs = [tmp_path / name for name in ("chart.svg", "report.json", "notes.md")]
+    keep_inputs([str(tmp_path)], outputs, resolved, results=tmp_path / "r.jsonl")
+    for name in ("clip.mp4", "config.json"):
+        with pytest.raises(UsageError, match="is read, so"):
+            keep_inputs([str(tmp_path)], [tmp_path / name], resolved)
 
 
 @pytest.mark.parametrize("way", ["argument", "option", "stdin", "file"])

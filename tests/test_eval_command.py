@@ -43,6 +43,9 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["shapes", "--limit", "0"], "--limit"),
         (["shapes", "--shard", "3/2"], "--shard 3/2"),
         (["shapes", "-o", "none/r.jsonl"], "none"),
+        (["shapes", "-o", "-"], "stdout gets the report"),
+        (["shapes", "-o", "/dev/stdout"], "stdout gets the report"),
+        (["shapes", "-o", "/dev/full"], "is a device"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -171,6 +174,27 @@ def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbro
     )
     assert "160 of 160 are already there" in again.stderr
     assert "40, about 20 videos" in again.stdout
+
+
+def test_answers_go_into_another_program_and_an_edited_line_is_told(clips: Path, tmp_path: Path) -> None:
+    items = shapes.load(None, 2, clips).items
+    rows = [{"video": str(item.video), "question": item.prompt, "answer": item.answer} for item in items]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = f"{' '.join(SHARPV)} eval mine.jsonl --methods dense --json -o >(cat > got.jsonl)"
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; code=$?; sleep 0.5; exit $code"],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["schema"] == "sharpv.eval/1"
+    got = [json.loads(line) for line in (tmp_path / "got.jsonl").read_text().splitlines()]
+    assert [line["schema"] for line in got] == ["sharpv.eval.methods/1", *["sharpv.eval.answer/1"] * 2]
+    got[1]["visual_retention"] = "most"
+    (tmp_path / "got.jsonl").write_text("".join(json.dumps(line) + "\n" for line in got))
+    args = ("eval", "mine.jsonl", "--methods", "dense", "-o", "got.jsonl")
+    done = run(scripted("real"), *args, home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "got.jsonl:2 was edited" in done.stderr
 
 
 def test_parts_make_the_whole(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:

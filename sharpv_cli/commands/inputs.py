@@ -26,19 +26,25 @@ _HUB = "models--"  # begins the name of a checkpoint's folder in the hub's cache
 
 
 def keep_inputs(
-    inputs: Iterable[str | None], outputs: Iterable[str | Path | None], resolved: Resolved
+    inputs: Iterable[str | None],
+    outputs: Iterable[str | Path | None],
+    resolved: Resolved,
+    *,
+    results: Path | None = None,
 ) -> None:
     """Raise UsageError where a file that is read would be replaced by one that is written.
 
     `inputs` are files and folders; stdin, the profile, the config file and the checkpoint are inputs of every run.
+    `results` may lie in an input's folder: a file that holds something else is never appended to.
     """
     given = [*filter(None, inputs), os.path.expanduser(resolved.settings.model.id)]  # noqa: PTH111 - never raises
     files: list[str | Path | int] = [0, *given, *_settings_of(resolved)]
     read = {_identity(file) for file in files}
     folders = [os.path.realpath(name) for name in given if os.path.isdir(name)]  # noqa: PTH112 - never raises
-    for target in outputs:
+    for target in (results, *outputs):
         found = _identity(target) if target else None
-        if target and found and (found in read or _belongs(os.path.realpath(target), folders)):
+        read_too = target is not results and _belongs(os.path.realpath(target or ""), folders)
+        if target and found and (found in read or read_too):
             raise UsageError(
                 f"{shown(target)} is read, so it cannot be written as well", hint="choose another name for it"
             )

@@ -38,6 +38,11 @@ def is_piped(path: Path) -> bool:
     raise UsageError(f"{shown(path)} is a device or a socket", hint="name a file, a pipe, or - for stdout")
 
 
+def is_stdout(path: Path) -> bool:
+    """Whether `path` is another word for stdout."""
+    return str(path) == "-" or _descriptor(path) == 1
+
+
 class Piped:
     """As `appending.Lines`, for what only takes: nothing is there already. Raises UsageError where it takes nothing."""
 

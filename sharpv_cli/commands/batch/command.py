@@ -165,7 +165,7 @@ def batch(
     resolved = read_settings(flags, profile)
     asked = check_questions(questions or [])
     target = None if out == _STDOUT else Path(out)
-    keep_inputs([manifest], [target], resolved)
+    keep_inputs([manifest], [], resolved, results=target)
     if show_settings:
         say_settings(resolved)
     rows = read_rows(manifest, asked)

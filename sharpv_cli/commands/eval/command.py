@@ -164,7 +164,7 @@ def evaluate(
     plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline)
     source = running.read_source(dataset, layout, clips, limit, shard)
     target = out or running.default_target(dataset)
-    keep_inputs([dataset], [target, export_markdown, chart_out], resolved)
+    keep_inputs([dataset], [export_markdown, chart_out], resolved, results=target)
     exports = running.open_exports(export_markdown, chart_out, target)
     if show_settings:
         say_settings(resolved)
@@ -174,7 +174,7 @@ def evaluate(
         name_demo_model(resolved)
         result = running.run_evaluation(source, early, resolved, plan, lines, exports, restart=restart)
     running.write_report(result, resolved, exports, as_json=as_json)
-    running.report_failures(result)
+    running.report_failures(result, resumable=lines.resumable)
     if result.interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
     if result.failures:

@@ -18,6 +18,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
 from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, method_digest, open_results
+from sharpv_cli.lines.piped import is_stdout
 from sharpv_cli.models.identity import checkpoint_identity
 from sharpv_cli.session import open_session
 from sharpv_cli.settings import decisive, resolve
@@ -121,6 +122,10 @@ def open_exports(markdown: str | None, chart: str | None, results: Path) -> Expo
 
 def open_lines(target: Path) -> Lines | Piped:
     """Where the answers go, before the model is looked for. Raises UsageError."""
+    if is_stdout(target):
+        raise UsageError(
+            "stdout gets the report, not the answers", hint="name a file with --out, or >(command)"
+        )
     lines = open_results(target)
     warn_unlocked(lines.path, locked=lines.locked)
     return lines
@@ -263,7 +268,7 @@ def write_report(
         terminal.say("note", f"{what} written to {shown(path)}")
 
 
-def report_failures(result: Evaluation) -> None:
+def report_failures(result: Evaluation, *, resumable: bool) -> None:
     """What could not be asked, by name, at the end where it is seen."""
     for failure in result.failures[:_MOST_LINES]:
         method = f" ({failure.method})" if failure.method else ""
@@ -277,4 +282,4 @@ def report_failures(result: Evaluation) -> None:
     if result.failures:
         terminal.say("error", f"{len(result.failures)} failures; everything else was asked")
     if result.interrupted:
-        terminal.say("note", "interrupted; rerunning the same command resumes")
+        terminal.say("note", "interrupted" + ("; rerunning the same command resumes" if resumable else ""))
