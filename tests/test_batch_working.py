@@ -11,12 +11,12 @@ from clips import encode
 from events import ask, ask_all
 
 from sharpv_cli.batch import working
-from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Asked, Job
+from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Told
 from sharpv_cli.batch.working import Worker, outcome
 from sharpv_cli.evaluation.datasets import shapes
-from sharpv_cli.pipeline.ahead import ReadAhead
+from sharpv_cli.pipeline.read_ahead import ReadAhead
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
 

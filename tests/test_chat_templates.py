@@ -19,7 +19,7 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models import templates
 from sharpv_cli.models.chat import render
 from sharpv_cli.models.loading import LoadedModel, load
-from sharpv_cli.models.local import BUILTIN_FOLDER
+from sharpv_cli.models.on_disk import BUILTIN_FOLDER
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.settings import ModelSettings, PromptSettings
 

@@ -18,7 +18,7 @@ from sharpv_cli.commands.demo import command
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.options import SETTING_OPTIONS
 from sharpv_cli.docs.cli import reference
-from sharpv_cli.models.local import local_size
+from sharpv_cli.models.on_disk import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
 COMMANDS = [
@@ -158,7 +158,7 @@ def test_local_size_of_a_hub_cache(tmp_path: Path) -> None:
     (blobs / "b").write_bytes(b"x" * 1000)
     (snapshot / "model.safetensors").symlink_to(blobs / "b")
     script = (
-        "import sys; from sharpv_cli.models.local import local_size; print(*map(local_size, sys.argv[1:]))"
+        "import sys; from sharpv_cli.models.on_disk import local_size; print(*map(local_size, sys.argv[1:]))"
     )
     args = ["owner/name", "owner/other"]
     done = run([sys.executable, "-c", script], *args, home=tmp_path, HF_HUB_CACHE=str(tmp_path))

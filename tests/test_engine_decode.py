@@ -21,7 +21,7 @@ from tiny_model import (
 from sharpv_cli.engine.cache import others
 from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 
 NEW = 12
 PATTERNS = {

@@ -21,7 +21,7 @@ from sharpv_cli.engine.factory import make_engine
 from sharpv_cli.engine.fast import FastEngine, why_not_fast
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ModelError
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.loading import LoadedModel
 
 NEW = 12

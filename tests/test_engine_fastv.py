@@ -14,7 +14,7 @@ from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.engine.fastv import FastVEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
-from sharpv_cli.models.door import Prompt, capture
+from sharpv_cli.models.capture import Prompt, capture
 from sharpv_cli.models.loading import LoadedModel
 
 NEW = 8

@@ -24,7 +24,7 @@ from tiny_model import (
 
 from sharpv_cli.engine.cache import SharpVCache, cache_argument, others
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 
 M = 0.2
 

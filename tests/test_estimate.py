@@ -14,10 +14,10 @@ from live_bytes import LiveBytes
 
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ResourceError
-from sharpv_cli.models import room
+from sharpv_cli.models import memory_check as room
 from sharpv_cli.models.available import available_bytes, host_bytes
+from sharpv_cli.models.capture import capture
 from sharpv_cli.models.dimensions import language_model
-from sharpv_cli.models.door import capture
 from sharpv_cli.models.estimate import Request, estimate, kv_cache_bytes, prefill_bytes
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import known

@@ -12,8 +12,8 @@ from tiny_families import LAYERS, QUESTION, RECIPES, clip, folder, inputs, loade
 from tiny_model import assert_close, assert_far, everything, explicit_mask_logits, hook_count, recorded_logits
 
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.models.capture import Prompt, capture
 from sharpv_cli.models.common import common_of
-from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.wording import inputs_and_wordings
 from sharpv_cli.session import Session

@@ -17,7 +17,7 @@ from tiny_model import assert_close, assert_far
 
 from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.models.door import capture
+from sharpv_cli.models.capture import capture
 from sharpv_cli.pipeline.prompts import SharedPrompts
 
 QUESTIONS = ("What is shown?", "  How many boxes are there, and where do they go?")

@@ -23,7 +23,7 @@ from sharpv_cli.benchmarks.random_checkpoint import write_random_checkpoint
 from sharpv_cli.engine.factory import Wanted, make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.models.attention import why_no_flash
-from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.capture import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.models.tower import quick_tower

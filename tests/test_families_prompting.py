@@ -10,8 +10,8 @@ import torch
 from tiny_families import QUESTION, RECIPES, clip, inputs, loaded
 
 from sharpv_cli.errors import UsageError, VideoError
+from sharpv_cli.models.capture import VisualPrompt, capture
 from sharpv_cli.models.chat import render
-from sharpv_cli.models.door import VisualPrompt, capture
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.pipeline.selecting import select

@@ -9,9 +9,9 @@ import torch
 from templates import SHARED, TEMPLATES, beginning, templated
 from tiny_families import RECIPES, clip
 
+from sharpv_cli.models.capture import capture
 from sharpv_cli.models.chat import Chat
 from sharpv_cli.models.common import common_of
-from sharpv_cli.models.door import capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs, metadata_of, whole_slots
 from sharpv_cli.models.wording import inputs_and_wordings, wordings_of_long

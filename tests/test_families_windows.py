@@ -17,7 +17,7 @@ from tiny_model import assert_close, assert_far, everything, explicit_mask_logit
 
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ModelError, UsageError
-from sharpv_cli.models.door import VisualPrompt, capture
+from sharpv_cli.models.capture import VisualPrompt, capture
 from sharpv_cli.models.layers import FULL, SLIDING, layer_kinds
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline.clip import Clip

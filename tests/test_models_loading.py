@@ -18,7 +18,7 @@ from tiny_model import folder, loaded
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models import checkpoint
 from sharpv_cli.models.loading import load
-from sharpv_cli.models.local import local_size
+from sharpv_cli.models.on_disk import local_size
 from sharpv_cli.settings import ModelSettings
 
 

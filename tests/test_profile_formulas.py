@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.metrics import LanguageModel
+from sharpv_cli.models.capture import Prompt, capture
 from sharpv_cli.models.dimensions import VisionTower, language_model, vision_tower
-from sharpv_cli.models.door import Prompt, capture
 from sharpv_cli.pipeline import rates
 from sharpv_cli.types import DeviceRates
 

@@ -37,9 +37,9 @@ from sharpv_cli.pipeline import (
 from sharpv_cli.pipeline import clip as clips
 from sharpv_cli.pipeline.bench import Bench
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.compared import settings_of
 from sharpv_cli.pipeline.lanes import MethodLane
 from sharpv_cli.pipeline.long import chunks
-from sharpv_cli.pipeline.methods import settings_of
 from sharpv_cli.pipeline.prompts import Prompts
 from sharpv_cli.pipeline.stock import run_stock
 from sharpv_cli.session import Session

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sharpv_cli.errors import SharpvError, ShortageError, UsageError, VideoError
-from sharpv_cli.pipeline.ahead import ReadAhead
+from sharpv_cli.pipeline.read_ahead import ReadAhead
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo

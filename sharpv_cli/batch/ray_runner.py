@@ -18,11 +18,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli import terminal
-from sharpv_cli.batch.local import Model
 from sharpv_cli.batch.planning import Job
+from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
-from sharpv_cli.pipeline.ahead import settled
+from sharpv_cli.pipeline.read_ahead import settled
 from sharpv_cli.video.isolated import IsolatedReader
 
 if TYPE_CHECKING:

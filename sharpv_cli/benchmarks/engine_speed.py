@@ -26,7 +26,7 @@ import transformers
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.benchmarks.memory_curve import curve_lines
 from sharpv_cli.benchmarks.random_checkpoint import random_model
-from sharpv_cli.models.door import capture
+from sharpv_cli.models.capture import capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.pipeline.clip import Clip

@@ -120,7 +120,7 @@ def first_after_loading(events: Iterator[T], progress: terminal.Progress, names:
 
 def _stay_offline(resolved: Resolved) -> None:
     """The hub reads these when it is imported, so before that; what is on this machine needs no network."""
-    from sharpv_cli.models.local import is_local
+    from sharpv_cli.models.on_disk import is_local
 
     model = resolved.settings.model.id
     if resolved.settings.offline or is_local(model):
@@ -136,8 +136,8 @@ def _require_room(resolved: Resolved) -> None:
         model = known(settings.model)
     except ModelError:
         return  # the size of its files is told before they are fetched
+    from sharpv_cli.models.memory_check import require_weights
     from sharpv_cli.models.placement import pick_dtype, place  # imports torch
-    from sharpv_cli.models.room import require_weights
 
     placement = place(settings.device)
     dtype = pick_dtype(settings.model.dtype, placement.device)

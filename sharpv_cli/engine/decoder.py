@@ -13,7 +13,7 @@ from torch import Tensor
 from sharpv_cli.engine.cache import SharpVCache, SharpVLayer
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.weights import DecoderWeights, LayerWeights
-from sharpv_cli.models.door import DEEPSTACK, MASK, Prompt
+from sharpv_cli.models.capture import DEEPSTACK, MASK, Prompt
 
 # Longer prompts are read in pieces, so that the work of a layer stays bounded; the KV cache is all that grows.
 CHUNK_TOKENS = 4096

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.memory import MemorySharpV
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sharpv_cli.engine.late import Late
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.engine.steps import EagerSteps, Steps
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.loading import LoadedModel
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from sharpv_cli.engine.engine import Prefill, Prefix
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.hooks import removed_after
 
 LAYER = 2

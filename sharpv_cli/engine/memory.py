@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.late import Late
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.layers import FULL, layer_kinds
 from sharpv_cli.pruning.memory import similarity_at
 

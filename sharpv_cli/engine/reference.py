@@ -17,7 +17,7 @@ from sharpv_cli.engine.cache import SharpVCache, cache_argument
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.memory import MemorySharpV
 from sharpv_cli.engine.sampling import Sampler
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.hooks import removed_after
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.models.wording import Wording
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sharpv_cli.models import hub
 from sharpv_cli.models.attention import require_flash_package
 from sharpv_cli.models.families import family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect, missing_file
-from sharpv_cli.models.local import BUILTIN_FOLDER, is_folder, is_local
+from sharpv_cli.models.on_disk import BUILTIN_FOLDER, is_folder, is_local
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.models.loading import LoadedModel
 
 

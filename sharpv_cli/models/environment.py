@@ -135,7 +135,7 @@ def offline(settings: Settings) -> Check:
 def model(settings: Settings) -> Check:
     """The checkpoint of the settings, looked at as `sharpv ask` does before it loads one."""
     from sharpv_cli.models import checkpoint
-    from sharpv_cli.models.local import local_size
+    from sharpv_cli.models.on_disk import local_size
 
     wanted = settings.model
     try:
@@ -212,8 +212,8 @@ def memory(settings: Settings) -> Check | None:
     None where that is not known, or where another check says why it is not: the model's or the device's.
     """
     from sharpv_cli.models.known import known
+    from sharpv_cli.models.memory_check import require_weights
     from sharpv_cli.models.placement import pick_dtype, place
-    from sharpv_cli.models.room import require_weights
 
     wanted = settings.model
     try:

@@ -185,7 +185,7 @@ def _vision(request: Request, language: LanguageModel) -> tuple[int, int]:
 
 
 def _embedding_bytes(request: Request, language: LanguageModel) -> int:
-    """Of one token at the language model's door; DeepStack brings further features of each."""
+    """Of one token at the language model's input; DeepStack brings further features of each."""
     deepstack = getattr(request.model.config.vision_config, "deepstack_visual_indexes", None) or ()
     return (1 + len(deepstack)) * language.hidden * request.itemsize
 

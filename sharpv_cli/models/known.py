@@ -19,7 +19,7 @@ from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect
-from sharpv_cli.models.local import BUILTIN_FOLDER
+from sharpv_cli.models.on_disk import BUILTIN_FOLDER
 from sharpv_cli.models.parts import read_config, read_video_processor
 from sharpv_cli.models.soundness import require_counts, require_sizes
 

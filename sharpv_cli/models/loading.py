@@ -17,8 +17,8 @@ from sharpv_cli.models.context import usable_context
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.known import KnownModel, of_checkpoint
+from sharpv_cli.models.memory_check import require_weights
 from sharpv_cli.models.placement import Placement, has_accelerate, pick_dtype, place
-from sharpv_cli.models.room import require_weights
 from sharpv_cli.models.soundness import require_described
 from sharpv_cli.models.template_files import give_template, template_file
 from sharpv_cli.types import ModelInfo

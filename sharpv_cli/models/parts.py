@@ -1,4 +1,4 @@
-"""The one door through which anything of a checkpoint is loaded: as it was inspected, and never with its code.
+"""The one place through which anything of a checkpoint is loaded: as it was inspected, and never with its code.
 
 Nothing else in sharpv calls a `from_pretrained` or the like (`tests/test_models_sealed.py` looks).
 """

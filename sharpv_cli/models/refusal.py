@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from sharpv_cli.errors import ModelError, SharpvError
-from sharpv_cli.models.local import is_folder
+from sharpv_cli.models.on_disk import is_folder
 from sharpv_cli.text import shown
 
 _ENDPOINT = "HF_ENDPOINT"

@@ -3,8 +3,8 @@
 Importing it imports no torch, so that arguments, profile and video can be refused first.
 """
 
+from sharpv_cli.pipeline.compared import ENGINES, METHODS, engine_names, method_names
 from sharpv_cli.pipeline.lanes import SweptSettings
-from sharpv_cli.pipeline.methods import ENGINES, METHODS, engine_names, method_names
 from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, profile
 
 __all__ = [

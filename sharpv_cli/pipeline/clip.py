@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
-from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.capture import Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.models.wording import Wording, Wordings

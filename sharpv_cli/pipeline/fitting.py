@@ -14,7 +14,7 @@ from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.blame import Using, out_of_memory
 from sharpv_cli.models.estimate import Request
-from sharpv_cli.models.room import require_frames, require_prefill
+from sharpv_cli.models.memory_check import require_frames, require_prefill
 from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.long.chunks import CHUNK_FRAMES
 from sharpv_cli.pipeline.selecting import scale_that_keeps

@@ -71,8 +71,8 @@ def _model_outlook(found: Scan, plan: SamplePlan, settings: Settings) -> ModelOu
     """Raises ModelError where nothing is known of the model, ResourceError for the device."""
     from sharpv_cli.models.estimate import Request, kv_cache_bytes
     from sharpv_cli.models.known import known
+    from sharpv_cli.models.memory_check import advice
     from sharpv_cli.models.placement import pick_dtype, place
-    from sharpv_cli.models.room import advice
 
     model = known(settings.model)
     target = place(settings.device)

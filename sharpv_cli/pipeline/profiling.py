@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError
+from sharpv_cli.pipeline.compared import METHODS, engine_settings, settings_of
 from sharpv_cli.pipeline.frames import decode, decode_whole, timed
 from sharpv_cli.pipeline.lanes import EngineLane, Lane, MethodLane, SweepLane, SweptSettings
-from sharpv_cli.pipeline.methods import METHODS, engine_settings, settings_of
 from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.session import open_session
 from sharpv_cli.types import (

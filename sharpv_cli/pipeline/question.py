@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import metrics
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Prefill
-from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.fitting import memory_told, require_question, require_reading

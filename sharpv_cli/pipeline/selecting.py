@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.pruning.visual import Scores, keep_counts, score, select_adaptive, select_manual
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def similarity_at(hidden: Tensor, embeddings: Tensor, at: Tensor) -> Tensor:
     """s_l over the rows `at`, int64 [n], of `hidden` and `embeddings`, [P, d] each: float32 scalar, as `similarity`."""
     if not len(at) or not has_kernels(hidden):
         return similarity(hidden[at], embeddings[at])
-    from sharpv_cli.pruning import kernels  # imports triton
+    from sharpv_cli.pruning import scoring_kernels as kernels  # imports triton
 
     found = torch.empty(len(at), dtype=torch.float32, device=hidden.device)
     kernels.cosines[(len(at),)](hidden, embeddings, at, found, hidden.shape[1], BLOCK=1024)

@@ -69,7 +69,7 @@ def _dissimilarities(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def _fused_dissimilarities(features: Tensor) -> tuple[Tensor, Tensor]:
     """The same in two kernels, each of which reads the features once; [T, f, d]."""
-    from sharpv_cli.pruning import kernels  # imports triton
+    from sharpv_cli.pruning import scoring_kernels as kernels  # imports triton
 
     frames, tokens, width = features.shape
     means = torch.empty(frames, width, dtype=torch.float32, device=features.device)

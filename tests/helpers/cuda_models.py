@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sharpv_cli.models.door import Prompt
+from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.settings import ModelSettings

@@ -9,7 +9,7 @@ import torch
 from tiny_families import inputs, loaded
 
 from sharpv_cli.engine.reference import ReferenceEngine
-from sharpv_cli.models.door import Prompt, VisualPrompt, capture
+from sharpv_cli.models.capture import Prompt, VisualPrompt, capture
 from sharpv_cli.pipeline.selecting import select
 from sharpv_cli.pruning.visual import score
 from sharpv_cli.settings.schema import VisualSettings

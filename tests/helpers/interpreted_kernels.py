@@ -16,7 +16,7 @@ from sharpv_cli.engine.fused import FusedOperations
 from sharpv_cli.engine.graph import GraphSteps
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.engine.weights import decoder_weights
-from sharpv_cli.pruning import kernels as pruning_kernels
+from sharpv_cli.pruning import scoring_kernels as pruning_kernels
 from sharpv_cli.pruning import visual
 
 

@@ -16,7 +16,7 @@ import torch
 from tiny_checkpoint import write_checkpoint
 
 from sharpv_cli.engine.factory import Wanted
-from sharpv_cli.models.door import MASK, Prompt, VisualPrompt, capture
+from sharpv_cli.models.capture import MASK, Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.session import Session

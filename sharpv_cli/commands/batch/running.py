@@ -162,20 +162,20 @@ def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tall
 
 def _documents(plan: Plan, resolved: Resolved, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
     """Loads the model where it runs on this machine; what can go wrong with it does so here."""
-    from sharpv_cli.batch.local import Model
+    from sharpv_cli.batch import processes
+    from sharpv_cli.batch.processes import Model
 
     model = Model(resolved.settings, resolved.profile_name, resolved.profile_source)
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import Cluster, on_cluster
 
         return on_cluster(plan.jobs, model, Cluster(runner.address, runner.num_gpus, runner.num_cpus))
-    from sharpv_cli.batch import local
     from sharpv_cli.batch.fleet import Fleet
 
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
-        devices = local.devices_of(resolved.settings, runner.processes)
-        readers = runner.readers or local.default_readers(len(devices))
+        devices = processes.devices_of(resolved.settings, runner.processes)
+        readers = runner.readers or processes.default_readers(len(devices))
         fleet = on_leaving.enter_context(Fleet(model, devices, readers))
     return fleet.documents(plan.jobs)
 

@@ -87,7 +87,7 @@ def pull_model(
     """
     from sharpv_cli.commands.models import naming
     from sharpv_cli.models import checkpoint, hub
-    from sharpv_cli.models.local import is_local
+    from sharpv_cli.models.on_disk import is_local
 
     terminal.require_stdout()
     resolved = naming.resolved(name, revision)

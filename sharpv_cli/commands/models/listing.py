@@ -13,7 +13,7 @@ from sharpv_cli.models.checkpoint import is_complete
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.inspecting import inspect_config
 from sharpv_cli.models.known import parameters
-from sharpv_cli.models.local import local_size
+from sharpv_cli.models.on_disk import local_size
 from sharpv_cli.settings import ModelSettings, Resolved, profile_paths, resolve
 from sharpv_cli.text import printable
 from sharpv_cli.units import disk_size, parameter_count

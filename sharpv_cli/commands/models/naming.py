@@ -10,7 +10,7 @@ from sharpv_cli.models import checkpoint
 from sharpv_cli.models.facts import read_facts
 from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.known import shipped
-from sharpv_cli.models.local import is_local, local_size
+from sharpv_cli.models.on_disk import is_local, local_size
 from sharpv_cli.settings import (
     BUILTIN_MODEL,
     DEFAULT_PROFILE,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.late import Late
 from sharpv_cli.models.assembling import assemble, others_of
-from sharpv_cli.models.door import VisualPrompt
+from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.models.wording import Wording
 from sharpv_cli.pipeline.selecting import kept_by, largest_scale
 from sharpv_cli.pruning.visual import Scores, score
@@ -55,7 +55,7 @@ class HeldTokens:
 
     @torch.no_grad()
     def add(self, chunk: VisualPrompt) -> None:
-        """The next frames, as captured at the door; they are looked at once."""
+        """The next frames, as they were captured; they are looked at once."""
         scores = self._scored(chunk)
         keep = kept_by(scores, self._visual, chunk.slots, self._scale)
         self._waiting.append(_Chunk(chunk, keep, scores))

@@ -1,4 +1,4 @@
-"""The language model's door: what the stock front end hands to it is captured there, pruned, and handed on.
+"""The input of the language model: what the stock front end hands to it is captured there, pruned, and handed on.
 
 No model code is copied: vision tower, projector, pooling and the scatter into the prompt are the stock
 model's own, whatever the version of transformers.

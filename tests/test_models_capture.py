@@ -1,4 +1,4 @@
-"""What is captured at the language model's door, and how it is pruned."""
+"""What is captured where the language model starts, and how it is pruned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiny_model import (
 from transformers import AutoConfig
 
 from sharpv_cli.errors import ModelError
-from sharpv_cli.models.door import capture
+from sharpv_cli.models.capture import capture
 from sharpv_cli.models.families import FAMILIES, family_of
 
 
