@@ -82,8 +82,17 @@ def has_memory() -> bool:
 
 
 def addresses_are_limited() -> bool:
-    """Whether a crash may come of memory that was refused: libraries do not look at each answer of malloc."""
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def tight() -> str | None:
+    """What a process that crashed may have been refused: libraries do not look at each answer of the system."""
+    if addresses_are_limited():
+        return MEMORY
+    for kind, what, plenty in ((resource.RLIMIT_NPROC, THREADS, 1024), (resource.RLIMIT_NOFILE, FILES, 128)):
+        if 0 <= resource.getrlimit(kind)[0] < plenty:
+            return what
+    return missing()
 
 
 class Attempt:

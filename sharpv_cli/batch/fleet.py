@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
+from sharpv_cli import shortage
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Told, told_of_failure
 from sharpv_cli.errors import ResourceError, SharpvError, ShortageError
@@ -155,6 +156,10 @@ def _loss(station: _Station, doing: str) -> ResourceError:
             hint="close other programs, take fewer --processes or --readers, or a smaller model",
         )
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if what := shortage.tight():
+        return shortage.short(what, f"{doing} (the model's process ended: {how})")
+    if code > 0:  # as OpenMP does it
+        return shortage.short(shortage.THREADS, f"{doing} (the model's process ended: {how})")
     return ResourceError(
         f"{doing}: the model's process ended ({how})", hint="what it said is above; `sharpv doctor` may help"
     )

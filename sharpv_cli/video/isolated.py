@@ -251,8 +251,8 @@ class _Child:
                 f"{self._doing}: its process was killed, as the system does when memory runs out",
                 hint="close other programs, or give the container more memory",
             )
-        if (what := shortage.missing()) or shortage.addresses_are_limited():
-            return shortage.short(what or shortage.MEMORY, self._doing)
+        if what := shortage.tight():
+            return shortage.short(what, self._doing)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return VideoError(f"{self._doing} crashed ({how})", hint=_HINT)
 
