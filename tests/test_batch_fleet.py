@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sharpv_cli import shortage
 from sharpv_cli.batch import fleet
 from sharpv_cli.batch.fleet import Fleet
 from sharpv_cli.batch.planning import Asked, Job
@@ -31,6 +32,8 @@ class Worker:
         for asked in one.questions:
             if asked.question.startswith("die"):
                 os.kill(os.getpid(), int(asked.question.split()[1]))
+            if asked.question == "exit":
+                os._exit(1)
             yield {"id": asked.id, "process": os.getpid()}
 
 
@@ -95,3 +98,12 @@ def test_what_loading_raises_is_raised() -> None:
         Fleet(Model(dies=True), [None], 1),
     ):  # type: ignore[arg-type]
         pass
+
+
+@pytest.mark.parametrize("end", [f"die {int(signal.SIGABRT)}", "exit"])
+def test_under_a_tight_limit_nothing_is_blamed_on_a_video(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """OpenMP ends a process that gets no thread with exit code 1, C++ with SIGABRT."""
+    monkeypatch.setattr("sharpv_cli.shortage.tight", lambda: shortage.THREADS)
+    (left,) = told([job("a", end)])
+    assert isinstance(left, Left)
+    assert "not enough threads or processes" in str(left.error)

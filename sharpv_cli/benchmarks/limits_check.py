@@ -50,8 +50,8 @@ class Limit:
 
 LIMITS = (
     Limit("-v", resource.RLIMIT_AS, 2_000_000, 1.06, 1024),
-    Limit("-u", resource.RLIMIT_NPROC, 4, 1.5),
-    Limit("-n", resource.RLIMIT_NOFILE, 8, 1.5),
+    Limit("-u", resource.RLIMIT_NPROC, 4, 1.15),
+    Limit("-n", resource.RLIMIT_NOFILE, 6, 1.2),
 )
 
 
@@ -127,7 +127,7 @@ def levels(limit: Limit) -> Iterator[int]:
         if found or _imports_torch(limit, int(value)):
             found += 1
             yield int(value)
-        value *= limit.step
+        value = max(value * limit.step, value + 1)
 
 
 def _imports_torch(limit: Limit, value: int) -> bool:
