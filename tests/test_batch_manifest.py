@@ -187,6 +187,8 @@ def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: b
         (b"video,question\n", "it holds no line"),
         (b" \n\n", "it holds no line"),
         (b"\x89PNG\r\n\x1a\n", "no line of it can be read"),
+        (b"PK\x03\x04\rclip.mp4,\r\x00,mdat", "no line of it can be read"),
+        (b"," + b"x" * 200_000, "no line of it can be read"),
     ],
 )
 def test_what_is_wrong_with_all_of_it_is_said_once(tmp_path: Path, content: bytes, told: str) -> None:

@@ -140,7 +140,7 @@ def _check(values: dict[str, object], lines: dict[str, int], path: Path) -> None
 
 def _compose(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(read_text(path, most=_MOST_BYTES), yaml.SafeLoader)
+        return yaml.compose(read_text(path, most=_MOST_BYTES, hint="give a YAML file"), yaml.SafeLoader)
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply", hint="settings are two levels deep") from error
     except yaml.MarkedYAMLError as error:

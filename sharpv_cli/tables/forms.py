@@ -52,14 +52,19 @@ def delimiter_of(first_line: str) -> str:
     said = first_line.rstrip("\r\n")
     if said.startswith("sep=") and len(said) == 5:  # as spreadsheets write it
         return said[-1]
-    return max(
-        _DELIMITERS, key=lambda delimiter: len(next(csv.reader([first_line], delimiter=delimiter), []))
-    )
+    return max(_DELIMITERS, key=lambda delimiter: len(_fields(first_line, delimiter)))
 
 
 def _is_header(content: bytes) -> bool:
     first = content.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace")
     if first.startswith("sep="):
         return True
-    fields = next(csv.reader([first], delimiter=delimiter_of(first)), [])
-    return _COLUMN in [field.strip() for field in fields]
+    return _COLUMN in [field.strip() for field in _fields(first, delimiter_of(first))]
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    """None where it is no line of a table at all: one without end, or of another kind of file."""
+    try:
+        return next(csv.reader([line.partition("\r")[0]], delimiter=delimiter), [])
+    except csv.Error:
+        return []
