@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A decoded video, the session that answers about it, and the settings of what comes after the engine's choice.
+    """Frames of a video, the session that answers about them, and the settings of the answer.
 
     With `new_tokens` an answer has exactly so many, whatever the settings.
     """
