@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
-from sharpv_cli.pipeline.frames import source
+from sharpv_cli.pipeline.frames import returned, source
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
@@ -113,16 +113,11 @@ class Sharpv:
     def open(self, video: VideoPath, **flags: Unpack[Flags]) -> Iterator[Video]:
         """A video for several questions, which share one look at it."""
         settings = self._settings_for(flags)
-        with source(os.fspath(video), settings) as local:
-            opening = self._opened(local, settings, None)
-            while True:
-                try:
-                    next(opening)
-                except StopIteration as end:
-                    opened: Video = end.value
-                    break
-            with opened:
-                yield opened
+        with (
+            source(os.fspath(video), settings) as local,
+            returned(self._opened(local, settings, None)) as opened,
+        ):
+            yield opened
 
     def events(
         self, video: VideoPath, question: str, scan: Scan | None = None

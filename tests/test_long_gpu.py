@@ -8,12 +8,12 @@ import pytest
 import torch
 from cuda_models import on_cuda, where_installed
 from events import answer, answer_about
-from long_clips import ONE_D, QUESTION, clip_for, in_chunks, next_value
+from long_clips import ONE_D, QUESTION, clip_for, in_chunks
 from tiny_families import folder
 
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline import frames as path
 from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.frames import encode, returned
 from sharpv_cli.pipeline.long import holding
 from sharpv_cli.session import Session
 from sharpv_cli.types import Answer, Finished
@@ -75,7 +75,7 @@ def test_memory_on_the_device_does_not_grow_with_frames() -> None:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        encoded = next_value(path.encode(long, QUESTION, StageClock()))
+        encoded = returned(encode(long, QUESTION, StageClock()))
         kept = 4 * encoded.whole.embeds.nbytes + 40 * encoded.whole.slots.nbytes
         peaks[frames] = torch.cuda.max_memory_allocated() - before - kept
     pixels = 3 * 56 * 56 * 4

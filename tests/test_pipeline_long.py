@@ -12,7 +12,7 @@ import torch
 from events import answer_about
 from family_answers import alone, asked, finish
 from live_bytes import LiveBytes
-from long_clips import ONE_D, QUESTION, TIMES, FakeFrames, chunks_of, clip_for, in_chunks, next_value, take_of
+from long_clips import ONE_D, QUESTION, TIMES, FakeFrames, chunks_of, clip_for, in_chunks, take_of
 from templates import TEMPLATES, templated
 from tiny_families import clip as clip_with
 from tiny_model import assert_close, recorded_logits
@@ -21,7 +21,7 @@ from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline import clip as clips
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.frames import encode
+from sharpv_cli.pipeline.frames import encode, returned
 from sharpv_cli.pipeline.long import holding
 from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
@@ -239,8 +239,8 @@ def test_a_question_that_is_refused_leaves_the_frames_to_the_next() -> None:
 
 def test_a_chunk_is_scored_as_in_the_whole_clip() -> None:
     of = clip_for("llava_onevision")
-    whole = next_value(encode(of, QUESTION, StageClock()))
-    encoded = next_value(encode(in_chunks(of, 3), QUESTION, StageClock()))
+    whole = returned(encode(of, QUESTION, StageClock()))
+    encoded = returned(encode(in_chunks(of, 3), QUESTION, StageClock()))
     want = scores_of(whole.whole, of.settings.visual)
     assert encoded.scores is not None and want is not None
     for name in ("importance", "ratio", "spatial", "temporal"):
@@ -255,7 +255,7 @@ def test_memory_grows_with_what_is_kept_and_not_with_frames() -> None:
         of = clip_for("llava_onevision", tuple(t / 2 for t in range(frames)), visual={"scale": 0.01})
         long = in_chunks(of, 32)
         with LiveBytes() as live:
-            encoded = next_value(encode(long, QUESTION, StageClock()))
+            encoded = returned(encode(long, QUESTION, StageClock()))
         kept = encoded.whole.embeds.nbytes + 4 * encoded.whole.slots.nbytes * 4
         peaks[frames] = live.peak - kept
     pixels = 3 * 56 * 56 * 4 * 600

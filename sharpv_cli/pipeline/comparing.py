@@ -14,7 +14,7 @@ from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
 from sharpv_cli.pipeline.fitting import memory_told
-from sharpv_cli.pipeline.frames import keep
+from sharpv_cli.pipeline.frames import keep, returned
 from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
 from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.pruning.plan import KeepPlan
@@ -76,7 +76,7 @@ class ComparedClip:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
         if question != self._question:
             with memory_told(self.clip):
-                self._encoded = _result(self._prompts.build(question, StageClock(), last=False))
+                self._encoded = returned(self._prompts.build(question, StageClock(), last=False))
                 synchronize(
                     self.clip.loaded.device
                 )  # or the first method's selection would wait for the vision
@@ -97,16 +97,6 @@ class _Planned(Prompts):
         with clock.stage("prune"), torch.no_grad():
             own = self.encoded if self.plan is None else _planned(self.encoded, self.plan)
         return replace(own, clip=self.clip)
-
-
-def _result(steps: Encoding) -> Encoded:
-    """What a generator returns, whatever it yields before."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            encoded: Encoded = end.value
-            return encoded
 
 
 def _planned(encoded: Encoded, plan: Plan) -> Encoded:

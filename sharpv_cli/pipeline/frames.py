@@ -6,7 +6,7 @@ only: a file that breaks it, or takes all memory, costs itself alone. The way go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -152,3 +152,13 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     """What `work` gives, and its seconds."""
     start = metrics.now()
     return work(), metrics.now() - start
+
+
+def returned(steps: Generator[object, None, T]) -> T:
+    """What a generator returns, whatever it yields before."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result

@@ -58,11 +58,3 @@ def in_chunks(clip: Clip, size: int) -> Clip:
 def clip_for(family: str, times: tuple[float, ...] = TIMES, **groups: Any) -> Clip:
     info, sample = clip_with(times)
     return replace(clip_of(family, **groups), frames=Frames(info, sample))
-
-
-def next_value(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
