@@ -95,6 +95,7 @@ class Lines:
 
     def _placed(self) -> Iterator[tuple[int, int, Document]]:
         """Each document with where its line begins and ends."""
+        rewriting.finish(self._file)  # Ctrl-C may have come while it was written anew
         self._file.seek(0)
         reader = BufferedReader(self._file)
         try:

@@ -169,6 +169,8 @@ def evaluate(
     if show_settings:
         say_settings(resolved)
     early = source.read_early()
+    if early is not None:
+        keep_inputs([str(item.video) for item in early.items], [export_markdown, chart_out], resolved)
     with running.open_lines(target) as lines:
         check_model(resolved)
         name_demo_model(resolved)
