@@ -12,6 +12,7 @@ from run_cli import environment, run, scripted
 from tiny_model import folder
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models import hub
 from sharpv_cli.models.refusal import Asking, refusal
 
 NOBODY = "http://127.0.0.1:9"
@@ -139,3 +140,14 @@ def test_an_adapter_on_the_hub_is_named_before_a_download(whole: bool, tmp_path:
     assert "LoRA adapter" in done.stderr
     assert ("owner/base" in done.stderr) != whole
     assert set(hub.downloads()) == {"adapter_config.json"}
+
+
+def test_without_a_home_nothing_is_downloaded_into_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+
+    with pytest.raises(ModelError, match="no home folder") as refused:
+        hub.cache_folder()
+
+    assert "HF_HOME" in str(refused.value.hint)

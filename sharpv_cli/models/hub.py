@@ -226,10 +226,12 @@ def _quiet() -> None:
 
 
 def cache_folder() -> Path:
-    """Where downloads go. Raises ModelError where a variable keeps the hub's client from working."""
+    """Where downloads go. Raises ModelError without a home, or where a variable keeps the hub's client from working."""
     with Asking("the hub's cache"):
         from huggingface_hub.constants import HF_HUB_CACHE
 
+        if HF_HUB_CACHE.startswith("~"):  # it would be made in the working directory
+            raise ModelError("there is no home folder for the hub's cache", hint="set HF_HOME to a folder")
         return Path(HF_HUB_CACHE)
 
 
