@@ -15,7 +15,7 @@ from narrow_models import NARROW
 
 from sharpv_cli.benchmarks import barcode_clips, random_checkpoint
 from sharpv_cli.evaluation.datasets import shapes
-from sharpv_cli.evaluation.results import ResultsFile
+from sharpv_cli.evaluation.results import ResultsFile, open_results
 from sharpv_cli.models import known
 from sharpv_cli.models.known import KnownModel
 from sharpv_cli.settings import ModelSettings
@@ -61,7 +61,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(barcode_clips, "_RECIPES", [barcode_clips._Recipe("even", 48, lambda index: index)])
     monkeypatch.setattr(known, "known", _narrow(known.known))
     item, results = shapes.load(None, 1, tmp_path / "clips").items[0], tmp_path / "results.jsonl"
-    with ResultsFile(results, {"sharpv": "digest"}, {}) as file:
+    with ResultsFile(open_results(results), {"sharpv": "digest"}, {}) as file:
         file.begin("cpu")
         file.add(make_outcome(item=item.id, method="sharpv", answer=item.answer))
     return {"CLIP": str(DEMO_FOLDER / "moving.mp4"), "RESULTS": str(results)}
