@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -74,6 +75,27 @@ def test_a_config_that_is_no_object_is_refused(bytes_: bytes, copy: Path) -> Non
     assert "config.json" in str(refused(copy, early=True))
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"),
+        *("tokenizer.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json"),
+    ],
+)
+@pytest.mark.parametrize("special", ["fifo", "/dev/zero"])
+def test_nothing_is_read_from_pipes_and_devices(file: str, special: str, copy: Path) -> None:
+    """They would be waited for, or be read without end."""
+    if file == "model.safetensors.index.json":
+        (copy / "model.safetensors").unlink()
+    (copy / file).unlink(missing_ok=True)
+    if special == "fifo":
+        os.mkfifo(copy / file)
+    else:
+        (copy / file).symlink_to(special)
+
+    refused(copy, early=True)
+
+
 def test_a_type_from_a_newer_transformers_says_so(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(copy / "config.json", lambda c: c.update(model_type="qwen9_vl", transformers_version="99.1.0"))
 
@@ -98,6 +120,7 @@ def test_a_known_type_from_a_newer_transformers_that_fails_says_so(copy: Path) -
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("num_hidden_layers", 3),
         ("num_attention_heads", 0),
         ("hidden_size", "many"),
         ("hidden_size", None),
