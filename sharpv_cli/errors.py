@@ -29,7 +29,7 @@ class VideoError(SharpvError):
 
 
 class ModelError(SharpvError):
-    """The model cannot be used: missing, damaged, unknown family, attention back-end not usable (exit 4)."""
+    """The model cannot be used: missing, damaged, unknown family, attention backend not usable (exit 4)."""
 
     exit_code = 4
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def say_details(run: Loaded | Answer) -> None:
-    """Model, device, attention back-end and its reason, video and frames, on stderr; nothing unless verbose."""
+    """Model, device, attention backend and its reason, video and frames, on stderr; nothing unless verbose."""
     if not terminal.is_verbose():
         return
     from sharpv_cli.report.details import run_details

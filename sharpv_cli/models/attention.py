@@ -1,4 +1,4 @@
-"""Which attention back-end the language model runs on, and why, in words.
+"""Which attention backend the language model runs on, and why, in words.
 
 Importing this module imports neither torch nor transformers.
 """

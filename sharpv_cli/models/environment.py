@@ -1,4 +1,4 @@
-"""What this machine has for a model: libraries, devices, attention back-ends, the hub's cache (`sharpv doctor`).
+"""What this machine has for a model: libraries, devices, attention backends, the hub's cache (`sharpv doctor`).
 
 Importing this module imports neither torch nor transformers; `devices` and `attention` do.
 """
@@ -180,7 +180,7 @@ def _has_nvidia_driver() -> bool:
 
 
 def choices(settings: Settings) -> Sequence[Check]:
-    """Device, number format and attention back-end that these settings lead to, each back-end with its reason.
+    """Device, number format and attention backend that these settings lead to, each backend with its reason.
 
     The head size of the model's attention may still stand against a flash-attn: that shows when it is loaded.
     """

@@ -22,7 +22,7 @@ class CheckpointFacts:
     """`context` is in positions, None where the config leaves it to transformers' default.
 
     `dtypes` are the number formats of the weights, the most used first; `weights_bytes` is the size of their files.
-    `quantization` names the method, None where there is none. `attention` are the back-ends that can be asked for.
+    `quantization` names the method, None where there is none. `attention` are the backends that can be asked for.
     """
 
     family: str

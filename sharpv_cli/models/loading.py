@@ -105,7 +105,7 @@ def load(
 
     "auto" is cuda, else mps, else cpu; "balanced" spreads it over all GPUs. `between_steps` is called before
     each step that takes long; what it raises ends the loading. Raises ModelError for what is wrong with the
-    checkpoint or the attention back-end, ResourceError for the device, and with `memory_check` for weights
+    checkpoint or the attention backend, ResourceError for the device, and with `memory_check` for weights
     that would not fit it.
     """
     placement = place(device)

@@ -97,6 +97,6 @@ def _best_device() -> str:
 
 
 def _why_no_device(name: str, error: Exception) -> str:
-    """PyTorch lists every back-end it was ever compiled for when it does not know a name."""
+    """PyTorch lists every backend it was ever compiled for when it does not know a name."""
     known = name.partition(":")[0] in ("cpu", "cuda", "mps")
     return first_sentence(error) if known else "no such kind of device"

@@ -93,7 +93,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model answered, where and how. `attention_reason` says in words why that back-end runs."""
+    """Which model answered, where and how. `attention_reason` says in words why that backend runs."""
 
     id: str
     revision: str | None
