@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_families import QUESTION, RECIPES, clip, inputs, loaded
 
-from sharpv_cli.errors import UsageError, VideoError
+from sharpv_cli.errors import ModelError, UsageError, VideoError
 from sharpv_cli.models.capture import VisualPrompt, capture
 from sharpv_cli.models.chat import render
 from sharpv_cli.models.families import FAMILIES
@@ -104,6 +104,33 @@ def test_no_word_that_stands_for_pictures_is_taken_from_a_user(family: str) -> N
 def test_frames_of_a_shape_that_the_processor_refuses_are_a_video_error(family: str) -> None:
     with pytest.raises(VideoError, match="2000 x 6"):
         build_inputs(loaded(family), *clip((0.0, 0.5), height=6, width=2000), QUESTION, PromptSettings())
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen3_vl", "video_llama_3"])
+def test_the_memory_check_blames_the_same(family: str) -> None:
+    """It counts tokens before the processor sees the frames."""
+    with pytest.raises(VideoError, match="2000 x 6") as caught:
+        loaded(family).known.grid(2, 6, 2000)
+
+    assert "more usual shape" in str(caught.value.hint)
+
+
+@each
+def test_a_processor_that_takes_no_frames_at_all_is_to_blame_itself(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded(family)
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise KeyError("shortest_edge")
+
+    monkeypatch.setattr(type(model.processor.video_processor), "__call__", refuse)
+    with pytest.raises(
+        ModelError, match="its processor cannot be used: 'shortest_edge' is missing"
+    ) as caught:
+        build_inputs(model, *clip(), QUESTION, PromptSettings())
+    assert model.info.id in str(caught.value)
+    assert caught.value.hint
 
 
 def test_video_llama_3_keeps_whole_frames() -> None:
