@@ -36,7 +36,7 @@ def run_all(commands: Sequence[Sequence[str]], home: Path, **changes: str) -> li
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
