@@ -93,6 +93,7 @@ def run() -> None:
     if not terminal.debug():
         warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
     _forget_useless_width()
+    shortage.make_do_with_one_thread()
     terminal.wait_for_readers()
     try:
         with signals.interruptible():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sharpv_cli import shortage
 from sharpv_cli.models import templates
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def open_session(settings: Settings, *, between_steps: Callable[[], None] = lamb
     `between_steps` is called before each step that takes long; what it raises ends the loading.
     """
     templates.start()
+    shortage.make_do_with_one_thread()
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
         import_module(library)
         between_steps()

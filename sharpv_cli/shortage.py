@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
+from sharpv_cli.cores import cores
 from sharpv_cli.errors import SharpvError, ShortageError, unforeseen
 from sharpv_cli.units import memory_size
 
@@ -67,10 +68,16 @@ def short(what: str, doing: str = "") -> ShortageError:
 
 def missing() -> str | None:
     """What this process cannot get now of what reading a video takes; None where it has room."""
-    for what, has_room in ((MEMORY, has_memory), (THREADS, _has_threads), (FILES, _has_files)):
+    for what, has_room in ((MEMORY, has_memory), (THREADS, has_threads), (FILES, _has_files)):
         if not has_room():
             return what
     return None
+
+
+def make_do_with_one_thread() -> None:
+    """Before libraries start a thread a core: where there are not so many, OpenMP exits and OpenBLAS sends SIGINT."""
+    if not has_threads(cores()):
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
 def has_memory() -> bool:
@@ -134,10 +141,11 @@ def _lack(error: BaseException) -> str | None:
     return None
 
 
-def _has_threads() -> bool:
+def has_threads(count: int = _SPARE_THREADS) -> bool:
+    """Whether so many more can be started at a time."""
     ended = threading.Event()
     with ExitStack() as on_leaving:
-        for _ in range(_SPARE_THREADS):
+        for _ in range(count):
             thread = threading.Thread(target=ended.wait, daemon=True)
             try:
                 thread.start()
