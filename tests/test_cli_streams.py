@@ -67,8 +67,9 @@ def test_show_settings_names_origins_on_stderr(home: Path) -> None:
     assert re.search(r"device: auto +# default", done.stderr)
 
 
-def test_question_from_stdin(home: Path) -> None:
-    done = ask(home, "-", "--json", stdin="what\nmoves?\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_question_from_stdin(home: Path, mark: str) -> None:
+    done = ask(home, "-", "--json", stdin=f"{mark}what\nmoves?\n")
     assert json.loads(done.stdout)["question"] == "what\nmoves?"
 
 
