@@ -16,9 +16,9 @@ from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Told
 from sharpv_cli.batch.working import Worker, outcome
 from sharpv_cli.evaluation.datasets import shapes
-from sharpv_cli.pipeline.read_ahead import ReadAhead
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
+from sharpv_cli.video.read_ahead import ReadAhead
 
 SETTINGS = resolve({}, {}).settings
 QUESTIONS = ("how many objects are there?", "describe the video.", "what moves?")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from sharpv_cli.errors import SharpvError, ShortageError, UsageError, VideoError
-from sharpv_cli.pipeline.read_ahead import ReadAhead
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.patience import in_time
 from sharpv_cli.video.probe import probe
+from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.sampling import Sampling
 
 EIGHT = partial(sample_frames, sampling=Sampling(frames=8))

@@ -168,7 +168,7 @@ def _loss(station: _Station, doing: str) -> ResourceError:
 def _serve(connection: Connection, model: Model, device: str | None, readers: int, all_readers: int) -> None:
     """The process: answers what it is given, in that order."""
     from sharpv_cli.batch.working import outcome, read_frames
-    from sharpv_cli.pipeline.read_ahead import ReadAhead
+    from sharpv_cli.video.read_ahead import ReadAhead
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with Attempt("loading the model") as attempt:

@@ -22,8 +22,8 @@ from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
-from sharpv_cli.pipeline.read_ahead import settled
 from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.read_ahead import settled
 
 if TYPE_CHECKING:
     from sharpv_cli.batch.working import Worker

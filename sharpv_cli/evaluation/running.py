@@ -16,9 +16,9 @@ from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.frames import decode_isolated
-from sharpv_cli.pipeline.read_ahead import ReadAhead
 from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.names import existing
+from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
