@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 
 from sharpv_cli.cores import cores
-from sharpv_cli.errors import SharpvError, ShortageError, unforeseen
+from sharpv_cli.errors import SharpvError, ShortageError, VideoError, unforeseen
 from sharpv_cli.units import memory_size
 
 MEMORY, THREADS, FILES = "memory", "threads or processes", "open files"
@@ -26,12 +26,14 @@ _CODES = {errno.EAGAIN: THREADS, errno.EMFILE: FILES, errno.ENFILE: FILES}
 _WORDS = {
     "can't start new thread": THREADS,
     "Resource temporarily unavailable": THREADS,
+    "ThreadPoolBuildError": THREADS,
     "DefaultCPUAllocator": MEMORY,
     "bad_alloc": MEMORY,
     "annot allocate memory": MEMORY,
     "failed to map segment": MEMORY,
 }
 _SPARE_BYTES, _SPARE_THREADS, _SPARE_FILES = 512 << 20, 4, 16
+_THREADS_OF = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 _HINT = "close other programs, or raise the limit of this process"
 _RAISED_BY = {MEMORY: "`ulimit -v`, the container", THREADS: "`ulimit -u`", FILES: "`ulimit -n`"}
 
@@ -77,7 +79,7 @@ def missing() -> str | None:
 def make_do_with_one_thread() -> None:
     """Before libraries start a thread a core: where there are not so many, OpenMP exits and OpenBLAS sends SIGINT."""
     if not has_threads(cores()):
-        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+        os.environ.update(dict.fromkeys(_THREADS_OF, "1"))
 
 
 def has_memory() -> bool:
@@ -136,7 +138,8 @@ def _lack(error: BaseException) -> str | None:
         return _CODES[error.errno]
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return None if type(error).__module__.startswith("av.") and has_memory() else MEMORY
-    if isinstance(error, (RuntimeError, ImportError)):
+    # Of a video FFmpeg says such words, too, where sizes in it are absurd.
+    if not isinstance(error, VideoError) and not type(error).__module__.startswith("av."):
         return next((what for words, what in _WORDS.items() if words in str(error)), None)
     return None
 
