@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.models.capture import Prompt
 
 
@@ -73,6 +75,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
+        """At most `count` token ids that `choose` chooses, the first from the logits of `start`. It may be closed."""
+
+    @torch.no_grad()
     def decode(
         self,
         start: Prefill,
@@ -89,6 +95,19 @@ class Engine(ABC):
         `generate`; it sees the prompt as it was read. Raises ModelError where that is of no use. A Prefill can be
         decoded once: its cache is used up.
         """
+        choose = Sampler(
+            self.model,
+            start.prompt.input_ids,
+            max_new_tokens=max_new_tokens,
+            stop_ids=stop_ids,
+            temperature=temperature,
+            seed=seed,
+        )
+        with closing(self._tokens(start, choose, max_new_tokens)) as tokens:
+            for token_id in tokens:
+                if token_id in stop_ids:
+                    return
+                yield token_id
 
     def warm_up(self) -> None:  # noqa: B027 - most engines have nothing to make ready
         """Make ready what the first answer would wait for."""

@@ -7,7 +7,7 @@ graph a token. Greedy tokens equal the reference engine's in float32 (tests/test
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -101,36 +101,12 @@ class FastEngine(Engine):
         logits: Tensor = self.model.get_output_embeddings()(last[None])
         return logits[:, -1].float()
 
-    @torch.no_grad()
-    def decode(
-        self,
-        start: Prefill,
-        *,
-        max_new_tokens: int,
-        stop_ids: Collection[int],
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> Generator[int, None, None]:
-        choose = Sampler(
-            self.model,
-            start.prompt.input_ids,
-            max_new_tokens=max_new_tokens,
-            stop_ids=stop_ids,
-            temperature=temperature,
-            seed=seed,
-        )
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
         token = choose(start.logits)
-        first = int(token)
-        if first in stop_ids:
-            return
-        yield first
-        if max_new_tokens == 1:
-            return
-        with self._steps(start, max_new_tokens - 1) as step:
-            for token_id in _generated(step, choose, token, max_new_tokens - 1, ahead=token.is_cuda):
-                if token_id in stop_ids:
-                    return
-                yield token_id
+        yield int(token)
+        if count > 1:
+            with self._steps(start, count - 1) as step:
+                yield from _generated(step, choose, token, count - 1, ahead=token.is_cuda)
 
     @contextmanager
     def _steps(self, start: Prefill, count: int) -> Iterator[Steps]:

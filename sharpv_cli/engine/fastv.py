@@ -41,8 +41,8 @@ class FastVEngine(ReferenceEngine):
     name = "fastv"
     needs_scores = True
 
-    def __init__(self, model: Any, *, keep: int, layer: int = LAYER, reason: str = "asked for") -> None:
-        super().__init__(model, reason)
+    def __init__(self, model: Any, *, keep: int, layer: int = LAYER) -> None:
+        super().__init__(model)
         assert keep >= 0, keep
         if not 1 <= layer < self.layers:
             raise UsageError(

@@ -6,7 +6,7 @@ sharpv loads, and the fast engine is tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,35 +29,15 @@ class ReferenceEngine(Engine):
         with _watched(self.model.get_decoder(), prompt, memory):
             return self._forward(prompt.embeds, prompt.position_ids, cache, **prompt.extra)
 
-    @torch.no_grad()
-    def decode(
-        self,
-        start: Prefill,
-        *,
-        max_new_tokens: int,
-        stop_ids: Collection[int],
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> Generator[int, None, None]:
-        choose = Sampler(
-            self.model,
-            start.prompt.input_ids,
-            max_new_tokens=max_new_tokens,
-            stop_ids=stop_ids,
-            temperature=temperature,
-            seed=seed,
-        )
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
         embed = self.model.get_input_embeddings()
         position = start.prompt.position_ids[..., -1:]
         logits = start.logits
         with _own_masks(self.model.get_decoder(), start.cache):
-            for produced in range(1, max_new_tokens + 1):
+            for produced in range(1, count + 1):
                 token = choose(logits)
-                token_id = int(token)
-                if token_id in stop_ids:
-                    return
-                yield token_id
-                if produced < max_new_tokens:
+                yield int(token)
+                if produced < count:
                     position = position + 1
                     logits = self._forward(embed(token), position, start.cache)
 
