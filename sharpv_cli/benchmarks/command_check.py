@@ -14,9 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sharpv_cli.benchmarks.outcomes import outcomes_in
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.datasets.dataset import Item
-from sharpv_cli.evaluation.results import Outcome, outcomes_in
+from sharpv_cli.evaluation.results import Outcome
 
 METHOD = "sharpv"
 

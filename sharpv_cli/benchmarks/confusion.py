@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sharpv_cli.benchmarks.outcomes import outcomes_in
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.datasets.dataset import Item
-from sharpv_cli.evaluation.results import Outcome, outcomes_in
+from sharpv_cli.evaluation.results import Outcome
 from sharpv_cli.shapes.offtopic import UNKNOWN
 
 _HEADS = ("method", "type", "right answer", "given answer", "times")

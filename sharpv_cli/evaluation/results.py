@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -121,15 +121,7 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def outcomes_in(path: Path) -> Iterator[Outcome]:
-    """The answers of a complete results file, in the order in which they came."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        document = json.loads(line)
-        if document["schema"] == ANSWER_SCHEMA:
-            yield _outcome(document)
-
-
-def _outcome(document: Mapping[str, Any]) -> Outcome:
+def outcome_of(document: Mapping[str, Any]) -> Outcome:
     """Raises KeyError and ValidationError here, and not where its numbers are added up, for a line that was edited."""
     told = {name: document[name] for name in _FIELDS if name in document or name not in _LATER}
     return _outcomes().validate_python(told)
@@ -211,7 +203,7 @@ class ResultsFile:
             self._know(_digests().validate_python(document["methods"]))
             self.devices[str(document["device"])] = None
         elif document["schema"] == ANSWER_SCHEMA:
-            outcome = _outcome(document)
+            outcome = outcome_of(document)
             seen = {self._videos.get(outcome.item, ""), outcome.video} - {""}
             if keys.get(outcome.item) == outcome.key and len(seen) < 2:
                 done[outcome.item, outcome.method] = outcome

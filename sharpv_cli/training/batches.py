@@ -12,9 +12,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
-from sharpv_cli.shapes.wordings import as_typed, training, unanswerable, with_articles
+from sharpv_cli.shapes.wordings import with_articles
 from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
 from sharpv_cli.training.checkpoint import IM_END, IM_START
+from sharpv_cli.training.wordings import as_typed, training, unanswerable
 
 Tensor = torch.Tensor
 COLOUR_NAMES = tuple(COLOURS)
