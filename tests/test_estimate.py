@@ -18,7 +18,7 @@ from sharpv_cli.models import memory_check as room
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.capture import capture
 from sharpv_cli.models.dimensions import language_model
-from sharpv_cli.models.estimate import Request, estimate, kv_cache_bytes, prefill_bytes
+from sharpv_cli.models.estimate import Request, estimate, kv_cache_bytes
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.known import known
 from sharpv_cli.models.loading import LoadedModel
@@ -131,14 +131,6 @@ def test_no_more_is_kept_than_the_context_has_room_for() -> None:
     assert hour.most_kept == 32768 - 64 - 127
     assert request_for().most_kept == request_for().visual_tokens
     assert room.advice(hour, estimate(hour, hour.most_kept).device_bytes) == ()
-
-
-def test_a_prompt_read_in_parts_needs_less() -> None:
-    language = language_model(request_for().model.config, 2)
-    assert prefill_bytes(language, 30_000, chunk=4096) == prefill_bytes(language, 4096)
-    assert prefill_bytes(language, 100, chunk=4096) == prefill_bytes(language, 100)
-    eager = prefill_bytes(language, 30_000, chunk=4096, eager=True)
-    assert prefill_bytes(language, 4096, eager=True) < eager < prefill_bytes(language, 30_000, eager=True)
 
 
 def test_a_frame_of_7b_by_hand() -> None:

@@ -6,6 +6,7 @@ import clips
 import numpy as np
 import pytest
 import tampered
+from seeks import by_seeking
 
 from sharpv_cli.video import packets
 from sharpv_cli.video import probe as probing
@@ -13,7 +14,6 @@ from sharpv_cli.video.clock import mended
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.probe import probe, scan
 from sharpv_cli.video.sampling import Sampling, Selection
-from sharpv_cli.video.seeking import by_seeking
 from sharpv_cli.video.timeline import Timeline
 
 COUNT, STEP = tampered.COUNT, tampered.STEP_MS

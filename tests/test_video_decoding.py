@@ -9,6 +9,7 @@ import clips
 import numpy as np
 import pytest
 from PIL import Image
+from seeks import by_seeking
 
 from sharpv_cli.errors import ResourceError, UsageError, VideoError
 from sharpv_cli.video import picture
@@ -16,7 +17,6 @@ from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.probe import scan
 from sharpv_cli.video.sampling import Sampling, Selection
-from sharpv_cli.video.seeking import by_seeking
 
 MS = Fraction(1, 1000)
 

@@ -7,12 +7,12 @@ from fractions import Fraction
 import clips
 import numpy as np
 import pytest
+from seeks import by_seeking
 
 from sharpv_cli.video import converting, seeking
 from sharpv_cli.video.probe import scan
 from sharpv_cli.video.routes import Team
 from sharpv_cli.video.sampling import Selection
-from sharpv_cli.video.seeking import by_seeking
 from sharpv_cli.video.sinks import Canvas
 from sharpv_cli.video.timeline import Choice, Timeline
 

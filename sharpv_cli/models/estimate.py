@@ -131,11 +131,8 @@ def kv_cache_bytes(language: LanguageModel, tokens: int) -> int:
     )
 
 
-def prefill_bytes(
-    language: LanguageModel, tokens: int, *, eager: bool = False, chunk: int | None = None
-) -> int:
-    """What lives at the peak of a decoder layer that reads `tokens`, at most `chunk` of them at once, and the logits of
-    the last position.
+def prefill_bytes(language: LanguageModel, tokens: int, *, eager: bool = False) -> int:
+    """What lives at the peak of a decoder layer that reads `tokens` at once, and the logits of the last position.
 
     In the gated MLP: residual, input, gate, its activation (or the product) and up. In attention: residual,
     input, query, its rotation in four pieces, and keys and values likewise. Eager attention writes the scores
@@ -143,9 +140,8 @@ def prefill_bytes(
     """
     mlp = 2 * language.hidden + 3 * language.intermediate
     attention = 2 * language.hidden + language.head_dim * (5 * language.heads + 4 * language.kv_heads)
-    at_once = tokens if chunk is None else min(tokens, chunk)
-    work = at_once * max(mlp, attention) * language.itemsize
-    scores = language.heads * at_once * tokens * (2 * language.itemsize + 4) if eager else 0
+    work = tokens * max(mlp, attention) * language.itemsize
+    scores = language.heads * tokens**2 * (2 * language.itemsize + 4) if eager else 0
     return max(work, scores) + language.vocabulary * (language.itemsize + 4)
 
 

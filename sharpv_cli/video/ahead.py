@@ -29,7 +29,7 @@ class FramesAhead:
     `chunk` frames, and the thread stays at most two of them ahead; its pictures have the size that one chunk may
     have, however many there are. `close` it, or use it as a context manager.
 
-    Raises what `sample_frames` and `patience.in_time` raise, in whoever takes; the limit is on the seconds that
+    Raises what `sample_frames` raises, and `too_slow`, in whoever takes; the limit is on the seconds that
     decoding works, not on those that it waits to be taken from.
     """
 

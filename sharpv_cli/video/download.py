@@ -12,10 +12,9 @@ from typing import Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import (
+    AbstractHTTPHandler,
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
     Request,
@@ -146,28 +145,26 @@ class _SecureConnection(_Connection, http.client.HTTPSConnection):
     pass
 
 
-class _Http(HTTPHandler):
+class _Web(AbstractHTTPHandler):
+    """http and https, each hop judged; a proxy is connected to as it is."""
+
     def __init__(self, hops: Hops) -> None:
         super().__init__()
         self._hops = hops
 
     def http_open(self, req: Request) -> http.client.HTTPResponse:
-        if req.has_proxy():
-            self._hops.through_proxy(urlsplit(req.full_url).hostname or "")
-            return self.do_open(cast(Any, http.client.HTTPConnection), req)
-        return self.do_open(cast(Any, partial(_Connection, hops=self._hops)), req)
-
-
-class _Https(HTTPSHandler):
-    def __init__(self, hops: Hops) -> None:
-        super().__init__()
-        self._hops = hops
+        return self._answered(req, http.client.HTTPConnection, _Connection)
 
     def https_open(self, req: Request) -> http.client.HTTPResponse:
+        return self._answered(req, http.client.HTTPSConnection, _SecureConnection)
+
+    def _answered(self, req: Request, by_proxy: Any, judged: type[_Connection]) -> http.client.HTTPResponse:
         if req.has_proxy():
             self._hops.through_proxy(urlsplit(req.full_url).hostname or "")
-            return self.do_open(cast(Any, http.client.HTTPSConnection), req)
-        return self.do_open(cast(Any, partial(_SecureConnection, hops=self._hops)), req)
+            return self.do_open(by_proxy, req)
+        return self.do_open(cast(Any, partial(judged, hops=self._hops)), req)
+
+    http_request = https_request = AbstractHTTPHandler.do_request_
 
 
 def _opener(hops: Hops) -> OpenerDirector:
@@ -176,7 +173,7 @@ def _opener(hops: Hops) -> OpenerDirector:
     """
     opener = OpenerDirector()
     handlers = (ProxyHandler(), UnknownHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
-    for handler in (*handlers, _Http(hops), _Https(hops)):
+    for handler in (*handlers, _Web(hops)):
         opener.add_handler(handler)
     return opener
 

@@ -55,15 +55,8 @@ class IsolatedReader:
     A context manager; the child ends with it, and by itself when its parent is gone.
     """
 
-    def __init__(
-        self,
-        share: int | None = None,
-        *,
-        memory_bytes: int = MEMORY_BYTES,
-        resident_bytes: int = RESIDENT_BYTES,
-    ) -> None:
+    def __init__(self, share: int | None = None) -> None:
         self._share = share or cores()
-        self._limits = memory_bytes, resident_bytes
         self._child: _Child | None = None
         self._at_work: _Child | None = None
         self._abandoned = False
@@ -113,7 +106,7 @@ class IsolatedReader:
 
     def _exchange(self, path: FilePath, work: object, streams: bool) -> Generator[Any]:
         """The child is lost where this is left before its end."""
-        child, self._child = self._child or _child(self._share, *self._limits), None
+        child, self._child = self._child or _child(self._share), None
         self._at_work = child
         try:
             if self._abandoned:
@@ -146,10 +139,10 @@ class _Spare:
         if child is not None and os.getpid() == self._process:
             child.end()
 
-    def take(self, *wanted: int) -> _Child | None:
+    def take(self, share: int) -> _Child | None:
         with self._lock:
             child = self._child
-            if child is None or os.getpid() != self._process or not child.serves(*wanted):
+            if child is None or os.getpid() != self._process or not child.serves(share):
                 return None
             self._child = None
             return child
@@ -159,28 +152,27 @@ _spare = _Spare()
 atexit.register(_spare.keep, None)
 
 
-def _child(*wanted: int) -> _Child:
-    return _spare.take(*wanted) or _Child(*wanted)
+def _child(share: int) -> _Child:
+    return _spare.take(share) or _Child(share)
 
 
 class _Child:
     """The process, and one video after the other that it reads."""
 
-    def __init__(self, share: int, memory_bytes: int, resident_bytes: int) -> None:
-        self._made_for = share, memory_bytes, resident_bytes
-        self._resident_bytes = resident_bytes
+    def __init__(self, share: int) -> None:
+        self._share = share
         self._killed = False
         with shortage.Attempt("starting the process that reads videos") as attempt:
-            self._start(share, memory_bytes)
+            self._start()
         if attempt.error is not None:
             raise attempt.error
 
-    def _start(self, share: int, memory_bytes: int) -> None:
+    def _start(self) -> None:
         self._connection, theirs = Pipe()
         with ExitStack() as on_failure:
             on_failure.callback(self._connection.close)
             with theirs:
-                numbers = (theirs.fileno(), share, memory_bytes)
+                numbers = (theirs.fileno(), self._share, MEMORY_BYTES)
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), *map(str, numbers)],
                     stdin=subprocess.DEVNULL,
@@ -203,9 +195,9 @@ class _Child:
             hint="close other programs, or raise the limits of this one (`ulimit -a`); what it said is above",
         )
 
-    def serves(self, *wanted: int) -> bool:
-        """Whether it was made with these numbers, and is there still."""
-        return self._made_for == wanted and self._process.poll() is None
+    def serves(self, share: int) -> bool:
+        """Whether it was made for such a share, and is there still."""
+        return self._share == share and self._process.poll() is None
 
     def begin(self, path: FilePath, work: object, streams: bool) -> None:
         self._path, self._seconds = path, limits_of(path).timeout
@@ -229,8 +221,8 @@ class _Child:
         while not self._connection.poll(_WATCH_SEC):
             if monotonic() > deadline:
                 raise too_slow(self._path, "reading")
-            if self._resident() > self._resident_bytes:
-                raise too_much(self._doing, self._resident_bytes)
+            if self._resident() > RESIDENT_BYTES:
+                raise too_much(self._doing, RESIDENT_BYTES)
 
     def _resident(self) -> int:
         """Bytes of its own that it holds in memory; 0 where the system does not tell."""

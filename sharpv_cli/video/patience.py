@@ -15,20 +15,6 @@ from sharpv_cli.video.refusals import shown
 T = TypeVar("T")
 
 
-def in_time(path: FilePath, doing: str, work: Callable[[], T]) -> T:
-    """What `work` gives, where that takes no longer than the video's own limit (`limits_of(path).timeout`).
-
-    `doing` says what it is for: "decoding". The work runs on a thread of its own, because nothing can stop a
-    call inside of FFmpeg: past the limit that thread is left behind, and as a daemon it does not hold the
-    process at its end. Ctrl-C comes through at once. Raises VideoError past the limit, else what `work` does.
-    """
-    seconds = limits_of(path).timeout
-    try:
-        return within(seconds, work)
-    except OutOfTimeError as error:
-        raise too_slow(path, doing) from error
-
-
 def too_slow(path: FilePath, doing: str) -> VideoError:
     """What is said of work that took longer than the video's limit."""
     return VideoError(
@@ -42,7 +28,12 @@ class OutOfTimeError(Exception):
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """As `in_time`, but raises OutOfTimeError past the limit."""
+    """What `work` gives, where that takes no longer.
+
+    It runs on a thread of its own, because nothing can stop a call inside of FFmpeg: past the limit that thread is left
+    behind, and as a daemon it does not hold the process at its end. Ctrl-C comes through at once. Raises OutOfTimeError
+    past the limit, else what `work` does.
+    """
     outcome: Future[T] = Future()
     threading.Thread(target=_settle, args=(outcome, work), name="sharpv-within", daemon=True).start()
     if not wait([outcome], seconds).done:

@@ -26,30 +26,9 @@ from sharpv_cli.video.opening import decode, open_video, packets
 from sharpv_cli.video.probe import Opened, Scan, drain
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
 from sharpv_cli.video.sampling import Selection
-from sharpv_cli.video.sinks import Canvas, Sink
-from sharpv_cli.video.timeline import Choice
+from sharpv_cli.video.sinks import Sink
 
 _STEPS_BACK = 2  # earlier keyframes to try when a seek lands after the one that it was sent to
-
-
-def by_seeking(
-    path: FilePath,
-    plan: Scan,
-    selection: Selection,
-    team: Team | None = None,
-    opened: Opened | None = None,
-) -> Canvas | None:
-    """All pictures of a selection, decoded only from the keyframe before each, and of that only what others refer to.
-
-    None where the container cannot be trusted, or where any frame that comes out is not the one that the scan
-    promises: then the file has to be read in order. `team` is chosen by estimated cost unless given. `opened` is
-    the file as the scan left it, if still open.
-    """
-    runs = route(plan, selection)
-    if runs is None:
-        return None
-    sink = Canvas.of(plan, Choice(selection, plan.timeline))
-    return sink if seek(path, plan, runs, sink, team, opened) else None
 
 
 def route(plan: Scan, selection: Selection) -> list[Run] | None:
@@ -67,9 +46,12 @@ def seek(
     team: Team | None = None,
     opened: Opened | None = None,
 ) -> bool:
-    """Put the pictures of `runs` into `sink`; False where the way was lost.
+    """Put the pictures of `runs` into `sink`, decoded only from the keyframe before each, and of that only what others
+    refer to.
 
-    The threads end with the call, whatever ends it.
+    False where any frame that comes out is not the one that the scan promises: then the file has to be read in order.
+    `team` is chosen by estimated cost unless given. `opened` is the file as the scan left it, if still open. The
+    threads end with the call, whatever ends it.
     """
     assert plan.timeline.pts is not None, "seeks can be checked"
     team = team or team_for(runs)
