@@ -16,7 +16,7 @@ from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Told
 from sharpv_cli.batch.working import Worker, outcome
 from sharpv_cli.evaluation.datasets import shapes
-from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
 from sharpv_cli.video.read_ahead import ReadAhead
 
@@ -26,7 +26,7 @@ QUESTIONS = ("how many objects are there?", "describe the video.", "what moves?"
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Model(SETTINGS, "tiny", "shipped").load()
+    return Model(Resolved(SETTINGS, {}, "tiny", "shipped", None)).load()
 
 
 @pytest.fixture(scope="module")

@@ -278,7 +278,7 @@ def test_a_model_that_is_unknown_is_said_with_the_hint() -> None:
 
 
 def document(of: Outlook) -> dict[str, Any]:
-    found = probe_document(of, profile_name="tiny", profile_source="shipped", settings={})
+    found = probe_document(of, {"name": "tiny", "source": "shipped", "settings": {}})
     jsonschema.validate(found, SCHEMA)
     return json.loads(json.dumps(found, allow_nan=False))
 

@@ -45,7 +45,7 @@ KEYS = {
 
 
 def document_of(answer: Answer) -> dict:
-    return ask_document(answer, profile_name="tiny", profile_source="shipped", settings=SETTINGS)
+    return ask_document(answer, {"name": "tiny", "source": "shipped", "settings": SETTINGS})
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_what_is_not_finite_becomes_null(validator: Draft202012Validator) -> Non
     answer = make_answer(2, similarities=[math.nan, 0.5])
     answer = replace(answer, timing=replace(answer.timing, prune_sec=math.nan, total_sec=math.inf))
     document = ask_document(
-        answer, profile_name="tiny", profile_source="shipped", settings={"visual": {"k": -math.inf}}
+        answer, {"name": "tiny", "source": "shipped", "settings": {"visual": {"k": -math.inf}}}
     )
     assert document["layers"][0]["similarity"] is None
     assert document["timing"]["prune_sec"] is None
@@ -158,7 +158,7 @@ def test_what_is_not_finite_becomes_null(validator: Draft202012Validator) -> Non
 def test_numpy_values_and_paths_become_plain() -> None:
     answer = make_answer(2, generated_tokens=np.int64(5))
     settings = {"path": Path("a") / "b", "k": np.float32(0.5), "flag": np.bool_(True), "list": (1, 2)}
-    document = ask_document(answer, profile_name="tiny", profile_source="shipped", settings=settings)
+    document = ask_document(answer, {"name": "tiny", "source": "shipped", "settings": settings})
     assert type(document["tokens"]["generated"]) is int
     assert document["profile"]["settings"] == {
         "path": str(Path("a") / "b"),

@@ -34,7 +34,7 @@ SUMMARY_KEYS = (
 
 
 def document_of(profile: ClipProfile) -> dict:
-    return profile_document(profile, profile_name="tiny", profile_source="shipped", settings=SETTINGS)
+    return profile_document(profile, {"name": "tiny", "source": "shipped", "settings": SETTINGS})
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_blocks_are_those_of_ask() -> None:
     profile = make_profile(8)
     document = document_of(profile)
     for method in profile.methods:
-        asked = ask_document(method.answer, profile_name="tiny", profile_source="shipped", settings=SETTINGS)
+        asked = ask_document(method.answer, {"name": "tiny", "source": "shipped", "settings": SETTINGS})
         block = document["methods"][method.method]
         for key in ("tokens", "retention", "layers", "memory", "timing", "answer", "finish_reason", "seed"):
             assert block[key] == asked[key], key

@@ -22,7 +22,7 @@ from sharpv_cli.report.exports import Exports
 from sharpv_cli.report.profile_export import profile_exports
 from sharpv_cli.types import ClipProfile
 
-ABOUT = {"profile_name": "tiny", "profile_source": "shipped", "settings": {"memory": {"m": 0.2}}}
+ABOUT = {"name": "tiny", "source": "shipped", "settings": {"memory": {"m": 0.2}}}
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.profile.1.json"
 SUFFIXES = (".svg", ".html", ".png", ".md", ".txt")
 SECONDS = (
@@ -31,7 +31,7 @@ SECONDS = (
 
 
 def exports(**targets: object) -> Exports[ClipProfile]:
-    return profile_exports(**{key: str(value) for key, value in targets.items()}, **ABOUT)
+    return profile_exports(**{key: str(value) for key, value in targets.items()}, about=ABOUT)
 
 
 def names(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from sharpv_cli.cores import cores
 from sharpv_cli.session import open_session
 
 if TYPE_CHECKING:
-    from sharpv_cli.settings import Settings
+    from sharpv_cli.settings import Resolved, Settings
 
 _MOST_READERS = 8
 _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # in /dev; also of Jetson, WSL and ROCm
@@ -20,17 +20,15 @@ _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # in /dev; also of J
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model answers, as its settings say, and what documents tell of the profile."""
+    """Which model answers, as the settings say, and what documents tell of the profile."""
 
-    settings: Settings
-    profile_name: str
-    profile_source: str
+    resolved: Resolved
 
     def load(self, device: str | None = None) -> Worker:
         """Raises ModelError, ResourceError."""
         changes = {} if device is None else {"device": device}
-        session = open_session(self.settings.model_copy(update=changes))
-        return Worker(session, self.profile_name, self.profile_source)
+        session = open_session(self.resolved.settings.model_copy(update=changes))
+        return Worker(session, self.resolved)
 
 
 def default_readers(processes: int) -> int:

@@ -166,7 +166,7 @@ def _hush() -> None:
 def _gpus(ray: Any, model: Model) -> float:
     """One, where the cluster has any and the model may use it."""
     has_any = ray.cluster_resources().get("GPU", 0) > 0
-    return 1.0 if has_any and model.settings.device != "cpu" else 0.0
+    return 1.0 if has_any and model.resolved.settings.device != "cpu" else 0.0
 
 
 def _at_first(ray: Any, jobs: int, **wanted: float) -> int:

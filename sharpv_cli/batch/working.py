@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
@@ -19,6 +19,7 @@ from sharpv_cli.types import Answer
 from sharpv_cli.video.frames import Frames
 
 if TYPE_CHECKING:
+    from sharpv_cli.settings import Resolved
     from sharpv_cli.video.isolated import IsolatedReader
 
 
@@ -42,11 +43,10 @@ def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A session that does jobs; `profile_name` and `profile_source` are told in the documents."""
+    """A session that does jobs; documents tell of the profile in `resolved`, with each job's own settings."""
 
     session: Session
-    profile_name: str
-    profile_source: str
+    resolved: Resolved
 
     def documents(self, job: Job, read: Frames | SharpvError | None) -> Iterator[Told]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised.
@@ -91,10 +91,5 @@ class Worker:
             spent = Spent()
 
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
-        document = ask_document(
-            answer,
-            profile_name=self.profile_name,
-            profile_source=self.profile_source,
-            settings=job.settings.model_dump(),
-        )
+        document = ask_document(answer, replace(self.resolved, settings=job.settings).told)
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}

@@ -73,9 +73,4 @@ def _look(video: str, resolved: Resolved) -> Outlook:
 def _document(outlook: Outlook, resolved: Resolved) -> dict[str, object]:
     from sharpv_cli.report.probe_document import probe_document
 
-    return probe_document(
-        outlook,
-        profile_name=resolved.profile_name,
-        profile_source=resolved.profile_source,
-        settings=resolved.settings.model_dump(),
-    )
+    return probe_document(outlook, resolved.told)

@@ -73,10 +73,6 @@ class Lines:
                 hint="run it again, one run at a time",
             )
 
-    def clear(self) -> None:
-        """Forget all lines."""
-        self.keep(lambda *_: False)
-
     def keep(self, wanted: Callable[[int, Document], bool]) -> None:
         """Leave out the lines that are not `wanted` (number from 0, document): all at once, whatever ends us."""
         kept: list[rewriting.Part] = []

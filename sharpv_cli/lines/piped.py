@@ -78,9 +78,6 @@ class Piped:
                 hint="what was written before went through; a run into a file can go on where it ended",
             ) from error
 
-    def clear(self) -> None:
-        """What was written is gone by."""
-
     def keep(self, wanted: Callable[[int, dict[str, Any]], bool]) -> None:
         """What was written is gone by."""
 

@@ -29,12 +29,10 @@ TIMING = (
 )  # fmt: skip
 
 
-def ask_document(
-    answer: Answer, *, profile_name: str, profile_source: str, settings: Mapping[str, object]
-) -> dict[str, object]:
+def ask_document(answer: Answer, profile: Mapping[str, object]) -> dict[str, object]:
     """The document as plain types, every key present and in the schema's order.
 
-    `settings` is nested as in the profile's YAML. Units are in the keys (seconds, bytes); what was not
+    `profile` is the block of that name (`Resolved.told`). Units are in the keys (seconds, bytes); what was not
     measured and what is not finite is None, for JSON has no NaN.
     """
     document = {
@@ -44,9 +42,8 @@ def ask_document(
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
         **clip_blocks(answer),
-        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "profile": profile,
         **measured_blocks(answer),
-        "timing": pick(answer.timing, TIMING),
         "seed": answer.seed,
         "warnings": answer.warnings,
     }

@@ -17,12 +17,10 @@ _MODEL = ("id", "family", "source", "parameters", "layers", "context", "kv_bytes
 _MEMORY = ("weights", "frames", "pixels", "embeddings", "vision", "prefill", "kv_cache")
 
 
-def probe_document(
-    outlook: Outlook, *, profile_name: str, profile_source: str, settings: Mapping[str, object]
-) -> dict[str, object]:
+def probe_document(outlook: Outlook, profile: Mapping[str, object]) -> dict[str, object]:
     """The document as plain types, every key present and in the schema's order.
 
-    `settings` is nested as in the profile's YAML; where nothing is known of the model, `model`, `tokens` and
+    `profile` is the block of that name (`Resolved.told`); where nothing is known of the model, `model`, `tokens` and
     `memory` are None and `model_error` says why. Units are in the keys.
     """
     model, error = outlook.model, outlook.model_error
@@ -41,7 +39,7 @@ def probe_document(
             "indices": outlook.plan.indices,
             "timestamps_sec": outlook.plan.timestamps_sec,
         },
-        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "profile": profile,
         "model": None if model is None else pick(model, _MODEL),
         "model_error": None if error is None else {"error": error[0], "hint": error[1]},
         "tokens": None if model is None else _tokens(model),

@@ -17,12 +17,10 @@ _FAILURE = ("error", "hint")
 _CLIP = ("video", "sampling", "model")
 
 
-def profile_document(
-    profile: ClipProfile, *, profile_name: str, profile_source: str, settings: Mapping[str, object]
-) -> dict[str, object]:
+def profile_document(profile: ClipProfile, about: Mapping[str, object]) -> dict[str, object]:
     """The document as plain types, every key present and in the schema's order.
 
-    `settings` is nested as in the profile's YAML. `methods` has the methods that were measured, each with the
+    `about` is the block `profile` (`Resolved.told`). `methods` has the methods that were measured, each with the
     blocks of `sharpv.ask/1`. Units are in the keys; what was not measured and what is not finite is None, for
     JSON has no NaN.
     """
@@ -31,7 +29,7 @@ def profile_document(
         "sharpv_version": __version__,
         "question": profile.question,
         **(clip_blocks(profile.methods[0].answer) if profile.methods else dict.fromkeys(_CLIP)),
-        "profile": {"name": profile_name, "source": profile_source, "settings": settings},
+        "profile": about,
         "new_tokens": profile.new_tokens,
         "warmup": profile.warmup,
         "interrupted": profile.interrupted,

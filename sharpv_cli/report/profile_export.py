@@ -27,17 +27,15 @@ def profile_exports(
     csv: str | None = None,
     chart: str | None = None,
     video: str | None = None,
-    profile_name: str,
-    profile_source: str,
-    settings: Mapping[str, object],
+    about: Mapping[str, object],
 ) -> Exports[ClipProfile]:
-    """Each target is a path, None, or "-" for stdout; `video` is not overwritten. Raises UsageError."""
+    """Each target is a path, None, or "-" for stdout; `video` is not overwritten. Raises UsageError.
+
+    `about` is the block `profile` of the JSON.
+    """
 
     def as_json(profile: ClipProfile) -> bytes:
-        document = profile_document(
-            profile, profile_name=profile_name, profile_source=profile_source, settings=settings
-        )
-        return f"{dump(document, indent=2)}\n".encode()
+        return f"{dump(profile_document(profile, about), indent=2)}\n".encode()
 
     given = {"JSON": (json, as_json), "Markdown": (markdown, _markdown), "CSV": (csv, profile_csv)}
     return Exports(given, chart, _CHARTS, {} if video is None else {video: "the video itself"})

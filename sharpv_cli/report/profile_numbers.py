@@ -96,18 +96,12 @@ def agrees(profile: ClipProfile, method: MethodProfile) -> bool | None:
 
 def matmul_share(profile: ClipProfile, method: MethodProfile) -> float | None:
     """FLOP/s of the prefill over those of the device's own large matmul."""
-    time = spread(method, "prefill_sec")
-    if profile.rates is None or time is None or not time.median:
-        return None
-    return method.cost.prefill_flops / time.median / profile.rates.matmul_flops_per_sec
+    return _share(prefill_floor(profile, method))
 
 
 def copy_share(profile: ClipProfile, method: MethodProfile) -> float | None:
     """Bytes a second that a decode step must read over those that the device's own large copy moves."""
-    time = spread(method, "tpot_sec")
-    if profile.rates is None or time is None or not time.median:
-        return None
-    return step_bytes(method) / time.median / profile.rates.copy_bytes_per_sec
+    return _share(decode_floor(profile, method))
 
 
 def vision_floor(profile: ClipProfile, method: MethodProfile) -> float | None:
@@ -130,6 +124,11 @@ def decode_floor(profile: ClipProfile, method: MethodProfile) -> float | None:
 
 def _over_floor(sec: float | None, work: int, rate: float | None) -> float | None:
     return None if sec is None or not rate or not work else sec * rate / work
+
+
+def _share(times: float | None) -> float | None:
+    """Of what the device reaches, by how many times as long something took."""
+    return 1 / times if times else None
 
 
 def scoring_share(method: MethodProfile) -> float | None:

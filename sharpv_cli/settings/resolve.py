@@ -70,6 +70,12 @@ class Resolved:
     description: str | None
     overruled: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What documents say of it, in their block `profile`."""
+        settings = self.settings.model_dump()
+        return {"name": self.profile_name, "source": self.profile_source, "settings": settings}
+
 
 def resolve(
     flags: Mapping[str, object], environ: Mapping[str, str], *, profile: str | None = None

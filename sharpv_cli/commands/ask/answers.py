@@ -163,12 +163,7 @@ class Answers:
     def _document(self, answer: Answer) -> dict[str, object]:
         from sharpv_cli.report.document import ask_document
 
-        return ask_document(
-            answer,
-            profile_name=self._resolved.profile_name,
-            profile_source=self._resolved.profile_source,
-            settings=self._resolved.settings.model_dump(),
-        )
+        return ask_document(answer, self._resolved.told)
 
     def _warn(self, answer: Answer) -> None:
         for warning in answer.warnings:

@@ -165,7 +165,7 @@ def _documents(plan: Plan, resolved: Resolved, runner: Runner, on_leaving: ExitS
     from sharpv_cli.batch import processes
     from sharpv_cli.batch.processes import Model
 
-    model = Model(resolved.settings, resolved.profile_name, resolved.profile_source)
+    model = Model(resolved)
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import Cluster, on_cluster
 

@@ -26,6 +26,7 @@ from sharpv_cli.commands.preparing import (
     say_settings,
 )
 from sharpv_cli.errors import UsageError
+from sharpv_cli.tables.shard import read_shard
 
 
 @takes_settings
@@ -154,6 +155,7 @@ def evaluate(
       sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
     from sharpv_cli.commands.eval import running
+    from sharpv_cli.commands.eval.source import Source
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     if as_json and export_markdown == "-":
@@ -162,10 +164,12 @@ def evaluate(
         )
     resolved = read_settings(flags, profile)
     plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline)
-    source = running.read_source(dataset, layout, clips, limit, shard)
+    source = Source(dataset, layout, clips, limit, read_shard(shard))
     target = out or running.default_target(dataset)
     keep_inputs([dataset], [export_markdown, chart_out], resolved, results=target)
-    exports = running.open_exports(export_markdown, chart_out, target)
+    from sharpv_cli.report.eval_export import eval_exports
+
+    exports = eval_exports(markdown=export_markdown, chart=chart_out, results=target)
     if show_settings:
         say_settings(resolved)
     early = source.read_early()

@@ -22,7 +22,6 @@ from sharpv_cli.lines.piped import is_stdout
 from sharpv_cli.models.identity import checkpoint_identity
 from sharpv_cli.session import open_session
 from sharpv_cli.settings import decisive, resolve
-from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.text import shown
 from sharpv_cli.video.local import Limits
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sharpv_cli.evaluation.datasets.dataset import Dataset
     from sharpv_cli.evaluation.matching import Match
     from sharpv_cli.evaluation.methods import EvalMethod
-    from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile
+    from sharpv_cli.evaluation.results import Missed
     from sharpv_cli.evaluation.running import Run
     from sharpv_cli.lines.appending import Lines
     from sharpv_cli.lines.piped import Piped
@@ -105,19 +104,6 @@ def default_target(dataset: str) -> Path:
     given = Path(real).stem if os.path.isfile(real) else Path(real).name  # noqa: PTH113
     name = re.sub(r"[^\w.-]+", "-", given).strip("-.")[:_LONGEST_NAME] or "dataset"
     return Path(f"sharpv-eval-{name}.jsonl")
-
-
-def read_source(
-    given: str, layout: str | None, clips: Path | None, limit: int | None, shard: str | None
-) -> Source:
-    """Raises UsageError for a part that there cannot be."""
-    return Source(given, layout, clips, limit, read_shard(shard))
-
-
-def open_exports(markdown: str | None, chart: str | None, results: Path) -> Exports[Evaluation]:
-    from sharpv_cli.report.eval_export import eval_exports
-
-    return eval_exports(markdown=markdown, chart=chart, results=results)
 
 
 def open_lines(target: Path) -> Lines | Piped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -204,23 +204,7 @@ def _open_exports(
 ) -> Exports[ClipProfile]:
     from sharpv_cli.report.profile_export import profile_exports
 
-    return profile_exports(**targets, chart=chart_out, video=video, **_about(resolved))
-
-
-class _About(TypedDict):
-    """What the documents say of the settings."""
-
-    profile_name: str
-    profile_source: str
-    settings: Mapping[str, object]
-
-
-def _about(resolved: Resolved) -> _About:
-    return {
-        "profile_name": resolved.profile_name,
-        "profile_source": resolved.profile_source,
-        "settings": resolved.settings.model_dump(),
-    }
+    return profile_exports(**targets, chart=chart_out, video=video, about=resolved.told)
 
 
 def _say_what_is_off(resolved: Resolved) -> None:
@@ -295,7 +279,7 @@ def _write(result: ClipProfile, resolved: Resolved, exports: Exports[ClipProfile
     if as_json:
         from sharpv_cli.report.profile_document import profile_document
 
-        terminal.write_json(profile_document(result, **_about(resolved)))
+        terminal.write_json(profile_document(result, resolved.told))
     elif (text := exports.stdout(result)) is not None:
         terminal.write_answer(text)
     else:
