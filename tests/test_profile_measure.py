@@ -23,6 +23,7 @@ from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models import wording
 from sharpv_cli.pipeline import (
     METHODS,
+    Plan,
     SweptSettings,
     bench,
     engine_names,
@@ -92,7 +93,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measure(video: Path, given: Settings | None = None, **options: Any) -> list[ProfileEvent]:
     options = {"warmup": 0, "runs": 1, "new_tokens": NEW} | options
-    return list(profile(video, QUESTION, given or settings(), **options))
+    scan = options.pop("scan", None)
+    return list(profile(video, QUESTION, given or settings(), Plan(**options), scan))
 
 
 def last(events: list[ProfileEvent]) -> ClipProfile:
@@ -505,7 +507,7 @@ def test_each_lane_has_an_engine_of_its_own_and_all_share_the_weights() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_ctrl_c_in_a_run_keeps_the_runs_before_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = profile(video, QUESTION, settings(), methods=("dense", "both"), warmup=0, runs=3, new_tokens=NEW)
+    events = profile(video, QUESTION, settings(), Plan(("dense", "both"), warmup=0, runs=3, new_tokens=NEW))
     for event in events:
         if isinstance(event, RunStarted) and event.number == 4:  # the first timed run of `both`
             break
@@ -528,7 +530,7 @@ def test_ctrl_c_in_a_run_keeps_the_runs_before_it(video: Path, monkeypatch: pyte
 
 @pytest.mark.usefixtures("quick")
 def test_ctrl_c_between_two_events_is_told_to_the_generator(video: Path) -> None:
-    events: Any = profile(video, QUESTION, settings(), methods=("dense",), warmup=0, runs=2, new_tokens=NEW)
+    events: Any = profile(video, QUESTION, settings(), Plan(("dense",), warmup=0, runs=2, new_tokens=NEW))
     before = next(event for event in events if isinstance(event, ClipProfile))
     after = events.throw(KeyboardInterrupt())
     assert (before.interrupted, after.interrupted) == (False, True)
@@ -538,7 +540,7 @@ def test_ctrl_c_between_two_events_is_told_to_the_generator(video: Path) -> None
 
 @pytest.mark.usefixtures("quick")
 def test_ctrl_c_before_the_first_answer_is_raised(video: Path) -> None:
-    events: Any = profile(video, QUESTION, settings())
+    events: Any = profile(video, QUESTION, settings(), Plan())
     next(event for event in events if isinstance(event, RunStarted))
     with pytest.raises(KeyboardInterrupt):
         events.throw(KeyboardInterrupt())

@@ -76,10 +76,16 @@ def language_model(config: Any, itemsize: int) -> LanguageModel:
         intermediate=text.intermediate_size,
         heads=heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
+        head_dim=head_dim(text),
         vocabulary=text.vocab_size,
         itemsize=itemsize,
     )
+
+
+def head_dim(text_config: Any) -> int:
+    """Numbers of an attention head of the language model."""
+    size: int | None = getattr(text_config, "head_dim", None)
+    return size or int(text_config.hidden_size // text_config.num_attention_heads)
 
 
 def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> VisionTower:

@@ -14,6 +14,7 @@ from sharpv_cli.models import checkpoint, generation, layers, parts, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
 from sharpv_cli.models.blame import Reading, no_memory, out_of_memory
 from sharpv_cli.models.context import usable_context
+from sharpv_cli.models.dimensions import head_dim
 from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint
 from sharpv_cli.models.known import KnownModel, of_checkpoint
@@ -159,7 +160,7 @@ def _usable(config: Any, found: Checkpoint) -> tuple[Any, int]:
     with Reading("config.json", found.name, found.config):
         text_config = config.get_text_config()
         layers.require_supported(text_config, found.name)
-        head_size = _head_size(text_config)
+        head_size = head_dim(text_config)
     quantized.require_known(found.config, found.name)
     require_described(config, found)
     return quantized.unpacked_when_read(config), head_size
@@ -172,11 +173,6 @@ def _pick_dtype(settings: ModelSettings, config: Any, found: Checkpoint, placeme
     if settings.dtype == "auto" and is_quantized and isinstance(own, torch.dtype):
         return own
     return pick_dtype(settings.dtype, placement.device)
-
-
-def _head_size(text_config: Any) -> int:
-    size: int | None = getattr(text_config, "head_dim", None)
-    return size or int(text_config.hidden_size // text_config.num_attention_heads)
 
 
 def _read_processor(found: Checkpoint) -> Any:

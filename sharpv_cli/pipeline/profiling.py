@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -38,20 +38,26 @@ if TYPE_CHECKING:
 DEFAULT_NEW_TOKENS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, and how often: `warmup` rounds and `runs` that count, of `new_tokens` tokens each."""
+
+    methods: Sequence[MethodName] = tuple(METHODS)
+    engines: Sequence[EngineName] = ()
+    sweep: Sequence[SweptSettings] = ()
+    warmup: int = 1
+    runs: int = 5
+    new_tokens: int = DEFAULT_NEW_TOKENS
+
+    def __post_init__(self) -> None:
+        assert self.methods and len(set(self.methods)) == len(self.methods), self.methods
+        assert self.warmup >= 0 and self.runs >= 0 and self.new_tokens >= 1, self
+
+
 def profile(
-    video: VideoPath,
-    question: str,
-    settings: Settings,
-    *,
-    methods: Sequence[MethodName] = tuple(METHODS),
-    warmup: int = 1,
-    runs: int = 5,
-    new_tokens: int = DEFAULT_NEW_TOKENS,
-    sweep: Sequence[SweptSettings] = (),
-    engines: Sequence[EngineName] = (),
-    scan: Scan | None = None,
-) -> Iterator[ProfileEvent]:
-    """Measure `methods`, the values of `sweep` and `engines` on one clip; after each run comes a ClipProfile of all.
+    video: VideoPath, question: str, settings: Settings, plan: Plan, scan: Scan | None = None
+) -> Generator[ProfileEvent, None, None]:
+    """Measure the methods, engines and swept values of `plan` on one clip; after each run comes a ClipProfile of all.
 
     Each answers once as `ask` does. Then come `warmup` rounds, which are not kept, and `runs` rounds, which are,
     each of all in turn, so that a drift of the machine meets all alike. These runs have exactly `new_tokens` new
@@ -65,15 +71,13 @@ def profile(
     before the first answer there is none, and it is raised on. Raises VideoError, ModelError, ResourceError,
     UsageError.
     """
-    assert methods and len(set(methods)) == len(methods), methods
-    assert warmup >= 0 and runs >= 0 and new_tokens >= 1, (warmup, runs, new_tokens)
     given = _seeded(settings, secrets.randbelow(2**32))
-    named = [MethodLane(method, settings_of(method, given)) for method in methods]
-    swept = [lane for point in sweep for lane in _swept(point, given.generation.seed)]
+    named = [MethodLane(method, settings_of(method, given)) for method in plan.methods]
+    swept = [lane for point in plan.sweep for lane in _swept(point, given.generation.seed)]
     compared = [
-        EngineLane(method, at, engine=engine) for engine, method, at in engine_settings(engines, given)
+        EngineLane(method, at, engine=engine) for engine, method, at in engine_settings(plan.engines, given)
     ]
-    run = _Profile(video, question, settings, named, swept, compared, warmup, runs, new_tokens, scan)
+    run = _Profile(video, question, settings, named, swept, compared, plan, scan)
     try:
         yield from run.events()
     except KeyboardInterrupt:
@@ -101,10 +105,8 @@ class _Profile:
     named: list[MethodLane]
     swept: list[SweepLane]
     compared: list[EngineLane]
-    warmup: int
-    runs: int
-    new_tokens: int
-    scan: Scan | None = None
+    plan: Plan
+    scan: Scan | None
     rates: DeviceRates | None = None
     started: int = 0
 
@@ -119,7 +121,7 @@ class _Profile:
         from sharpv_cli.pipeline.rates import best_rates, measure_rates
 
         bench = Bench(
-            loaded, load_sec, self.video, self.scan, clips, streamed, self.question, self.new_tokens
+            loaded, load_sec, self.video, self.scan, clips, streamed, self.question, self.plan.new_tokens
         )
         for lane in self._alive():
             self._release()
@@ -128,8 +130,8 @@ class _Profile:
         self._release()
         # After the answers, because on the CPU its buffers would count in their peak resident size.
         self.rates = measure_rates(loaded.device, loaded.model.dtype)
-        for number in range(self.warmup + self.runs):
-            yield from self._round(bench, kept=number >= self.warmup)
+        for number in range(self.plan.warmup + self.plan.runs):
+            yield from self._round(bench, kept=number >= self.plan.warmup)
         self._release()
         self.rates = best_rates(self.rates, measure_rates(loaded.device, loaded.model.dtype))
         yield self.result()
@@ -148,7 +150,7 @@ class _Profile:
     def _turn(self, lane: Lane, kind: RunKind, work: Callable[[], None]) -> Iterator[ProfileEvent]:
         """One run. A lane that others can do without drops out where it fails."""
         self.started += 1
-        rounds = self.warmup + self.runs
+        rounds = self.plan.warmup + self.plan.runs
         total = sum(1 if lane.failure else 1 + rounds for lane in self._lanes)
         yield RunStarted(lane.label, kind, self.started, max(total, self.started))
         try:
@@ -199,8 +201,8 @@ class _Profile:
     def result(self, *, interrupted: bool = False) -> ClipProfile:
         return ClipProfile(
             question=self.question,
-            new_tokens=self.new_tokens,
-            warmup=self.warmup,
+            new_tokens=self.plan.new_tokens,
+            warmup=self.plan.warmup,
             methods=tuple(lane.measured for lane in self.named if lane.measured),
             sweep=tuple(
                 SweepPoint(lane.key, lane.value, lane.measured) for lane in self.swept if lane.measured

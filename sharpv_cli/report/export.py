@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
 from sharpv_cli.report.markdown import markdown_chart
-from sharpv_cli.report.pages import page_formats
+from sharpv_cli.report.pages import page_formats, png
 from sharpv_cli.text import printable, shown
 from sharpv_cli.types import Answer
 
@@ -64,9 +63,7 @@ def _md(answer: Answer) -> bytes:
 
 
 def _png(answer: Answer) -> bytes:
-    buffer = io.BytesIO()
-    contact_sheet(answer).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return png(contact_sheet(answer))
 
 
 _FORMATS: dict[str, Callable[[Answer], bytes]] = {

@@ -6,13 +6,16 @@ import html
 import io
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 
 from sharpv_cli.report import templates
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 T = TypeVar("T")
 _SVG_LENGTH = re.compile(r'(<text [^>]*?)( textLength="[^"]*")([^>]*>)([^<]*)')
@@ -38,6 +41,13 @@ def text_page(*content: RenderableType, width: int) -> bytes:
     """`content` as UTF-8 text without colours; no line ends in spaces."""
     text = _drawn(content, width, color=False).export_text()
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines()).encode()
+
+
+def png(picture: Image) -> bytes:
+    """`picture` as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def page_formats(

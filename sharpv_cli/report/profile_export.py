@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from sharpv_cli.report.document import TIMING
 from sharpv_cli.report.exports import Exports, Render
-from sharpv_cli.report.pages import page_formats
+from sharpv_cli.report.pages import page_formats, png
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.report.profile_document import profile_document
 from sharpv_cli.report.profile_markdown import profile_markdown
@@ -74,9 +74,7 @@ def _markdown(profile: ClipProfile) -> bytes:
 
 
 def _png(profile: ClipProfile) -> bytes:
-    buffer = io.BytesIO()
-    profile_picture(profile).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return png(profile_picture(profile))
 
 
 _CHARTS: dict[str, Render[ClipProfile]] = {

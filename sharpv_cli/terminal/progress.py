@@ -12,6 +12,7 @@ from sharpv_cli.terminal.messages import draws, say, stderr
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.progress import ProgressColumn
     from rich.spinner import Spinner
 
 _QUIET_START_SEC = 0.5
@@ -97,27 +98,21 @@ class _Stage:
             yield self._spinner
 
 
-class Transfer:
-    """Bytes on their way, on stderr, when that is a terminal: a bar, how many, how fast, how long still.
+class _Bar:
+    """One of Rich's bars on stderr, where lines that move are drawn. A context manager; the bar is gone at its end."""
 
-    It is drawn from the first `show` on, which may come from another thread.
-    """
+    def __init__(self, *columns: ProgressColumn, total: int | None, done: int = 0) -> None:
+        from rich.progress import BarColumn, Progress
 
-    def __init__(self, total_bytes: int | None = None) -> None:
-        from rich import progress
-
-        console = stderr()
-        self._bars = progress.Progress(
-            progress.BarColumn(),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
-            console=console,
+        self._bars = Progress(
+            BarColumn(),
+            *columns,
+            console=stderr(),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bars.add_task("", total=total_bytes)
+        self._task = self._bars.add_task("", total=total, completed=done)
         self._enabled = draws()
 
     def __enter__(self) -> Self:
@@ -126,56 +121,65 @@ class Transfer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def show(self, count: int, total_bytes: int | None = None) -> None:
-        """Say that `count` bytes have come so far, and how many there will be where that is known by now."""
+    def begin(self) -> None:
         if self._enabled and not self._bars.live.is_started:
             self._bars.start()
-        self._bars.update(self._task, completed=count, total=total_bytes)
 
     def stop(self) -> None:
         """Take the bar off the screen."""
-        if self._bars.live.is_started:
+        if self._bars.live.is_started:  # else Rich would print an empty line
             self._bars.stop()
 
 
-class Counting:
-    """Pieces of work that are done of those there are, with the time left, on stderr: a bar on a terminal, elsewhere a
-    line each minute.
+class Transfer(_Bar):
+    """Bytes on their way: how many, how fast, how long still.
 
-    `show` may come as often as it likes. A context manager; the bar is gone at its end.
+    It is drawn from the first `show` on, which may come from another thread.
+    """
+
+    def __init__(self, total_bytes: int | None = None) -> None:
+        from rich import progress
+
+        super().__init__(
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            total=total_bytes,
+        )
+
+    def show(self, count: int, total_bytes: int | None = None) -> None:
+        """Say that `count` bytes have come so far, and how many there will be where that is known by now."""
+        self.begin()
+        self._bars.update(self._task, completed=count, total=total_bytes)
+
+
+class Counting(_Bar):
+    """Pieces of work that are done of those there are, with the time left: a bar, or where none is drawn a line each
+    minute. `show` may come as often as it likes.
     """
 
     def __init__(self, total: int, done: int = 0) -> None:
         from rich import progress
 
-        self._bars = progress.Progress(
-            progress.BarColumn(),
+        super().__init__(
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(compact=True),
             progress.TextColumn("{task.description}", markup=False),
-            console=stderr(),
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
+            total=total,
+            done=done,
         )
-        self._task = self._bars.add_task("", total=total, completed=done)
         self._total, self._done, self._at_first = total, done, done
         self._began = self._told = time.monotonic()
 
     def __enter__(self) -> Self:
-        if draws():
-            self._bars.start()
+        self.begin()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bars.live.is_started:  # else Rich would print an empty line
-            self._bars.stop()
 
     def show(self, text: str) -> None:
         """One more piece is done; `text` stands beside the bar."""
         self._done += 1
         self._bars.update(self._task, advance=1, description=text)
-        if not draws() and time.monotonic() - self._told > _EACH_SEC:
+        if not self._enabled and time.monotonic() - self._told > _EACH_SEC:
             self._told = time.monotonic()
             left = (self._told - self._began) / (self._done - self._at_first) * (self._total - self._done)
             say("note", f"{self._done} of {self._total}, about {left / 60:.0f} min left  {text}")

@@ -12,7 +12,7 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import Reading, read_through, survey
-from sharpv_cli.video.refusals import shown
+from sharpv_cli.video.refusals import shown, undecodable
 from sharpv_cli.video.sampling import Sampling
 from sharpv_cli.video.sinks import Sink
 from sharpv_cli.video.timeline import Choice, Timeline, clock_of
@@ -39,9 +39,7 @@ def in_order(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) ->
 def _surveyed(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) -> S:
     threads, reading = survey(path)
     if not reading.pts:
-        raise VideoError(
-            f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
-        )
+        raise undecodable(path)
     places = _in_time(reading, plan)
     timeline = _measured(plan, [reading.pts[place] for place in places])
     choice = Choice.of(sampling, timeline, _coverage(plan, timeline, reading.damage))

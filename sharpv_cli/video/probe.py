@@ -25,7 +25,7 @@ from sharpv_cli.video.packets import Packets
 from sharpv_cli.video.picture import Shape
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
-from sharpv_cli.video.refusals import dolby_vision, encrypted, picture, shown
+from sharpv_cli.video.refusals import dolby_vision, encrypted, picture, shown, undecodable
 from sharpv_cli.video.timeline import Timeline, assumed, timed
 
 __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
@@ -102,9 +102,7 @@ def _first_picture(path: FilePath) -> VideoFrame | None:
 def _nothing(path: FilePath, found: Packets) -> VideoError:
     if len(found) == 0:
         return VideoError(f"{shown(path)} holds no frames", hint="the recording or download was cut short")
-    return VideoError(
-        f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
-    )
+    return undecodable(path)
 
 
 def _summary(

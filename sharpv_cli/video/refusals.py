@@ -134,6 +134,12 @@ def dolby_vision(path: FilePath, profile: int) -> VideoError:
     )
 
 
+def undecodable(path: FilePath) -> VideoError:
+    return VideoError(
+        f"no frame of {shown(path)} can be decoded", hint="the file is damaged or encrypted; get it again"
+    )
+
+
 def encrypted(path: FilePath) -> VideoError:
     return VideoError(
         f"{shown(path)} is encrypted (DRM), and no key is read", hint="give a version that is not encrypted"

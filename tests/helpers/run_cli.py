@@ -81,9 +81,7 @@ def _script(scenario: str) -> None:
     checkpoint.check = lambda model, *, offline=False: None
     Sharpv.events = lambda self, video, question, scan: _events(scenario, question)
     Sharpv.events_of_all = lambda self, video, questions, scan: _events_of_all(scenario, questions)
-    pipeline.profile = lambda video, question, settings, **options: _profile_events(
-        scenario, question, options
-    )
+    pipeline.profile = lambda video, question, settings, plan, scan: _profile_events(scenario, question, plan)
 
 
 def _press_ctrl_c_after(piece: str) -> None:
@@ -154,7 +152,7 @@ def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
         yield from events
 
 
-def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> Iterator[object]:
+def _profile_events(scenario: str, question: str, plan: Any) -> Iterator[object]:
     """A result after each method and each value of the sweep; "slow" takes its time over the last of them, and with
     "dropped" an engine and a value drop out."""
     from make_answer import make_profile
@@ -162,9 +160,9 @@ def _profile_events(scenario: str, question: str, options: dict[str, Any]) -> It
     from sharpv_cli.types import RunStarted, StageStarted
 
     yield StageStarted("load")
-    methods = options["methods"]
-    sweep = [(point.key, point.value) for point in options["sweep"]]
-    known = {name: options[name] for name in ("runs", "warmup", "new_tokens", "engines")}
+    methods = plan.methods
+    sweep = [(point.key, point.value) for point in plan.sweep]
+    known = {name: getattr(plan, name) for name in ("runs", "warmup", "new_tokens", "engines")}
     steps = [(methods[: index + 1], []) for index in range(len(methods))]
     steps += [(methods, sweep[: index + 1]) for index in range(len(sweep))]
     result: Any = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,10 +37,10 @@ from sharpv_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sharpv_cli.pipeline import SweptSettings
+    from sharpv_cli.pipeline import Plan, SweptSettings
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import ClipProfile, EngineName, MethodName, ProfileEvent
+    from sharpv_cli.types import ClipProfile, ProfileEvent
     from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.probe import Scan
 
@@ -163,18 +162,6 @@ def _refuse_two_documents(targets: Mapping[str, str | None], as_json: bool) -> N
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is measured, and how often."""
-
-    methods: tuple[MethodName, ...]
-    engines: tuple[EngineName, ...]
-    sweep: list[SweptSettings]
-    warmup: int
-    runs: int
-    new_tokens: int
-
-
 def _plan(
     resolved: Resolved,
     methods: str | None,
@@ -182,12 +169,12 @@ def _plan(
     sweep: list[SweptSettings],
     warmup: int,
     runs: int,
-) -> _Plan:
-    from sharpv_cli.pipeline import METHODS, engine_names, method_names
+) -> Plan:
+    from sharpv_cli.pipeline import METHODS, Plan, engine_names, method_names
 
     names = tuple(METHODS) if methods is None else method_names(methods)
     compared = () if engines is None else engine_names(engines)
-    return _Plan(names, compared, sweep, warmup, runs, _new_tokens(resolved))
+    return Plan(names, compared, sweep, warmup, runs, _new_tokens(resolved))
 
 
 def _new_tokens(resolved: Resolved) -> int:
@@ -220,27 +207,12 @@ def _measure(
     scan: Scan,
     question: str,
     resolved: Resolved,
-    plan: _Plan,
+    plan: Plan,
     exports: Exports[ClipProfile],
 ) -> ClipProfile:
     from sharpv_cli import pipeline
 
-    events = cast(
-        "Generator[ProfileEvent, None, None]",
-        pipeline.profile(
-            video,
-            question,
-            resolved.settings,
-            methods=plan.methods,
-            warmup=plan.warmup,
-            runs=plan.runs,
-            new_tokens=plan.new_tokens,
-            sweep=plan.sweep,
-            engines=plan.engines,
-            scan=scan,
-        ),
-    )
-    with closing(events):
+    with closing(pipeline.profile(video, question, resolved.settings, plan, scan)) as events:
         with terminal.Progress() as progress:
             event = first_after_loading(events, progress, _STAGES)
         # A line that moves takes time from what is being measured: this one is drawn between the runs.
