@@ -240,6 +240,10 @@ def test_unknown_key_names_key_file_line_and_neighbour(
         ("extends: 3\n", "`extends` should be text"),
         ("device: !!python/object/apply:os.system [id]\n", "p.yaml:1: expected one value"),
         ("seed: \x07\n", "not valid YAML"),
+        ("device: !!bool foo\n", "p.yaml:1: cannot read `foo`"),
+        ("device: !!int ''\n", "p.yaml:1: cannot read"),
+        ("device: !!timestamp x\n", "p.yaml:1: cannot read `x`"),
+        (f"visual: {{w: 0x{'f' * 5000}}}\n", "characters left out"),
     ],
 )
 def test_bad_yaml_names_file_and_line(home: Path, text: str, said: str) -> None:

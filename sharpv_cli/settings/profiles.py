@@ -16,9 +16,11 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
 from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
 from sharpv_cli.smallfile import read_text
+from sharpv_cli.text import shortened
 
 _SUFFIXES = (".yaml", ".yml")
 _MOST_BYTES = 1 << 20
+_MOST_BITS = 1 << 10  # no number of a setting has more, and Python writes out no number of many thousands
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +176,13 @@ def _plain(node: yaml.Node, path: Path) -> object:
     """A setting is one scalar: lists and maps have no meaning, and deep aliases no chance to grow."""
     if not isinstance(node, yaml.ScalarNode):
         raise UsageError(f"{path}:{node.start_mark.line + 1}: expected one value here, not a list or map")
+    wrong = UsageError(f"{path}:{node.start_mark.line + 1}: cannot read `{shortened(node.value)}`")
     try:
         value: object = yaml.SafeLoader("").construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path}:{node.start_mark.line + 1}: cannot read `{node.value}`") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # a tag that does not fit
+        raise wrong from error
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise wrong
     return value
 
 
