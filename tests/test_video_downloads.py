@@ -182,6 +182,16 @@ def test_a_redirect_with_a_password_is_not_followed_and_not_shown(film):
     assert server.hits == ["/a"]
 
 
+@pytest.mark.parametrize(
+    "address", ["http://me:hunter2@exa\u2100mple/", "http://[me:hunter2@/", "http://me:hunter2/@host:x/"]
+)
+def test_words_about_an_address_that_is_none_hold_no_password(address):
+    with serving({"/a": (302, {"Location": address.encode().decode("latin-1")}, b"")}) as (_, ours):
+        for url in (f"{ours}/a", address):
+            message, hint = refused(url)
+            assert "hunter2" not in message.replace(address, "") + hint, message
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")

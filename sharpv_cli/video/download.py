@@ -195,5 +195,10 @@ def _refusal(name: str, error: Exception) -> VideoError:
     if "proxy URL" in str(reason):  # which may hold a password
         said = "the proxy that the environment names is not an address"
         return VideoError(f"{name}: {said}", hint="set http_proxy and https_proxy to http://host:port")
+    if isinstance(reason, (ValueError, http.client.InvalidURL)):  # whose words quote what may be a password
+        return VideoError(
+            f"{name}: its address, that of a redirect or that of the proxy is not valid",
+            hint=_GET_IT_YOURSELF,
+        )
     words = getattr(reason, "strerror", None) or reason
     return VideoError(f"{name}: {shown(str(words))}", hint="check the address, and the network")
