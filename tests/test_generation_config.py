@@ -240,6 +240,7 @@ BROKEN = {
     "no list of words": '{"bad_words_ids": [3]}',
     "a token that is none": '{"sequence_bias": [[[999999999], 1.0]]}',
     "a forced token that is none": '{"forced_bos_token_id": 999999999}',
+    "a forced end that is none": '{"forced_eos_token_id": 999999999}',
     "an end that is text": '{"eos_token_id": "end", "min_new_tokens": 2}',
     "an end in a list of lists": '{"eos_token_id": [[2]]}',
     "a penalty without its parts": '{"exponential_decay_length_penalty": [1]}',

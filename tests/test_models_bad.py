@@ -96,6 +96,55 @@ def test_nothing_is_read_from_pipes_and_devices(file: str, special: str, copy: P
     refused(copy, early=True)
 
 
+@pytest.mark.parametrize(
+    "file", ["tokenizer.json", "chat_template.jinja", "additional_chat_templates/a.jinja"]
+)
+def test_a_file_of_absurd_size_is_not_read(file: str, copy: Path) -> None:
+    (copy / file).parent.mkdir(exist_ok=True)
+    with (copy / file).open("ab") as sparse:
+        sparse.truncate(1 << 40)
+
+    assert f"{Path(file).name} is larger than 128 MiB" in str(refused(copy, early=True))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("processor_class",), "LlamaForCausalLM"),
+        (("image_processor", "image_processor_type"), "LlamaModel"),
+        (("video_processor", "video_processor_type"), "LlamaModel"),
+    ],
+)
+def test_no_other_class_is_made_for_a_part_of_the_processor(
+    keys: tuple[str, ...], value: str, copy: Path
+) -> None:
+    """A model of the size that its class has by default would fill the memory."""
+
+    def change(content: dict[str, Any]) -> None:
+        *outer, last = keys
+        for key in outer:
+            content = content[key]
+        content[last] = value
+
+    edit(copy / "processor_config.json", change)
+
+    assert f"asks for {keys[-1]} = {value!r}" in str(refused(copy, early=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("processor_config.json", "num_image_tokens", 10**9),
+        ("processor_config.json", "image_seq_length", 10**9),
+        ("generation_config.json", "encoder_no_repeat_ngram_size", 10**12),
+    ],
+)
+def test_a_prompt_or_list_of_absurd_length_is_not_begun(file: str, key: str, value: int, copy: Path) -> None:
+    edit(copy / file, lambda content: content.update({key: value}))
+
+    assert f"its {file} asks for {key} = {value}" in str(refused(copy, early=False))
+
+
 def test_a_type_from_a_newer_transformers_says_so(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(copy / "config.json", lambda c: c.update(model_type="qwen9_vl", transformers_version="99.1.0"))
 
@@ -185,7 +234,7 @@ def test_a_type_that_only_code_of_the_checkpoint_knows_is_refused(copy: Path) ->
         lambda c: c.update(processor_class="Evil", auto_map={"AutoProcessor": "evil.Evil"}),
     )
 
-    refused(copy, early=False)
+    refused(copy, early=True)
     assert not marker.exists()
 
 

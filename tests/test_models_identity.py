@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_model import folder
 
+from sharpv_cli import smallfile
 from sharpv_cli.models import identity
 from sharpv_cli.models.identity import checkpoint_identity
 from sharpv_cli.settings import ModelSettings
@@ -118,6 +119,24 @@ def test_a_broken_memory_is_forgotten(content: str, copy: Path, tmp_path: Path) 
     before = of(copy)
     (tmp_path / "cache" / "sharpv").mkdir(parents=True)
     (tmp_path / "cache" / "sharpv" / "digests.json").write_text(content, encoding="latin-1")
+
+    assert of(copy) == before
+
+
+@pytest.mark.parametrize("special", ["fifo", "/dev/zero", "folder"])
+def test_a_memory_that_is_no_file_is_read_with_a_bound(
+    special: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smallfile, "_WRITER_SEC", 0.05)
+    before = of(copy)
+    memory = tmp_path / "cache" / "sharpv" / "digests.json"
+    memory.parent.mkdir(parents=True)
+    if special == "fifo":
+        os.mkfifo(memory)
+    elif special == "folder":
+        memory.mkdir()
+    else:
+        memory.symlink_to(special)
 
     assert of(copy) == before
 

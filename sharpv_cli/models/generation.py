@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models.blame import Using
 from sharpv_cli.models.inspecting import GENERATION
 from sharpv_cli.text import shown
 
@@ -68,10 +69,18 @@ def logits_processors(model: Any, input_ids: Tensor, **how: Any) -> Any:
     asked = {name for name, value in vars(model.generation_config).items() if value is not None}
     if not how["temperature"] and asked <= _NO_PROCESSOR:
         return ()
+    name = str(model.name_or_path)
     try:
-        return _stock_processors(model, input_ids, **how)
+        processors = _stock_processors(model, input_ids, **how)
     except _FAILURES as error:
-        raise _unusable(str(model.name_or_path), error) from error
+        raise _unusable(name, error) from error
+
+    def apply(ids: Tensor, logits: Tensor) -> Tensor:
+        with Using(GENERATION, name):
+            processed: Tensor = processors(ids, logits)
+        return processed
+
+    return apply if processors else ()
 
 
 def _stock_processors(model: Any, input_ids: Tensor, **how: Any) -> Any:
@@ -98,9 +107,15 @@ def check(model: Any, name: str) -> tuple[str, ...]:
     """
     try:
         stop_ids = end_ids(model) or ()
-        ids = torch.zeros(1, 1, dtype=torch.int64)
-        processors = _stock_processors(model, ids, max_new_tokens=2, stop_ids=stop_ids, temperature=0.0)
-        processors(ids, torch.zeros(1, model.config.get_text_config().vocab_size))
+        logits = torch.zeros(1, model.config.get_text_config().vocab_size)
+        ids = torch.zeros(
+            1, 2, dtype=torch.int64
+        )  # a prompt of one token, and the first of two of the answer
+        processors = _stock_processors(
+            model, ids[:, :1], max_new_tokens=2, stop_ids=stop_ids, temperature=0.0
+        )
+        processors(ids[:, :1], logits)
+        processors(ids, logits)  # some act on the last token alone
     except _FAILURES as error:
         raise _unusable(name, error) from error
     return _not_done(model)

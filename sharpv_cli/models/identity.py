@@ -22,10 +22,12 @@ from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.view import files_of, texts_of
 from sharpv_cli.settings import ModelSettings
+from sharpv_cli.smallfile import read_text
 
 _LARGE_BYTES = 1 << 20  # smaller ones are read as quickly as looked up
 _SETTLED_SEC = 5.0  # a file that was written just now may be written again within one tick of its clock
 _MOST = 4096  # digests that are remembered
+_MOST_BYTES = 16 << 20
 _THREADS = 4
 
 
@@ -100,8 +102,8 @@ def _key(file: Path) -> tuple[str, float]:
 
 def _known(path: Path) -> dict[str, str]:
     try:
-        content = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError, RecursionError):
+        content = json.loads(read_text(path, most=_MOST_BYTES))
+    except (UsageError, ValueError, RecursionError):
         return {}
     items = content.items() if isinstance(content, dict) else ()
     return {key: value for key, value in items if isinstance(value, str)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.adapters import ADAPTER, refuse_adapter
 from sharpv_cli.models.families import family_of
-from sharpv_cli.models.jsonfile import CONFIG, read_json
+from sharpv_cli.models.jsonfile import AGAIN, CONFIG, read_json
 from sharpv_cli.models.quantized import require_packages
 from sharpv_cli.models.tensors import WEIGHTS, Weights, read_weights, weight_files
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
@@ -27,6 +27,20 @@ SETTINGS = (
     *(*PROCESSOR_FILES, GENERATION),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.json"),
 )
+# Other files that are read whole, as patterns, and how large the largest may be: twice any known vocabulary.
+DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
+_MOST_DATA_BYTES = 128 << 20
+# Settings that name a class of transformers, and what such a class is called: any other would be made just as well.
+_NAMES_CLASS = frozenset(
+    {
+        "processor_class",
+        "image_processor_type",
+        "video_processor_type",
+        "feature_extractor_type",
+        "tokenizer_class",
+    }
+)
+_PARTS = ("Processor", "FeatureExtractor", "Tokenizer", "Backend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,8 @@ def inspect(folder: Path, model: ModelSettings) -> Checkpoint:
     _require_one(folder, TOKENIZER_FILES, "tokenizer", name)
     _require_one(folder, PROCESSOR_FILES, "processor", name)
     settings = {file: read_json(folder, file, name) for file in SETTINGS if (folder / file).exists()}
+    _refuse_other_classes(settings, name)
+    _refuse_large(data_files(folder), name)
     return Checkpoint(folder, name, config, settings, weights)
 
 
@@ -77,6 +93,11 @@ def inspect_config(config: dict[str, Any], model: ModelSettings) -> None:
     _refuse_towers_elsewhere(config.get("vision_config"), name)
     _require_installed(family.needs, family.name, name)
     require_packages(config, name)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Vocabularies and templates."""
+    return [path for pattern in DATA for path in folder.glob(pattern) if path.is_file()]
 
 
 def missing_file(folder: Path) -> str | None:
@@ -105,6 +126,28 @@ def _require_one(folder: Path, names: tuple[str, ...], what: str, model_name: st
             f"{model_name}: no {what} in the folder ({names[0]})",
             hint="save the processor next to the weights, or pick another checkpoint",
         )
+
+
+def _refuse_large(files: list[Path], name: str) -> None:
+    if too_large := [file.name for file in files if file.stat().st_size > _MOST_DATA_BYTES]:
+        raise ModelError(f"{name}: {too_large[0]} is larger than {_MOST_DATA_BYTES >> 20} MiB", hint=AGAIN)
+
+
+def _refuse_other_classes(settings: Mapping[str, Any], name: str) -> None:
+    """transformers would make whatever class has this name, a model of billions of weights as well."""
+    for file, content in settings.items():
+        for key, value in _named_in(content):
+            if isinstance(value, str) and not any(part in value for part in _PARTS):
+                raise ModelError(f"{name}: its {file} asks for {key} = {value[:100]!r}", hint=AGAIN)
+
+
+def _named_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings that name classes, also those of the parts of a processor."""
+    for key, value in content.items():
+        if key in _NAMES_CLASS:
+            yield key, value
+        elif isinstance(value, dict):
+            yield from ((inner, value[inner]) for inner in value if inner in _NAMES_CLASS)
 
 
 def _refuse_towers_elsewhere(vision: object, name: str) -> None:

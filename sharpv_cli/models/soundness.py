@@ -16,13 +16,16 @@ from sharpv_cli.models.dimensions import language_model, picture_side, vision_to
 from sharpv_cli.models.facts import count_layers
 from sharpv_cli.models.families import Family
 from sharpv_cli.models.inspecting import Checkpoint
-from sharpv_cli.models.jsonfile import AGAIN
+from sharpv_cli.models.jsonfile import AGAIN, CONFIG
 from sharpv_cli.models.parts import blank_model
 from sharpv_cli.units import parameter_count
 
 # Settings of which so many modules, or entries of lists, are made.
 _COUNTS = re.compile(r"layers?$|depth|blocks|experts|_labels$")
 _LEAST_ALLOWED = 1024
+# Settings of processor and generation by which a prompt, or lists beside it, would grow.
+_LENGTHS = re.compile(r"num_\w*tokens$|seq_len(gth)?$|ngram_size$")
+_LONGEST = 1 << 16
 _MOST = 1 << 40  # no size of a model is larger, nor the product of two that torch can tell
 # A config may leave a few buffers to be made beside the weights; heads that are tied are made but once.
 _MORE, _ANYWAY = 1.1, 1_000_000
@@ -37,7 +40,15 @@ def require_counts(found: Checkpoint) -> None:
     most = max(_LEAST_ALLOWED, len(found.weights.names))
     for key, value in _numbers(found.config):
         if abs(value) > (most if _COUNTS.search(key) else _MOST):
-            raise ModelError(f"{found.name}: its config.json asks for {key} = {str(value)[:24]}", hint=AGAIN)
+            raise _absurd(found, CONFIG, key, value)
+    for file, content in found.settings.items():
+        for key, value in _numbers(content):
+            if _LENGTHS.search(key) and value > _LONGEST:
+                raise _absurd(found, file, key, value)
+
+
+def _absurd(found: Checkpoint, file: str, key: str, value: float) -> ModelError:
+    return ModelError(f"{found.name}: its {file} asks for {key} = {str(value)[:24]}", hint=AGAIN)
 
 
 def require_described(config: Any, found: Checkpoint) -> None:

@@ -14,13 +14,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sharpv_cli.errors import ResourceError
-from sharpv_cli.models.inspecting import Checkpoint
+from sharpv_cli.models.inspecting import Checkpoint, data_files
 from sharpv_cli.models.jsonfile import CONFIG
 from sharpv_cli.models.tensors import INDEX, WEIGHTS
 
-_DATA = ("tokenizer.json", "vocab.json", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
 # Settings that lead to code, or to other files than those that are in the view.
-_ELSEWHERE = frozenset({"auto_map", "configuration_files", "fast_tokenizer_files", "audio_tokenizer"})
+_ELSEWHERE = frozenset(
+    {
+        *("auto_map", "configuration_files", "fast_tokenizer_files", "audio_tokenizer"),
+        *("class_info_file", "repo_path"),  # of OneFormer's image processor
+    }
+)
 # What timm is not to be told of a vision tower: it would read weights, of any kind, from there.
 _TIMM_ELSEWHERE = frozenset(
     {"pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
@@ -56,9 +60,8 @@ def texts_of(checkpoint: Checkpoint) -> dict[str, Any]:
 def files_of(checkpoint: Checkpoint) -> dict[str, Path]:
     """The other files of the view, by their names in it."""
     folder, weights = checkpoint.folder, checkpoint.weights.files
-    data = [path for pattern in _DATA for path in folder.glob(pattern)]
     index = [] if weights[0].name == WEIGHTS else [folder / INDEX]
-    files = [path for path in (*data, *weights, *index) if path.is_file()]
+    files = [path for path in (*data_files(folder), *weights, *index) if path.is_file()]
     return {str(path.relative_to(folder)): path for path in files}
 
 
