@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from sharpv_cli import signals
 
@@ -12,9 +14,21 @@ def main() -> None:
     signals.end_at_once()  # before the imports, which take most of the time of a short run
     # Threads of OpenMP that spin while they wait double a run on a busy machine; read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from sharpv_cli.app import run
+    if sys.argv[1:2] == ["ask"] or sys.argv[1:3] == ["warm", "start"]:
+        from sharpv_cli.warm import client
 
-    run()
+        code = client.run(sys.argv[1:], os.environ)
+        if code is not None:
+            os._exit(code)  # what was printed was not printed from here
+    from sharpv_cli import app, terminal
+
+    if sys.argv[1:2] == ["--resident"]:
+        from sharpv_cli.warm.server import serve
+
+        serve(Path(sys.argv[2]), app.exit_code)
+        terminal.leave(0)
+    else:
+        app.run()
 
 
 if __name__ == "__main__":

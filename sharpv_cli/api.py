@@ -66,6 +66,7 @@ class Flags(TypedDict, total=False):
     engine: Literal["auto", "fast", "reference"] | None
     offline: bool | None
     memory_check: bool | None
+    keep_warm: str | None
 
 
 class Sharpv:

@@ -6,13 +6,12 @@ import errno
 import os
 import shutil
 import sys
-import warnings
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from sharpv_cli import __version__, shortage, signals, terminal
+from sharpv_cli import __version__, session, shortage, signals, terminal
 from sharpv_cli.commands.ask.command import ask
 from sharpv_cli.commands.batch.command import batch
 from sharpv_cli.commands.demo import demo
@@ -22,6 +21,7 @@ from sharpv_cli.commands.help import GroupedCommand
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
+from sharpv_cli.commands.warm import app as warm_app
 from sharpv_cli.errors import SharpvError
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
@@ -43,6 +43,7 @@ app.command("probe", cls=GroupedCommand, short_help="Show what a video holds, an
     probe
 )
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
+app.add_typer(warm_app, name="warm", short_help="Show, start or stop the process that keeps a model loaded.")
 app.command("demo", short_help="Write small clips with known answers.")(demo)
 app.command("doctor", short_help="Show what this machine has, and what is missing.")(doctor)
 
@@ -90,19 +91,26 @@ def sharpv(
 
 def run() -> None:
     """Run the command line and exit with its code (docs/cli.md; 1 through `terminal.report_crash`)."""
-    if not terminal.debug():
-        warnings.simplefilter("ignore")  # libraries' notes to their own callers; ours are in Answer.warnings
+    terminal.wait_for_readers()
+    code = exit_code(sys.argv[1:])
+    assert code is not None, "only a resident process hands its work on"
+    terminal.leave(code)
+
+
+def exit_code(arguments: list[str]) -> int | None:
+    """Run one command; None where a process of its own has to run it. What is a bug of ours is raised."""
+    terminal.start_over()
     _forget_useless_width()
     shortage.make_do_with_one_thread()
-    terminal.wait_for_readers()
     try:
         with signals.interruptible():
-            code = _exit_code()
+            return _exit_code(arguments)
+    except session.Elsewhere:
+        return None
     except KeyboardInterrupt:  # a second one, while the first was dealt with
-        code = terminal.INTERRUPTED
+        return terminal.INTERRUPTED
     finally:
         sys.excepthook = terminal.report_crash  # Typer sets its own
-    terminal.leave(code)
 
 
 def _forget_useless_width() -> None:
@@ -113,9 +121,9 @@ def _forget_useless_width() -> None:
     del os.environ["COLUMNS"]
 
 
-def _exit_code() -> int:
+def _exit_code(arguments: list[str]) -> int:
     try:
-        result = app(args=sys.argv[1:] or ["--help"], prog_name="sharpv", standalone_mode=False)
+        result = app(args=arguments or ["--help"], prog_name="sharpv", standalone_mode=False)
     except SharpvError as error:
         terminal.report_error(error)
         return error.exit_code

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sharpv_cli import shortage
+from sharpv_cli import shortage, signals
 from sharpv_cli.models import templates
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 class Session:
     """`engine` runs the language model of `loaded`, and keeps graphs and buffers from one answer for the next.
 
-    One answer at a time. Several sessions may share a model, each with an engine of its own.
+    One answer at a time. Several sessions may share a model, each with an engine of its own. `warm`: it was there
+    already, from an earlier command.
     """
 
     loaded: LoadedModel
     engine: Engine
+    warm: bool = False
 
     @classmethod
     def of(cls, loaded: LoadedModel, wanted: Wanted = "auto") -> Session:
@@ -38,7 +40,9 @@ class Session:
         return cls(loaded, make_engine(loaded, wanted))
 
     def release(self) -> None:
-        """Give back what the engine keeps for a next answer."""
+        """Give back what the engine keeps for a next answer, unless the process stays for it."""
+        if signals.stays():
+            return
         import torch
 
         self.engine.release()
@@ -46,11 +50,36 @@ class Session:
             torch.cuda.empty_cache()
 
 
+class Elsewhere(Exception):  # noqa: N818 - not an error: a command that a process of its own has to run
+    """Raised in a resident process, before anything was printed, where it should not do this itself."""
+
+
+_keeper: Callable[[Settings, Callable[[], Session]], Session] | None = None
+
+
+def keep_with(keeper: Callable[[Settings, Callable[[], Session]], Session]) -> None:
+    """From now on this process stays, and `keeper` gives sessions: the one it holds, or a new one."""
+    global _keeper
+    _keeper = keeper
+
+
+def require_own_process() -> None:
+    """Raise Elsewhere in a resident process: for downloads, and for what would keep other commands waiting."""
+    if signals.stays():
+        raise Elsewhere
+
+
 def open_session(settings: Settings, *, between_steps: Callable[[], None] = lambda: None) -> Session:
     """The model of the settings, ready to answer. Raises ModelError, ResourceError.
 
     `between_steps` is called before each step that takes long; what it raises ends the loading.
     """
+    if _keeper is None:
+        return _open(settings, between_steps)
+    return _keeper(settings, lambda: _open(settings, between_steps))
+
+
+def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:
     templates.start()
     shortage.make_do_with_one_thread()
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step

@@ -14,6 +14,8 @@ from types import FrameType
 
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _cleanups: list[Callable[[], object]] = []
+_stays = False  # this process outlives the command that it runs
+_pending = False  # Ctrl-C came to it where nothing may be interrupted
 
 
 def end_at_once() -> None:
@@ -24,6 +26,18 @@ def end_at_once() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
+
+
+def stay() -> None:
+    """This process outlives the command that it runs: Ctrl-C ends commands, SIGTERM and SIGHUP the process."""
+    global _stays
+    _stays = True
+    signal.signal(signal.SIGINT, _pass_over)
+
+
+def stays() -> bool:
+    """Whether this process outlives the command that it runs."""
+    return _stays
 
 
 @contextmanager
@@ -37,10 +51,16 @@ def interruptible() -> Iterator[None]:
 def uninterruptible() -> Iterator[None]:
     """Inside of `interruptible`, Ctrl-C ends the process all the same.
 
-    For imports: KeyboardInterrupt raised inside of an extension module is swallowed at times.
+    For imports: KeyboardInterrupt raised inside of an extension module is swallowed at times. In a process that stays
+    it is raised at the end of the block.
     """
-    with _on_interrupt(_leave):
+    global _pending
+    _pending = False
+    with _on_interrupt(_note if _stays else _leave):
         yield
+    if _pending:
+        _pending = False
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -77,6 +97,15 @@ def run_cleanups() -> None:
 def _leave(number: int, _frame: FrameType | None) -> None:
     run_cleanups()
     os._exit(128 + number)
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    global _pending
+    _pending = True
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """The command that Ctrl-C was meant for has just ended."""
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _BINARY = ("KiB", "MiB", "GiB", "TiB")
 _DECIMAL = ("kB", "MB", "GB")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _ALIKE = ((1 << 30, "GiB"), (1 << 20, "MiB"))
 
 
@@ -39,3 +41,13 @@ def _divided(count: float, base: int, units: Sequence[str]) -> str:
         if round(count, 1) < base:
             return f"{count:.1f} {unit}"
     return f"{count / base:.1f} {largest}"
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of `90s`, `5m`, `1.5h`, `forever` (infinity), or a bare number of them. Raises ValueError."""
+    if duration == "forever":
+        return float("inf")
+    number, unit = (duration[:-1], duration[-1:]) if duration[-1:] in _SECONDS else (duration, "s")
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number):
+        raise ValueError("should be a time such as 5m, 90s or 1h, or forever, or 0")
+    return float(number) * _SECONDS[unit]

@@ -8,6 +8,8 @@ import pytest
 
 # Before torch is imported. More threads make tiny models no faster, and many times slower where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it
+os.environ["SHARPV_KEEP_WARM"] = "0"  # no process outlives a test, but for those of test_warm.py
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in (ROOT / "sharpv_cli").rglob("*.py")
 }
-# Before these, it must be settled how the process ends on Ctrl-C and how its threads wait.
-LATE = {"sharpv_cli.__main__": {"sharpv_cli.app.run"}}
+# Before these, it must be settled how the process ends on Ctrl-C and how its threads wait; and a command that the
+# resident process runs needs nothing else.
+LATE = {"sharpv_cli.__main__": {"sharpv_cli.app", "sharpv_cli.terminal", "sharpv_cli.warm.client"}}
 
 
 def imports(nodes: list[ast.stmt], *, late: bool, within: bool = False) -> Iterator[str]:

@@ -40,6 +40,7 @@ KEYS = {
         "decode_wait_sec"
     ),
     "seed": "",
+    "warm": "",
     "warnings": "",
 }
 

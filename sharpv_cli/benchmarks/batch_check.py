@@ -123,7 +123,7 @@ def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
 def asked_by_command(video: Video, questions: Sequence[str]) -> list[str]:
     """What one `sharpv ask` process prints for each question."""
     options = [option for question in questions for option in ("-q", question)]
-    command = [*COMMAND, "ask", str(video.path), *options, "--json", "--quiet"]
+    command = [*COMMAND, "ask", str(video.path), *options, "--json", "--quiet", "--keep-warm", "0"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     return [json.loads(line)["answer"] for line in done.stdout.splitlines()]
 

@@ -35,7 +35,7 @@ def drawn(
 
 def asked(video: Path, question: str) -> str:
     """What the command prints, without the newline at its end."""
-    command = [sys.executable, "-m", "sharpv_cli", "ask", str(video), question, "--quiet"]
+    command = [sys.executable, "-m", "sharpv_cli", "ask", str(video), question, "--quiet", "--keep-warm", "0"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     return done.stdout.removesuffix("\n")
 

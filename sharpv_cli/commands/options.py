@@ -112,6 +112,9 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
     ),
     "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),
+    "keep-warm": _model(
+        str, "--keep-warm", metavar="TIME", help="How long the model stays loaded afterwards: 5m, forever, 0."
+    ),
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError
+from sharpv_cli.session import require_own_process
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def check_model(resolved: Resolved) -> None:
     checkpoint.check(model, offline=offline)
     if checkpoint.locate(model, offline=offline) is not None:
         return
+    require_own_process()
     planned = hub.plan(model)  # a hub that is out of reach is told before torch is imported
     hub.require_space(planned)
     if resolved.settings.memory_check:

@@ -155,6 +155,7 @@ class _Answering:
             seed=self.seed,
             engine=clip.engine.name,
             engine_reason=clip.engine.reason,
+            warm=clip.session.warm,
             warnings=loaded.warnings + clip.sample.warnings + selection.warnings,
             token_ids=tuple(self.token_ids),
         )

@@ -45,6 +45,7 @@ def ask_document(answer: Answer, profile: Mapping[str, object]) -> dict[str, obj
         "profile": profile,
         **measured_blocks(answer),
         "seed": answer.seed,
+        "warm": answer.warm,
         "warnings": answer.warnings,
     }
     return {key: plain(value) for key, value in document.items()}

@@ -50,6 +50,7 @@ FLAGS = {
     "engine": "engine",
     "offline": "offline",
     "memory-check": "memory_check",
+    "keep-warm": "keep_warm",
 }
 _OTHER_VARIABLES = ("SHARPV_PROFILE", "SHARPV_DEBUG")
 

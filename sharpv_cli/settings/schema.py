@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from sharpv_cli.settings.limits import LONGEST_TEXT, length_of
+from sharpv_cli.units import seconds_of
 
 BUILTIN_MODEL = "builtin"
 
@@ -50,10 +51,24 @@ _MANY = 2**31  # what counts frames, tokens and pixels in other libraries ends t
 _LARGE = 1e6  # scores are float32: far above it, they would no longer differ
 _COLDEST = 1e-6
 
+
+def _time_as_text(value: object) -> object:
+    """YAML reads `0` and `90` as numbers, and a bare `off` as False."""
+    if value is False:
+        return "0"
+    return value if isinstance(value, bool) or not isinstance(value, int | float) else str(value)
+
+
+def _readable_time(value: str) -> str:
+    seconds_of(value)
+    return value
+
+
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
 Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
+KeepWarm = Annotated[str, BeforeValidator(_time_as_text), AfterValidator(_readable_time)]
 Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
 
 
@@ -198,10 +213,14 @@ class Settings(_Group):
     memory_check: bool = Field(
         default=True, description="refuse what would not fit into memory, by estimate, before it starts"
     )
+    keep_warm: KeepWarm = Field(
+        default="5m",
+        description="how long the model stays loaded after an answer: 5m, 90s, forever; 0: not at all",
+    )
 
 
 # Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
-_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video"})
+_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video", "keep_warm"})
 
 
 def decisive(settings: Settings) -> dict[str, object]:

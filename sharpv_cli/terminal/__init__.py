@@ -13,6 +13,7 @@ from sharpv_cli.terminal.messages import (
     say,
     set_level,
     show,
+    start_over,
     stderr,
 )
 from sharpv_cli.terminal.output import (
@@ -50,6 +51,7 @@ __all__ = [
     "say",
     "set_level",
     "show",
+    "start_over",
     "stderr",
     "stdout_kept",
     "wait_for_readers",

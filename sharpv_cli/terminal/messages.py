@@ -70,6 +70,16 @@ def debug() -> bool:
     return os.environ.get("SHARPV_DEBUG", "") not in ("", "0")
 
 
+def start_over() -> None:
+    """Forget what an earlier command in this process set; libraries' notes to their callers are not for users."""
+    global _level
+    _level = "normal"
+    stderr.cache_clear()
+    warnings.resetwarnings()
+    if not debug():
+        warnings.simplefilter("ignore")  # ours are in Answer.warnings
+
+
 def set_level(*, quiet: bool = False, verbose: bool = False) -> None:
     """How much `say` says: quiet leaves errors and hints; verbose adds details, stage times, library warnings.
 

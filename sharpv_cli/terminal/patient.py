@@ -26,13 +26,13 @@ def wait_for_readers() -> None:
 def _patient(stream: TextIO | None) -> TextIO:
     if type(stream) is not io.TextIOWrapper:  # closed (None), or somebody's own
         return stream  # type: ignore[return-value]
-    return io.TextIOWrapper(
-        _Patient(io.FileIO(stream.fileno(), "w", closefd=False), _BUFFER),
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
+    raw = io.FileIO(stream.fileno(), "w", closefd=False)
+    return waiting(raw, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+
+
+def waiting(raw: io.RawIOBase, encoding: str, errors: str | None, *, line_buffering: bool) -> TextIO:
+    """A text stream on `raw` that waits where nothing can be written."""
+    return io.TextIOWrapper(_Patient(raw, _BUFFER), encoding, errors, line_buffering=line_buffering)
 
 
 class _Patient(io.BufferedWriter):

@@ -111,7 +111,7 @@ class Answer:
     `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
     `engine` ran the language model, fast or reference, and `engine_reason` says in words why that one. `token_ids` are
-    those that were generated.
+    those that were generated; `warm`: the model was loaded already, by an earlier command.
     """
 
     question: str
@@ -131,6 +131,7 @@ class Answer:
     seed: int | None
     engine: str
     engine_reason: str
+    warm: bool = False
     warnings: tuple[str, ...] = field(default=())
     token_ids: tuple[int, ...] = ()
 

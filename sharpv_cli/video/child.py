@@ -42,9 +42,17 @@ def serve(descriptor: int, share: int, memory_bytes: int) -> None:
 
 
 def _work(
-    connection: Connection, path: FilePath, work: Callable[[FilePath], Any], streams: bool, seconds: float
+    connection: Connection,
+    path: FilePath,
+    work: Callable[[FilePath], Any],
+    streams: bool,
+    seconds: float,
+    folder: str | None,
 ) -> None:
     """Sends what comes of it, one by one where it `streams`; the alarm does not run while the parent takes it."""
+    if folder is not None:
+        with suppress(OSError):  # then the name is not found either
+            os.chdir(folder)
     doing = f"reading {shown(path)}"
     with shortage.Attempt(doing) as attempt:
         with _alarm(seconds):
@@ -55,6 +63,7 @@ def _work(
             if item is _END:
                 break
             wire.send(connection, wire.Answer("item", item))
+    os.chdir("/")  # who waits for the next work keeps no folder in use
     wire.send(connection, wire.Answer("end", attempt.error and _judged(attempt.error, doing)))
 
 

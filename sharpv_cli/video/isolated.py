@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Self, TypeVar
 
-from sharpv_cli import shortage
+from sharpv_cli import shortage, signals
 from sharpv_cli.cores import cores
 from sharpv_cli.errors import SharpvError, ShortageError, VideoError
 from sharpv_cli.video import wire
@@ -177,6 +177,9 @@ class _Child:
                     [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), *map(str, numbers)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL
+                    if signals.stays()
+                    else None,  # not that of one command among others
                     env={**os.environ, **_ENVIRONMENT},
                     pass_fds=(theirs.fileno(),),
                     process_group=0,  # Ctrl-C is for the parent to decide
@@ -203,7 +206,7 @@ class _Child:
         self._path, self._seconds = path, limits_of(path).timeout
         self._doing = f"reading {shown(path)}"
         with suppress(ConnectionError):  # `answer` finds out what became of it
-            wire.send(self._connection, (path, work, streams, self._seconds))
+            wire.send(self._connection, (path, work, streams, self._seconds, _folder()))
 
     def answer(self) -> wire.Answer:
         """The next one. Raises VideoError, ShortageError where the process is lost."""
@@ -257,3 +260,10 @@ class _Child:
         self._connection.close()
         self._process.kill()
         self._process.wait()
+
+
+def _folder() -> str | None:
+    """The working folder, from which relative names go on: a process that stays has another one for each command."""
+    with suppress(FileNotFoundError):
+        return os.getcwd()  # noqa: PTH109 - pathlib says no more
+    return None

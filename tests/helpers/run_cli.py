@@ -36,7 +36,8 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHARPV_", "XDG_"))}
     unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONWARNINGS")
     plain = {name: value for name, value in kept.items() if name not in unset}
-    return {**plain, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}
+    alone = {"SHARPV_KEEP_WARM": "0"}  # no process outlives a test
+    return {**plain, **alone, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}
 
 
 def run(

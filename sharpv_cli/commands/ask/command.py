@@ -33,6 +33,7 @@ from sharpv_cli.commands.preparing import (
 )
 from sharpv_cli.commands.question import NO_QUESTION, read_questions
 from sharpv_cli.errors import UsageError
+from sharpv_cli.session import require_own_process
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -112,8 +113,10 @@ def ask(
         raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
     refuse_file(question, video)
     asked = read_questions(question, questions or [], questions_file)
-    if not asked and not loop.possible():
-        raise NO_QUESTION
+    if not asked:
+        if not loop.possible():
+            raise NO_QUESTION
+        require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
     resolved = read_settings(flags, profile)
     if chart_out is not None:
         from sharpv_cli.report import export

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
@@ -155,7 +156,6 @@ def evaluate(
       sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
     from sharpv_cli.commands.eval import running
-    from sharpv_cli.commands.eval.source import Source
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     if as_json and export_markdown == "-":

@@ -1,0 +1,358 @@
+"""The resident process, in real processes: every way of `ask` through it equals one that does everything itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_cli import SHARPV, environment, run
+
+from sharpv_cli.shapes.demo import write_demo
+from sharpv_cli.warm import address, client, wire
+
+QUESTION = "Which direction does the red circle move?"
+CLIP = "demo/moving.mp4"
+WARM = {"SHARPV_KEEP_WARM": "5m", "CI": ""}
+COLD = {"SHARPV_KEEP_WARM": "0"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with the demo clips; the process that serves it ends with the module."""
+    folder = tmp_path_factory.mktemp("h")
+    (folder / "run").mkdir(mode=0o700)
+    write_demo(folder / "demo")
+    yield folder
+    run(SHARPV, "warm", "stop", home=folder, **surroundings(folder))
+
+
+def surroundings(home: Path, **changes: str) -> dict[str, str]:
+    return {"XDG_RUNTIME_DIR": str(home / "run"), **WARM, **changes}
+
+
+def ask(home: Path, *args: str, stdin: str | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
+    return run(SHARPV, "ask", *args, home=home, stdin=stdin, **surroundings(home, **changes))
+
+
+def server(home: Path) -> client.Status:
+    found = client.status(where(home))
+    assert found is not None, "no resident process"
+    return found
+
+
+def where(home: Path) -> Path:
+    path = address.socket_path(environment(home, **surroundings(home)))
+    assert path is not None
+    return path
+
+
+def gone(process: int) -> None:
+    """Wait for a process to end; one that nobody waits for stays as a zombie in some containers."""
+    stat = Path(f"/proc/{process}/stat")
+    for _ in range(600):
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError("it is still there")
+
+
+def shell(home: Path, line: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    line = line.replace("SHARPV", shlex.join(SHARPV))
+    return run(["bash", "-c", line], home=home, **surroundings(home, **changes))
+
+
+def without_times(text: str) -> list[Any]:
+    """JSON lines without what may differ; other lines as they are."""
+    return [_plain(json.loads(line)) if line.startswith("{") else line for line in text.splitlines()]
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    document.pop("timing", None)
+    document.pop("warm", None)
+    document.get("memory", {}).pop("peak_bytes", None)
+    document.get("profile", {}).get("settings", {}).pop("keep_warm", None)
+    return document
+
+
+LINES = [
+    f"SHARPV ask {CLIP} '{QUESTION}' --stats",
+    f"cd demo && PYTHONIOENCODING=ascii SHARPV_FRAMES=5 SHARPV ask moving.mp4 '{QUESTION}' --json --prune off",
+    f"SHARPV ask {CLIP} --questions <(echo '{QUESTION}'; echo 'Is there a red circle?') --json",
+    f"echo 'Describe the video.' | SHARPV ask {CLIP} - --temperature 1 --seed 3 --json",
+    f"cat {CLIP} | SHARPV ask - '{QUESTION}' --quiet | cat",
+    f"umask 077; SHARPV ask {CLIP} '{QUESTION}' --quiet --chart-out a.png; stat -c %a a.png; md5sum a.png; rm a.png",
+    f"SHARPV ask {CLIP} 'Describe the video.' > /dev/full",
+    "SHARPV ask demo/nowhere.mp4 what?",
+    f"SHARPV ask {CLIP} what? --frames none",
+    f"SHARPV ask {CLIP} what? --model ./nowhere",
+    f"SHARPV ask {CLIP} '{QUESTION}' >&-",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_way_of_asking_is_the_same(home: Path, line: str) -> None:
+    cold, warm = shell(home, line, **COLD), shell(home, line)
+    assert warm.returncode == cold.returncode, warm.stderr
+    assert without_times(warm.stdout) == without_times(cold.stdout)
+    assert shape(warm.stderr) == shape(cold.stderr)
+
+
+def shape(told: str) -> list[str]:
+    """What is said on stderr, without the notice of the process and without times, which differ."""
+    lines = [line for line in told.splitlines() if "the model stays loaded" not in line]
+    return [line for line in lines if not re.search(r"\d (ms|s)\b|peak", line)]
+
+
+def test_the_model_is_loaded_once_and_json_says_so(home: Path) -> None:
+    first = json.loads(ask(home, CLIP, QUESTION, "--json").stdout)
+    process = server(home).process
+    second = json.loads(ask(home, CLIP, QUESTION, "--json").stdout)
+    assert second["warm"] and second["answer"] == first["answer"] == "left"
+    assert second["timing"]["load_sec"] < 0.5
+    assert server(home).process == process
+
+
+def test_it_holds_nothing_of_a_command_that_is_over(home: Path) -> None:
+    """Neither its files nor its folder: pipes end, and folders can be removed."""
+    ask(home, CLIP, QUESTION)
+    process = Path("/proc") / str(server(home).process)
+    opened = [str(file.readlink()) for file in (process / "fd").iterdir()]
+    assert not [name for name in opened if name.startswith("pipe:") or str(home / "demo") in name]
+    assert str((process / "cwd").readlink()) == "/"
+    children = (process / "task" / process.name / "children").read_text()
+    assert children, "readers of videos and chat templates stay too"
+    for child in children.split():
+        held = [str(file.readlink()) for file in Path(f"/proc/{child}/fd").iterdir()]
+        assert not [name for name in held if "pipe:" in name]
+
+
+def test_many_at_once_start_one_process(home: Path) -> None:
+    run(SHARPV, "warm", "stop", home=home, **surroundings(home))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(home, CLIP, QUESTION), range(8)))
+    assert [(done.returncode, done.stdout) for done in answers] == [(0, "left\n")] * 8
+    assert sum("the model stays loaded" in done.stderr for done in answers) == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_sigkill_at_any_time_loses_nothing_and_doubles_nothing(home: Path, seed: int) -> None:
+    ask(home, CLIP, QUESTION)
+    process = server(home).process
+    command = [*SHARPV, "ask", CLIP, "Describe the video.", "--quiet"]
+    env = environment(home, **surroundings(home))
+    with subprocess.Popen(
+        command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        time.sleep(random.Random(seed).uniform(0.0, 1.0))
+        os.kill(process, signal.SIGKILL)
+        out, errors = asking.communicate(timeout=120)
+    whole = ask(home, CLIP, "Describe the video.", "--quiet").stdout
+    if asking.returncode:
+        assert asking.returncode == 5 and "the resident process ended" in errors
+        assert whole.startswith(out)
+    else:
+        assert out == whole
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_process(home: Path) -> None:
+    ask(home, CLIP, QUESTION)
+    process = server(home).process
+    env = environment(home, **surroundings(home, SHARPV_MAX_NEW_TOKENS="5000", SHARPV_TEMPERATURE="1000"))
+    command = [*SHARPV, "ask", CLIP, QUESTION, "--quiet"]
+    with subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        asking.stdout.read(1)
+        asking.send_signal(signal.SIGINT)
+        asking.communicate(timeout=60)
+    assert asking.returncode == 130
+    assert ask(home, CLIP, QUESTION).stdout == "left\n"
+    assert server(home).process == process
+
+
+def test_who_goes_away_is_dropped(home: Path) -> None:
+    ask(home, CLIP, QUESTION)
+    env = environment(home, **surroundings(home, SHARPV_MAX_NEW_TOKENS="5000", SHARPV_TEMPERATURE="1000"))
+    with subprocess.Popen(
+        [*SHARPV, "ask", CLIP, QUESTION], env=env, cwd=home, stdout=subprocess.PIPE
+    ) as asking:
+        assert asking.stdout is not None
+        asking.stdout.read(1)
+        asking.kill()
+    assert ask(home, CLIP, QUESTION).stdout == "left\n"
+
+
+def test_a_hanging_or_foreign_process_is_passed_by(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts and says nothing, hangs up, or speaks otherwise: the command does the work itself."""
+    run(SHARPV, "warm", "stop", home=home, **surroundings(home))
+    path = where(home)
+    path.unlink(missing_ok=True)
+    for reply in (b"\x00\x00\x00\x02{}", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+        with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+            listener.bind(str(path))
+            listener.listen()
+            pool.submit(_reply_once, listener, reply)
+            done = ask(home, CLIP, QUESTION, "--quiet")
+        path.unlink()
+        assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
+
+
+def _reply_once(listener: socket.socket, reply: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1 << 20)
+        connection.sendall(reply)
+
+
+def test_a_stale_socket_is_replaced(home: Path) -> None:
+    ask(home, CLIP, QUESTION)
+    process = server(home).process
+    os.kill(process, signal.SIGKILL)
+    gone(process)
+    assert where(home).exists()
+    assert ask(home, CLIP, QUESTION).stdout == "left\n"
+    assert server(home).process != process
+
+
+def test_nobody_else_may_reach_it(home: Path) -> None:
+    ask(home, CLIP, QUESTION)
+    path = where(home)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_another_user_is_not_served(home: Path) -> None:
+    ask(home, CLIP, QUESTION)
+    path = where(home)
+    code = f"""
+import os, socket
+from sharpv_cli.warm import wire
+connection = socket.socket(socket.AF_UNIX)
+connection.connect({str(path)!r})
+os.setuid(65534)
+assert not wire.peer_is_us(connection)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(home), check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_older_version_ends(home: Path) -> None:
+    """After an upgrade, which a process of another version time stands for."""
+    ask(home, CLIP, QUESTION)
+    old, path = server(home).process, where(home)
+    place, _, environ = path.stem.split("-")
+    for suffix in (".sock", ".lock"):
+        path.with_suffix(suffix).rename(path.with_name(f"{place}-00000000-{environ}{suffix}"))
+    assert ask(home, CLIP, QUESTION).stdout == "left\n"
+    for _ in range(100):
+        if (
+            not Path(f"/proc/{old}").exists()
+            or "Z" in Path(f"/proc/{old}/stat").read_text().split(")")[1][:3]
+        ):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the older process is still there")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"CI": "true", "SHARPV_KEEP_WARM": ""}, {"SLURM_JOB_ID": "7", "SHARPV_KEEP_WARM": ""}, COLD],
+    ids=["ci", "slurm", "zero"],
+)
+def test_no_process_where_none_is_wanted(tmp_path: Path, changes: dict[str, str]) -> None:
+    assert not client.wanted(["ask"], environment(tmp_path, **{**WARM, **changes}))
+
+
+def test_settings_files_are_heeded(tmp_path: Path) -> None:
+    config = tmp_path / ".config" / "sharpv" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    environ = environment(tmp_path, CI="", SHARPV_KEEP_WARM="")
+    assert client.wanted(["ask"], environ)
+    config.write_text("keep_warm: 0\n")
+    assert not client.wanted(["ask"], environ)
+    assert client.wanted(["ask", "--keep-warm", "1m"], environ)
+    config.write_text("keep_warm: forever\n")
+    assert client.wanted(["ask"], environ)
+
+
+@pytest.mark.parametrize("kind", ["read-only", "open to others", "a link", "a long name"])
+def test_without_a_private_folder_commands_do_the_work_themselves(tmp_path: Path, kind: str) -> None:
+    base = tmp_path / ("x" * 100 if kind == "a long name" else "base")
+    place = base / "sharpv" / "run"
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        place.parent.mkdir(parents=True)
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        place.mkdir(parents=True)
+        place.chmod(0o777 if kind == "open to others" else 0o700)
+    if kind == "read-only":
+        place.chmod(0o500)
+        if os.geteuid() == 0:
+            pytest.skip("root may write anywhere")
+    assert address.socket_path({"XDG_RUNTIME_DIR": str(base)}) is None
+    done = run(SHARPV, "warm", home=tmp_path, XDG_RUNTIME_DIR=str(base), XDG_CACHE_HOME=str(base))
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith("error: no model can be kept loaded here")
+
+
+def test_what_changes_where_a_model_comes_from_is_another_process(home: Path) -> None:
+    environ = environment(home, **surroundings(home))
+    own = address.socket_path(environ)
+    for name in ("CUDA_VISIBLE_DEVICES", "HF_HOME", "OMP_NUM_THREADS", "PYTHONPATH", "LD_LIBRARY_PATH"):
+        assert address.socket_path({**environ, name: "7"}) != own, name
+    for name in ("SHARPV_FRAMES", "COLUMNS", "PWD"):
+        assert address.socket_path({**environ, name: "7"}) == own, name
+
+
+def test_the_client_imports_nothing_heavy(home: Path) -> None:
+    code = "import sys, sharpv_cli.warm.client; print(*sorted(sys.modules))"
+    loaded = run([sys.executable, "-c", code], home=home).stdout.split()
+    assert not {"torch", "transformers", "av", "numpy", "pydantic", "yaml", "rich", "typer"} & set(loaded)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff\xff\xff{}", b"\x00\x00\x00\x02[]"], ids=["long", "a list"])
+def test_what_is_no_message_says_nothing(content: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(content)
+        assert wire.receive(theirs) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00\x00\x00\x05[[[[[", b"\x00", b""], ids=["no json", "cut", "nothing"]
+)
+def test_a_torn_message_is_an_error(content: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            ours.sendall(content)
+        with pytest.raises(wire.WireError):
+            wire.receive(theirs)
+
+
+def test_it_says_what_it_is(home: Path) -> None:
+    done = run(SHARPV, "warm", "start", home=home, **surroundings(home))
+    assert done.returncode == 0, done.stderr
+    shown = run(SHARPV, "warm", home=home, **surroundings(home)).stdout
+    assert shown.startswith("builtin on cpu (float32), ") and "without use" in shown
+    assert run(SHARPV, "warm", "stop", home=home, **surroundings(home)).returncode == 0
+    assert run(SHARPV, "warm", home=home, **surroundings(home)).stdout == "no model is kept loaded\n"
+    assert (
+        json.loads(run(SHARPV, "warm", "--json", home=home, **surroundings(home)).stdout)["running"] is False
+    )
