@@ -51,7 +51,7 @@ FAULTY = {
     "{{ 9 ** (9 ** 9) }}": "takes longer than",
     "{% set n = namespace(x='aa') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}": "MemoryError",
     "{{ 'a' * 9999999999 }}": "MemoryError",
-    "{{ ' ' | center(9999999) }}": "makes 9,999,999 characters",
+    "{{ ' ' | center(1000001) }}": "makes 1,000,001 characters",
 }
 
 

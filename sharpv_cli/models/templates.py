@@ -17,7 +17,9 @@ from sharpv_cli.errors import ResourceError
 
 CPU_SEC = 2.0  # a usual template takes a thousandth of a second
 MEMORY_BYTES = 512 << 20
-CHARACTERS = 4_000_000  # about a million tokens
+CHARACTERS = (
+    1_000_000  # more than a question and the text around it may have; a tokenizer takes 2 KB for each
+)
 _PATIENCE_SEC = 120.0  # for a machine that is too busy to give the child its seconds
 _HINT = "free some memory, or let this user have more processes; `sharpv doctor` says what is short"
 
