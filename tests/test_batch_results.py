@@ -46,6 +46,16 @@ def test_answers_are_there_again_and_errors_are_not_done(tmp_path: Path) -> None
     assert lines(path) == [answer("a"), error("b", 2)]
 
 
+def test_what_failed_before_is_asked_after_all_else(tmp_path: Path) -> None:
+    """A row that ends the model's process ends no later run before the others are answered."""
+    path = tmp_path / "r.jsonl"
+    write(path, answer("a"), error("b", 2), error(None, 3))
+    jobs = tuple(Job(f"{id}.mp4", Settings(), (Asked(id, 1, "what?", "d"),)) for id in "abcd")
+    with ResultsFile(path) as file:
+        again = Plan(jobs, ()).retried_last(file.failed).without(file.done)
+    assert [job.video for job in again.jobs] == ["c.mp4", "d.mp4", "b.mp4"]
+
+
 def test_an_error_that_is_tried_again_is_taken_out_and_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     write(path, answer("a"), error("b", 2), error(None, 3), error("other", 40), error(None, 50))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -66,6 +66,11 @@ class Plan:
             for job in self.jobs
         ]
         return replace(self, jobs=tuple(job for job in left if job.questions))
+
+    def retried_last(self, failed: Collection[str]) -> Plan:
+        """The jobs with questions that `failed` before behind all others: what ended a run ends the next one last."""
+        jobs = sorted(self.jobs, key=lambda job: any(asked.id in failed for asked in job.questions))
+        return replace(self, jobs=tuple(jobs))
 
 
 def plan(

@@ -61,6 +61,7 @@ class Written:
 
     def __init__(self, write: Callable[[Document], None]) -> None:
         self.done: dict[str, str] = {}
+        self.failed: frozenset[str] = frozenset()
         self.add = write
 
 
@@ -68,7 +69,7 @@ class ResultsFile:
     """Opened and locked for one run. A context manager; at its end lines that others have replaced are left out.
 
     An error never takes the place of an answer. With `restart` nothing counts as done, and what is there goes when
-    the first new answer has come. Raises UsageError where the file cannot be written, is none of ours, or another run
+    the first new answer has come. `failed` are the ids that earlier runs have no answer to. Raises UsageError where the file cannot be written, is none of ours, or another run
     writes to it.
     """
 
@@ -81,6 +82,7 @@ class ResultsFile:
             self._scan()
             on_failure.pop_all()
         self._older = self._count
+        self.failed = frozenset(str(name) for name in self._last.keys() - self._answers.keys())
 
     def __enter__(self) -> Self:
         return self

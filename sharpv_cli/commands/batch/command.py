@@ -172,6 +172,7 @@ def batch(
     with ExitStack() as until_done:
         results = _results(target, until_done, resume=resume, restart=restart)
         planned = make_plan(rows, flags, profile, resolved, part, limit)  # which may download the model
+        planned = planned.retried_last(results.failed)
         left = planned.without(results.done)
         if left.jobs:
             name_demo_model(resolved)
