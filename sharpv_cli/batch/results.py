@@ -69,8 +69,8 @@ class ResultsFile:
     """Opened and locked for one run. A context manager; at its end lines that others have replaced are left out.
 
     An error never takes the place of an answer. With `restart` nothing counts as done, and what is there goes when
-    the first new answer has come. `failed` are the ids that earlier runs have no answer to. Raises UsageError where the file cannot be written, is none of ours, or another run
-    writes to it.
+    the first new answer has come. `failed` are the ids that earlier runs have no answer to. Raises UsageError where the
+    file cannot be written, is none of ours, or another run writes to it.
     """
 
     def __init__(self, path: Path, *, restart: bool = False) -> None:
