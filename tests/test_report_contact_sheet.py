@@ -11,7 +11,7 @@ from make_answer import make_answer
 from PIL import Image
 
 from sharpv_cli.report.contact_sheet import contact_sheet
-from sharpv_cli.report.export import write_chart
+from sharpv_cli.report.export import answer_exports
 from sharpv_cli.types import Answer
 
 
@@ -115,7 +115,7 @@ def test_frames_that_a_family_merges_share_their_tokens() -> None:
 
 def test_png_file_opens(tmp_path: Path) -> None:
     answer = make_answer(8)
-    write_chart(answer, tmp_path / "sheet.png")
+    answer_exports(tmp_path / "sheet.png").write(answer)
     with Image.open(tmp_path / "sheet.png") as picture:
         assert picture.format == "PNG"
         assert np.array_equal(np.asarray(picture), np.asarray(contact_sheet(answer)))

@@ -14,7 +14,8 @@ import pytest
 from make_answer import make_answer
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.report.export import check_target, write_chart
+from sharpv_cli.report.export import answer_exports
+from sharpv_cli.types import Answer
 
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 ODD_QUESTION = 'Is it [red]red[/red], :smile: or {blue} <b>&amp;</b>? textLength="1" | `x`'
@@ -49,6 +50,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_chart(answer: Answer, path: Path) -> None:
+    answer_exports(path).write(answer)
+
+
 def written(tmp_path: Path, suffix: str, **changes: object) -> str:
     path = tmp_path / f"chart{suffix}"
     write_chart(make_answer(8, **changes), path)
@@ -59,19 +64,19 @@ def written(tmp_path: Path, suffix: str, **changes: object) -> str:
 @pytest.mark.parametrize("name", ["chart", "chart.pdf", "chart.", ".svg", "chart.svg.gz"])
 def test_unknown_suffix(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(name)) as caught:
-        check_target(tmp_path / name)
+        answer_exports(tmp_path / name)
     assert caught.value.hint == "end the name in one of .svg, .html, .png, .md, .txt"
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".SVG", ".Png"])
 def test_check_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
-    check_target(tmp_path / f"chart{suffix}")
+    answer_exports(tmp_path / f"chart{suffix}")
     assert names(tmp_path) == []
 
 
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="its folder is missing") as caught:
-        check_target(tmp_path / "nowhere" / "chart.svg")
+        answer_exports(tmp_path / "nowhere" / "chart.svg")
     assert caught.value.hint is not None
     assert str(tmp_path / "nowhere") in caught.value.hint
 
@@ -79,7 +84,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_a_link_into_a_missing_folder_names_that_folder(tmp_path: Path) -> None:
     (tmp_path / "chart.svg").symlink_to(tmp_path / "nowhere" / "chart.svg")
     with pytest.raises(UsageError) as caught:
-        check_target(tmp_path / "chart.svg")
+        answer_exports(tmp_path / "chart.svg")
     assert caught.value.hint == f"create {tmp_path / 'nowhere'} first"
 
 
@@ -92,13 +97,13 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="Not a directory"):
-        check_target(tmp_path / "file" / "chart.svg")
+        answer_exports(tmp_path / "file" / "chart.svg")
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "chart.svg").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        check_target(tmp_path / "chart.svg")
+        answer_exports(tmp_path / "chart.svg")
 
 
 def test_folder_without_permission(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_folder_without_permission(tmp_path: Path) -> None:
         os.seteuid(65534)
     try:
         with pytest.raises(UsageError, match="Permission denied"):
-            check_target(folder / "chart.svg")
+            answer_exports(folder / "chart.svg")
     finally:
         if is_root:
             os.seteuid(0)
@@ -118,7 +123,7 @@ def test_folder_without_permission(tmp_path: Path) -> None:
 
 def test_control_characters_in_a_name_are_escaped(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\\x1b\[2J"):
-        check_target(tmp_path / "a\x1b[2J.pdf")
+        answer_exports(tmp_path / "a\x1b[2J.pdf")
 
 
 def test_write_checks_too(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_unknown_chart_suffixes() -> None:
     for name in ("chart.pdf", "-"):
         with pytest.raises(UsageError, match="cannot write a chart to") as caught:
             exports(chart=name)
-        assert caught.value.hint == "end the name in one of .svg, .html, .txt, .png, .md"
+        assert caught.value.hint == "end the name in one of .svg, .html, .png, .md, .txt"
 
 
 def test_stdout_is_for_one_export(tmp_path: Path) -> None:

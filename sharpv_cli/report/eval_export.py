@@ -24,7 +24,6 @@ def _markdown(evaluation: Evaluation) -> bytes:
     return eval_markdown(evaluation).encode()
 
 
-_CHARTS: dict[str, Render[Evaluation]] = {
-    **page_formats(lambda evaluation: (EvalChart(evaluation),), width=WIDTH, title=_TITLE),
-    ".md": _markdown,
-}
+_CHARTS: dict[str, Render[Evaluation]] = page_formats(
+    lambda evaluation: (EvalChart(evaluation),), {".md": _markdown}, width=WIDTH, title=_TITLE
+)

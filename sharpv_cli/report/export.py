@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sharpv_cli.errors import UsageError
-from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
+from sharpv_cli.report.exports import Exports, Render
 from sharpv_cli.report.markdown import markdown_chart
 from sharpv_cli.report.pages import page_formats, png
-from sharpv_cli.text import printable, shown
+from sharpv_cli.text import printable
 from sharpv_cli.types import Answer
 
-SUFFIXES = (".svg", ".html", ".png", ".md", ".txt")
 WIDTH = 80  # columns of the text that svg, html and txt hold
 _TITLE = "sharpv: what was kept of the video"
-
-
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise UsageError where a chart cannot be written to `path`; meant to run before the real work."""
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise UsageError(f"cannot write a chart to {shown(target)}", hint=f"end the name in one of {known}")
-    check_writable(target)
-
-
-def write_chart(answer: Answer, path: str | os.PathLike[str]) -> None:
-    """Write the chart to `path` as svg, html, png, md or txt, whichever its suffix says.
-
-    The file appears whole or not at all. Raises UsageError for an unknown suffix and where the folder does
-    not take the file.
-    """
-    check_target(path)
-    target = Path(path)
-    write_whole(target, _FORMATS[target.suffix.lower()](answer))
 
 
 def heading(facts: Iterable[tuple[str, str]]) -> Table:
@@ -66,8 +43,11 @@ def _png(answer: Answer) -> bytes:
     return png(contact_sheet(answer))
 
 
-_FORMATS: dict[str, Callable[[Answer], bytes]] = {
-    **page_formats(_content, width=WIDTH, title=_TITLE),
-    ".png": _png,
-    ".md": _md,
-}
+_FORMATS: dict[str, Render[Answer]] = page_formats(
+    _content, {".png": _png, ".md": _md}, width=WIDTH, title=_TITLE
+)
+
+
+def answer_exports(chart: str | os.PathLike[str] | None) -> Exports[Answer]:
+    """The chart of an answer to be, as svg, html, png, md or txt, whichever its suffix says. Raises UsageError."""
+    return Exports({}, None if chart is None else os.fspath(chart), _FORMATS, {})

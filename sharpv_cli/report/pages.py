@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.cells import cell_len
@@ -51,12 +51,17 @@ def png(picture: Image) -> bytes:
 
 
 def page_formats(
-    content: Callable[[T], Iterable[RenderableType]], *, width: int, title: str
+    content: Callable[[T], Iterable[RenderableType]],
+    others: Mapping[str, Callable[[T], bytes]],
+    *,
+    width: int,
+    title: str,
 ) -> dict[str, Callable[[T], bytes]]:
-    """By suffix, what writes a result as a page; `content` is what is drawn of it, one below the other."""
+    """By suffix, what writes a result as a page, or in `others`; `content` is drawn of it, one below the other."""
     return {
         ".svg": lambda result: svg_page(*content(result), width=width, title=title),
         ".html": lambda result: html_page(*content(result), width=width, title=title),
+        **others,
         ".txt": lambda result: text_page(*content(result), width=width),
     }
 

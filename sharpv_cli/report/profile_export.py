@@ -77,8 +77,6 @@ def _png(profile: ClipProfile) -> bytes:
     return png(profile_picture(profile))
 
 
-_CHARTS: dict[str, Render[ClipProfile]] = {
-    **page_formats(lambda profile: (ProfileChart(profile),), width=WIDTH, title=_TITLE),
-    ".png": _png,
-    ".md": _markdown,
-}
+_CHARTS: dict[str, Render[ClipProfile]] = page_formats(
+    lambda profile: (ProfileChart(profile),), {".png": _png, ".md": _markdown}, width=WIDTH, title=_TITLE
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
@@ -14,6 +13,7 @@ from sharpv_cli.report.sizes import format_bytes
 from sharpv_cli.text import printable
 
 if TYPE_CHECKING:
+    from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Answer, Event, QuestionFailed
 
@@ -35,7 +35,7 @@ class Manner:
     stream: bool
     quiet: bool
     stats: bool | None
-    chart_out: Path | None
+    exports: Exports[Answer] | None
     several: bool
     loop: bool
 
@@ -177,11 +177,10 @@ class Answers:
         if self._manner.chart_at_the_end:
             _show_chart(self._last)
             self._say_shared(self._last)
-        if self._manner.chart_out is not None:
-            from sharpv_cli.report.export import write_chart
-
-            write_chart(self._last, self._manner.chart_out)
-            terminal.say("note", f"chart written to {self._manner.chart_out}")
+        if (exports := self._manner.exports) is not None:
+            exports.write(self._last)
+            for what, path in exports.written:
+                terminal.say("note", f"{what} written to {path}")
 
     def _say_shared(self, answer: Answer) -> None:
         if (shared := answer.memory.shared_prefix_bytes) is not None:

@@ -118,10 +118,11 @@ def ask(
             raise NO_QUESTION
         require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
     resolved = read_settings(flags, profile)
+    exports = None
     if chart_out is not None:
-        from sharpv_cli.report import export
+        from sharpv_cli.report.export import answer_exports
 
-        export.check_target(chart_out)
+        exports = answer_exports(chart_out)
         keep_inputs([video, questions_file], [chart_out], resolved)
     if show_settings:
         say_settings(resolved)
@@ -130,7 +131,7 @@ def ask(
         stream=not (as_json or no_stream),
         quiet=quiet,
         stats=stats,
-        chart_out=chart_out,
+        exports=exports,
         several=len(asked) != 1 or questions_file is not None,
         loop=not asked,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets import SHAPES
@@ -26,23 +26,8 @@ DEFAULT_QUESTIONS = 500
 _DRAWING = 1  # rises when the same clip is drawn or encoded in another way
 
 
-class Film(Protocol):
-    """What can be encoded: a clip as it is, or under stress."""
-
-    @property
-    def clip(self) -> Clip: ...
-
-    def write(self, path: Path) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """A clip as it is."""
-
-    clip: Clip
-
-    def write(self, path: Path) -> None:
-        write(self.clip, path)
+Film = Callable[[Path], None]
+"""Encodes a clip, as it is or under stress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +41,7 @@ class ShapesQA(Dataset):
 
     def prepare(self, item: Item) -> Path:
         if not item.video.exists():
-            self.films[item.video].write(item.video)
+            self.films[item.video](item.video)
         return item.video
 
 
@@ -75,8 +60,8 @@ def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
     items: list[Item] = []
     films: dict[Path, Film] = {}
     count = DEFAULT_QUESTIONS if limit is None else limit
-    for film, stem, asked in _drawn(variant, count):
-        path = folder / f"{stem}-{_digest(film.clip)}{film.clip.suffix}"
+    for clip, film, stem, asked in _drawn(variant, count):
+        path = folder / f"{stem}-{_digest(clip)}{clip.suffix}"
         films[path] = film
         items += [_item(variant, stem, path, place, question) for place, question in enumerate(asked)]
     return ShapesQA(_name(variant), tuple(items[:count]), films=films)
@@ -94,15 +79,16 @@ def held_out(index: int) -> tuple[Clip, list[Question]]:
     return clip, [sample_question(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
 
 
-def _drawn(variant: str | None, count: int) -> Iterator[tuple[Film, str, list[Question]]]:
-    """Films with the stem of their file's name and their questions, as many as hold `count` questions."""
+def _drawn(variant: str | None, count: int) -> Iterator[tuple[Clip, Film, str, list[Question]]]:
+    """Clips, their films, the stems of their files' names and their questions: as many as hold `count` questions."""
     if variant == "offtopic":
         count = min(count, len(held_out_offtopic()))
     for index in range(-(-count // QUESTIONS_PER_CLIP)):
         clip, asked = held_out(index)
         if variant in STRESS:
-            film = stressed(clip, variant)
-            yield film, f"{variant}-{index:05d}", _asked_of(film.clip, variant, index)
+            under = stressed(clip, variant)
+            asked = _asked_of(under.clip, variant, index)
+            yield under.clip, under.write, f"{variant}-{index:05d}", asked
             continue
         if variant == "reworded":
             rng = random.Random(f"test:reworded:{index}")
@@ -110,7 +96,7 @@ def _drawn(variant: str | None, count: int) -> Iterator[tuple[Film, str, list[Qu
         elif variant == "offtopic":
             texts = held_out_offtopic()[QUESTIONS_PER_CLIP * index : QUESTIONS_PER_CLIP * (index + 1)]
             asked = [Question("offtopic", text, UNKNOWN) for text in texts]
-        yield Plain(clip), f"{index:05d}", asked
+        yield clip, partial(write, clip), f"{index:05d}", asked
 
 
 def _asked_of(clip: Clip, variant: str, index: int) -> list[Question]:
