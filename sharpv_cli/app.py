@@ -151,6 +151,10 @@ def _report_surroundings(error: Exception) -> int:
         short = shortage.short(what)
         terminal.report_error(short)
         return short.exit_code
+    if "home directory" in str(error):  # Typer's, where it installs completion
+        terminal.say("error", "there is no home folder")
+        terminal.say("hint", "set HOME to one")
+        return 2
     if not isinstance(error, OSError):
         raise error
     if error.errno == errno.ENOSPC:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sharpv_cli import shortage, signals
 from sharpv_cli.models import templates
+from sharpv_cli.models.refusal import import_framework
 
 if TYPE_CHECKING:
     from sharpv_cli.engine.engine import Engine
@@ -83,7 +83,7 @@ def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:
     templates.start()
     shortage.make_do_with_one_thread()
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
-        import_module(library)
+        import_framework(library)
         between_steps()
     from sharpv_cli.models.loading import load
 

@@ -188,6 +188,8 @@ def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: b
         (b" \n\n", "it holds no line"),
         (b"\x89PNG\r\n\x1a\n", "no line of it can be read"),
         (b"PK\x03\x04\rclip.mp4,\r\x00,mdat", "no line of it can be read"),
+        (b"\x1f\x8b\x08\0\xa5" + b"x" * 90, "is no text: it is compressed"),
+        (bytes(90), "is no text"),
         (b"," + b"x" * 200_000, "no line of it can be read"),
     ],
 )

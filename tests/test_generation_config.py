@@ -244,6 +244,8 @@ BROKEN = {
     "an end that is text": '{"eos_token_id": "end", "min_new_tokens": 2}',
     "an end in a list of lists": '{"eos_token_id": [[2]]}',
     "a penalty without its parts": '{"exponential_decay_length_penalty": [1]}',
+    "no tokens at all": '{"max_new_tokens": 0}',
+    "several answers": '{"num_return_sequences": 3}',
     "a number beyond all": '{"repetition_penalty": 1' + "0" * 400 + "}",
 }
 

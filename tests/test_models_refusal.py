@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from fake_hub import REPOSITORY, FakeHub
-from run_cli import environment, run, scripted
+from run_cli import SHARPV, environment, run, scripted
 from tiny_model import folder
 
 from sharpv_cli.errors import ModelError
@@ -34,6 +35,7 @@ class ProxyError(Exception):
         ({"HF_ENDPOINT": "hub.example"}, "HF_ENDPOINT is no address of a hub: hub.example", "https://"),
         ({"HF_ENDPOINT": "ftp://hub.example"}, "HF_ENDPOINT is no address", "https://"),
         ({"HF_ENDPOINT": "http://a:99999999"}, "HF_ENDPOINT is no address", "https://"),
+        ({"HF_ENDPOINT": "http://a b"}, "HF_ENDPOINT is no address", "https://"),
         ({"HF_ENDPOINT": "http://[bad"}, "HF_ENDPOINT is no address", "https://"),
         (
             {"HF_TOKEN": "hf_tökén"},
@@ -151,3 +153,47 @@ def test_without_a_home_nothing_is_downloaded_into_the_working_folder(
         hub.cache_folder()
 
     assert "HF_HOME" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "said"),
+    [
+        ("models list", {"HF_HUB_CACHE": "/dev/null"}, 4, "the hub's cache"),
+        ("models list", {"HF_HUB_CACHE": __file__}, 4, "the hub's cache"),
+        ("models list", {"HF_HUB_DOWNLOAD_TIMEOUT": "soon"}, 4, "check the variables HF_*"),
+        ("doctor", {"HF_HUB_DOWNLOAD_TIMEOUT": "soon"}, 4, "transformers cannot be imported"),
+        ("models pull owner/name", {"HF_HUB_OFFLINE": "1"}, 4, "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE"),
+    ],
+)
+def test_variables_that_are_of_no_use_are_no_bug(
+    arguments: str, variables: dict[str, str], code: int, said: str, tmp_path: Path
+) -> None:
+    done = run(SHARPV, *arguments.split(), home=tmp_path, **variables)
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+
+
+# Somebody whom the system does not know, as a container's `--user 12345` is, and with no HOME.
+HOMELESS = """
+import os, pwd, runpy
+del os.environ["HOME"]
+pwd.getpwuid = {}.__getitem__
+runpy.run_module("sharpv_cli", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("models list", 0, "llava-ov-7b"),
+        ("models show ~/x.yaml", 2, "~/x.yaml"),
+        ("models pull owner/name", 4, "there is no home folder for the hub's cache"),
+        ("--install-completion bash", 2, "there is no home folder"),
+    ],
+)
+def test_somebody_without_a_home(arguments: str, code: int, said: str, tmp_path: Path) -> None:
+    done = run([sys.executable, "-c", HOMELESS], *arguments.split(), home=tmp_path)
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr

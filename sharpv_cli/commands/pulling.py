@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
+from sharpv_cli.models.refusal import folder_here
 from sharpv_cli.signals import interruptible
 from sharpv_cli.units import disk_size
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 def pull(model: ModelSettings, planned: Plan) -> None:
     """Download what is missing of a model, saying so first. Raises ModelError: the hub's refusals."""
-    from sharpv_cli.models.refusal import folder_here
-
     terminal.say("note", f"{told(planned)}{folder_here(model.id)}")
     fetch(model, planned)
 

@@ -10,7 +10,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
 from sharpv_cli.models import hub
 from sharpv_cli.models.attention import choose_attention, why_no_flash
+from sharpv_cli.models.refusal import import_framework
 from sharpv_cli.units import disk_size, memory_size
 
 if TYPE_CHECKING:
@@ -229,10 +230,12 @@ def frameworks() -> Check | None:
     """Import PyTorch and transformers, which takes seconds; what stands against it, None when nothing does."""
     for name in ("torch", "transformers"):
         try:
-            import_module(name)
+            import_framework(name)
         except (ImportError, OSError) as error:  # OSError: a shared library that is missing
             problem = f"{name} cannot be imported: {error}"
             return Check(
                 "device", "chosen", "unknown", None, problem, f"pip install --force-reinstall {name}", 1
             )
+        except ModelError as error:
+            return Check.failed("device", "chosen", "unknown", error)
     return None

@@ -83,6 +83,7 @@ def plan(model: ModelSettings) -> Plan:
     with Asking(model.id, model.revision):
         from huggingface_hub import HfApi, hf_hub_download
 
+        cache_folder()
         info = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
         planned = _plan_of(model.id, str(info.sha), {s.rfilename: s.size or 0 for s in info.siblings or []})
         names = [sibling.rfilename for sibling in info.siblings or []]
@@ -189,6 +190,7 @@ class _Transfer:
 def _snapshot(model: ModelSettings, **options: Any) -> Path:
     from huggingface_hub import snapshot_download
 
+    cache_folder()
     return Path(
         snapshot_download(
             model.id,

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from sharpv_cli.models.refusal import Asking
 from sharpv_cli.settings import BUILTIN_MODEL
 
 BUILTIN_FOLDER = Path(str(files("sharpv_cli"))) / "assets" / "tiny"
@@ -40,12 +41,19 @@ def local_size(model_id: str) -> int | None:
 
 @cache
 def _hub_sizes() -> Mapping[str, int]:
-    """Bytes of each model in the hub cache; a machine without a cache has none."""
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
+    """Bytes of each model in the hub cache; a machine without a cache, or without a home for one, has none.
 
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return {}
+    Raises ModelError for a cache that cannot be read.
+    """
+    with Asking("the hub's cache"):
+        from huggingface_hub import scan_cache_dir
+        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub.errors import CacheNotFound
+
+        if HF_HUB_CACHE.startswith("~"):
+            return {}
+        try:
+            repos = scan_cache_dir().repos
+        except CacheNotFound:
+            return {}
     return {repo.repo_id: repo.size_on_disk for repo in repos if repo.repo_type == "model"}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sharpv_cli.models.blame import Reading
-from sharpv_cli.models.inspecting import Checkpoint
+from sharpv_cli.models.inspecting import GENERATION, Checkpoint
 from sharpv_cli.models.view import safe_config, viewed
 
 _HERE_ONLY: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -40,8 +40,10 @@ def read_processor(checkpoint: Checkpoint) -> Any:
 
 def read_model(checkpoint: Checkpoint, config: Any, **options: Any) -> tuple[Any, Mapping[str, Any]]:
     """The model and transformers' report on its weights. Raises ModelError, ResourceError."""
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText, GenerationConfig
 
+    if GENERATION in checkpoint.settings:  # on its own, so that its faults are not called the model's
+        _from_view(GenerationConfig, GENERATION, checkpoint)
     options |= {"config": config, "use_safetensors": True, "output_loading_info": True}
     model, report = _from_view(AutoModelForImageTextToText, "model", checkpoint, **options)
     model.name_or_path = model.config.name_or_path = checkpoint.name

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from sharpv_cli.errors import ModelError, SharpvError
-from sharpv_cli.models.on_disk import is_folder
 from sharpv_cli.text import shown
 
 _ENDPOINT = "HF_ENDPOINT"
@@ -42,6 +42,16 @@ class Asking:
             raise refusal(self._name, self._revision, error) from error
 
 
+def import_framework(name: str) -> None:
+    """Import PyTorch or transformers. Raises ModelError for a variable that they read then and cannot use."""
+    try:
+        import_module(name)
+    except ValueError as error:
+        raise ModelError(
+            f"{name} cannot be imported: {error}", hint="check the variables HF_*, TRANSFORMERS_* and TORCH_*"
+        ) from error
+
+
 def refusal(name: str, revision: str | None, error: Exception) -> ModelError:
     """What is wrong with a variable of this machine comes first: nothing else can be told apart then."""
     if _answered(error):
@@ -54,7 +64,7 @@ def refusal(name: str, revision: str | None, error: Exception) -> ModelError:
 
 def folder_here(name: str) -> str:
     """As the end of a hint: how to name a folder in the working directory that is called as a model on the hub is."""
-    return f"; the folder of that name here is ./{name}" if is_folder(name) else ""
+    return f"; the folder of that name here is ./{name}" if os.path.isdir(name) else ""  # noqa: PTH112
 
 
 def _answered(error: Exception) -> bool:
@@ -74,7 +84,7 @@ def _of_a_variable(environ: Mapping[str, str], error: Exception) -> tuple[str, s
 
 def _wrong_endpoint(environ: Mapping[str, str]) -> tuple[str, str] | None:
     value = environ.get(_ENDPOINT)
-    address = _address(value) if value else None
+    address = _address(value) if value and not any(map(str.isspace, value)) else None
     if not value or (address is not None and address.scheme in ("http", "https") and address.hostname):
         return None
     return f"{_ENDPOINT} is no address of a hub: {shown(_without_password(value))}", _UNSUPPORTED
@@ -180,11 +190,14 @@ def _of_the_hub(name: str, revision: str | None, error: Exception) -> ModelError
         )
     if isinstance(error, OSError) and status is None and error.errno is not None:
         return ModelError(
-            f"{name}: cannot be downloaded: {error}", hint="check the cache folder and the disk"
+            f"{name}: the hub's cache cannot be used: {error}",
+            hint="check HF_HOME, HF_HUB_CACHE and the disk",
         )
     if isinstance(error, ValueError | ImportError):
         return ModelError(f"{name}: the hub's client does not work: {error}", hint="check the variables HF_*")
     why = f"it answered {status}" if status else "check the network"
+    if "OfflineModeIsEnabled" in {type(cause).__name__ for cause in _causes(error)}:
+        why = "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids it"
     return ModelError(
         f"{name}: not in the local cache, and the hub cannot be reached ({why})",
         hint=f"--model ./FOLDER with a copy, or `sharpv models pull {name}` where there is a network"

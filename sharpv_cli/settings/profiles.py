@@ -102,7 +102,7 @@ def _is_path(name: str) -> bool:
 def _candidates(name: str, chain: list[SettingsFile], environ: Mapping[str, str]) -> Iterator[Path]:
     """Paths in `extends:` count from the file that says so; names are looked up in the two folders."""
     if _is_path(name):
-        path = Path(name).expanduser() if name.startswith("~/") else Path(name)
+        path = Path(os.path.expanduser(name) if name.startswith("~/") else name)  # noqa: PTH111 - never raises
         paths = [chain[-1].path.parent / path if chain else path]
     else:
         paths = [folder / f"{name}.yaml" for folder in _folders(environ)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 
 _MARKS = (  # UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,6 +30,8 @@ def as_utf8(content: bytes) -> bytes:
                     f"begins as {encoding.upper()} text and is none (byte {error.start})"
                 ) from error
     if b"\0" in content[:4]:
+        if not re.fullmatch(rb"[\t\n\r -~]+", content[:4].replace(b"\0", b"")):
+            raise ValueError("is no text: it is compressed, or another kind of file")
         raise ValueError("is UTF-16 or UTF-32 text without a byte order mark; save it as UTF-8")
     return content
 
