@@ -126,17 +126,23 @@ def test_the_model_is_loaded_once_and_json_says_so(home: Path) -> None:
 
 
 def test_it_holds_nothing_of_a_command_that_is_over(home: Path) -> None:
-    """Neither its files nor its folder: pipes end, and folders can be removed."""
-    ask(home, CLIP, QUESTION)
+    """Neither its pipes nor its folder, and nor do its children, the readers of videos and chat templates."""
+    ours, theirs = os.pipe()
+    own = str(Path(f"/proc/self/fd/{theirs}").readlink())
+    env = environment(home, **surroundings(home))
+    with subprocess.Popen(
+        [*SHARPV, "ask", CLIP, QUESTION], env=env, cwd=home, stdout=theirs, stderr=theirs
+    ) as asking:
+        asking.wait(120)
+    os.close(theirs)
     process = Path("/proc") / str(server(home).process)
-    opened = [str(file.readlink()) for file in (process / "fd").iterdir()]
-    assert not [name for name in opened if name.startswith("pipe:") or str(home / "demo") in name]
-    assert str((process / "cwd").readlink()) == "/"
-    children = (process / "task" / process.name / "children").read_text()
-    assert children, "readers of videos and chat templates stay too"
-    for child in children.split():
-        held = [str(file.readlink()) for file in Path(f"/proc/{child}/fd").iterdir()]
-        assert not [name for name in held if "pipe:" in name]
+    children = (process / "task" / process.name / "children").read_text().split()
+    assert children
+    for number in (process.name, *children):
+        assert own not in [str(file.readlink()) for file in Path(f"/proc/{number}/fd").iterdir()]
+        assert str(Path(f"/proc/{number}/cwd").readlink()) != str(home)
+    with os.fdopen(ours) as pipe:
+        assert "left\n" in pipe.read()
 
 
 def test_many_at_once_start_one_process(home: Path) -> None:

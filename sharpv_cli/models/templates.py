@@ -72,6 +72,7 @@ class _Child:
                 [*command, *map(str, limits)],
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
+                cwd="/",  # it keeps no folder in use
                 start_new_session=True,  # Ctrl-C is the parent's
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -76,7 +76,8 @@ def _end_with(parent: int) -> None:
 
 def _judged(error: SharpvError, doing: str) -> SharpvError:
     """Nothing is blamed on a file while the machine lacks what reading one takes. A bug shows where it is."""
-    if error.__cause__ is not None and error.exit_code == SharpvError.exit_code:
+    gone = isinstance(error.__cause__, ConnectionError)  # nobody is left to tell
+    if error.__cause__ is not None and error.exit_code == SharpvError.exit_code and not gone:
         traceback.print_exception(error.__cause__)
     if not isinstance(error, (UsageError, ResourceError)) and (what := shortage.missing()):
         return shortage.short(what, doing)
