@@ -272,7 +272,11 @@ def test_resuming_what_cannot_be_read_back_is_refused_with_the_reason(tmp_path: 
     [
         ("BATCH -o /dev/full", "/dev/full is a device"),
         ("BATCH -o /dev/zero", "/dev/zero is a device"),
-        ("mkfifo f; (: < f) & BATCH -o f", "cannot write f: whoever read it is gone"),
+        (  # more lines than a pipe holds
+            "for _ in 1 2 3 4 5 6 7 8; do cat m.jsonl m.jsonl > n; mv n m.jsonl; done; "
+            "mkfifo f; (head -c 100 f > got) & BATCH -o f",
+            "cannot write f: whoever read it is gone",
+        ),
         ("BATCH -o /dev/stdout > /dev/full", "cannot write /dev/stdout: No space left on device"),
         ("BATCH -o /dev/fd/77", "cannot write /dev/fd/77: Bad file descriptor"),
     ],

@@ -24,7 +24,7 @@ from sharpv_cli.warm.line import Command, attend
 from sharpv_cli.warm.surroundings import lent_to, may_be_lent_to
 
 _LISTEN = 64
-_LOOK_SEC = 60.0  # how often it looks whether its socket is still its own
+_LOOK_SEC = 10.0  # how often it looks whether its socket is still its own
 
 
 def serve(path: Path, run: Callable[[list[str]], int | None]) -> None:
@@ -71,8 +71,12 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         finally:
             os.umask(mask)
         listener.listen(_LISTEN)
-        with signals.unfinished(path):
+        own = _inode(path)
+        try:
             yield listener
+        finally:
+            if _inode(path) == own:  # another process may listen there by now
+                path.unlink(missing_ok=True)
 
 
 def _end_older(path: Path) -> None:
@@ -93,7 +97,7 @@ class _Server:
         self, listener: socket.socket, path: Path, keeper: Keeper, run: Callable[[list[str]], int | None]
     ) -> None:
         self._listener, self._path, self._keeper, self._run = listener, path, keeper, run
-        self._identity = os.stat(path).st_ino  # noqa: PTH116
+        self._identity = _inode(path)
         self._waiting: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._line: list[Command] = []
         self._ends = False
@@ -108,8 +112,8 @@ class _Server:
                     return
                 self._serve(command)
                 idle_until = time.monotonic() + self._keeper.keep_sec
-            if not self._is_ours():
-                return
+            if _inode(self._path) != self._identity:
+                return  # who looks for this process would not find it: its folder was cleaned up
 
     def _serve(self, command: Command) -> None:
         """Run one command, tell its exit code, and forget all that was its own."""
@@ -158,12 +162,12 @@ class _Server:
                 self._waiting.put(command)
                 attend(command, lambda: self._line.index(command) if command in self._line else 0)
 
-    def _is_ours(self) -> bool:
-        """Whether who looks for this process would still find it: its folder may have been cleaned up."""
-        try:
-            return os.stat(self._path).st_ino == self._identity  # noqa: PTH116
-        except OSError:
-            return False
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _tell_crash(
