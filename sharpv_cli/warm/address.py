@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import resource
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sharpv_cli import __version__
+from sharpv_cli.folders import user_folder
 
 _LONGEST = 103 - len(
     "/12345678-12345678-12345678.sock"
@@ -30,8 +33,7 @@ def folder(environ: Mapping[str, str]) -> Path | None:
 
     In XDG_RUNTIME_DIR, else in the cache folder. Nobody else may own it, read it or write into it.
     """
-    for base in _bases(environ):
-        place = base / "sharpv" / "run"
+    for place in _places(environ):
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = place.lstat()
@@ -49,19 +51,31 @@ def socket_path(environ: Mapping[str, str]) -> Path | None:
     return None if place is None else place / f"{_digest(environ)}.sock"
 
 
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Whether this process alone holds the lock file at `path`; the kernel frees it when the process ends, however."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
 def is_older(other: Path, path: Path) -> bool:
     """Whether two sockets' names differ in the version of one and the same installation."""
     (place, version, _), (own_place, own_version, _) = other.stem.split("-"), path.stem.split("-")
     return place == own_place and version != own_version
 
 
-def _bases(environ: Mapping[str, str]) -> Iterator[Path]:
+def _places(environ: Mapping[str, str]) -> Iterator[Path]:
     if (runtime := environ.get("XDG_RUNTIME_DIR", "")).startswith("/"):
-        yield Path(runtime)
-    if (cache := environ.get("XDG_CACHE_HOME", "")).startswith("/"):
-        yield Path(cache)
-    elif home := environ.get("HOME"):
-        yield Path(home) / ".cache"
+        yield Path(runtime) / "sharpv" / "run"
+    if cache := user_folder("cache", environ):
+        yield cache / "run"
 
 
 def _digest(environ: Mapping[str, str]) -> str:

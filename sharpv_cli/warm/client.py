@@ -5,7 +5,6 @@ Every `sharpv ask` begins here, so this imports nothing but small parts of the s
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import select
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.folders import user_folder
 from sharpv_cli.units import seconds_of
 from sharpv_cli.warm import address, wire
 
@@ -123,7 +123,7 @@ def connect(path: Path) -> socket.socket | None:
 
 def start(path: Path) -> socket.socket | None:
     """Start a resident process, or wait for the one that another command has just started; None where none comes."""
-    with _one_starts(path) as first:
+    with address.held(path.with_suffix(".start")) as first:  # of many commands at once, one starts it
         begun = _detached(path) if first else None
         until = time.monotonic() + _START_SEC
         while time.monotonic() < until:
@@ -133,23 +133,6 @@ def start(path: Path) -> socket.socket | None:
                 return connect(path)  # it found another one there, or could not listen
             time.sleep(_POLL_SEC)
     return None
-
-
-@contextmanager
-def _one_starts(path: Path) -> Iterator[bool]:
-    """Whether it is ours to start a process: of many commands at once, the first one's."""
-    descriptor = os.open(
-        path.with_suffix(".start"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-    )
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
 
 
 def _detached(path: Path) -> subprocess.Popen[bytes]:
@@ -311,12 +294,10 @@ def _settings_files(profile: str | None, environ: Mapping[str, str]) -> Iterator
     named = profile or environ.get("SHARPV_PROFILE", "")
     if "/" in named or named.endswith((".yaml", ".yml")):
         yield Path(named)
-    home = environ.get("HOME", "")
-    base = environ.get("XDG_CONFIG_HOME", "") or (f"{home}/.config" if home else "")
-    if base.startswith("/"):
-        yield Path(base, "sharpv", "config.yaml")
+    if folder := user_folder("config", environ):
+        yield folder / "config.yaml"
         with suppress(OSError):
-            yield from Path(base, "sharpv", "profiles").glob("*.yaml")
+            yield from (folder / "profiles").glob("*.yaml")
 
 
 def _mentions(path: Path) -> bool:

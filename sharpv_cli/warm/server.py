@@ -6,7 +6,6 @@ of ours ends it, once it is told: what it left behind is not trusted.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
 import socket
@@ -32,7 +31,7 @@ def serve(path: Path, run: Callable[[list[str]], int | None]) -> None:
 
     Returns at once where another process serves there already.
     """
-    with _alone(path) as alone:
+    with address.held(path.with_suffix(".lock")) as alone:
         if not alone:
             return
         os.chdir("/")
@@ -42,22 +41,6 @@ def serve(path: Path, run: Callable[[list[str]], int | None]) -> None:
         with _listening(path) as listener:
             _end_older(path)
             _Server(listener, path, keeper, run).serve()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """The lock is the kernel's, so that it goes with the process, however that ends."""
-    descriptor = os.open(
-        path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-    )
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
