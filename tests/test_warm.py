@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,15 @@ def gone(process: int) -> None:
 def shell(home: Path, line: str, **changes: str) -> subprocess.CompletedProcess[str]:
     line = line.replace("SHARPV", shlex.join(SHARPV))
     return run(["bash", "-c", line], home=home, **surroundings(home, **changes))
+
+
+def endless(home: Path) -> list[str]:
+    """A question whose answer does not end by itself: the built-in model, forbidden its end token."""
+    folder = home / "endless"
+    if not folder.exists():
+        shutil.copytree(Path(address.__file__).parents[1] / "assets" / "tiny", folder)
+        (folder / "generation_config.json").write_text('{"eos_token_id": 2, "min_new_tokens": 5000}')
+    return [*SHARPV, "ask", CLIP, QUESTION, "--quiet", "--model", "./endless", "--max-new-tokens", "5000"]
 
 
 def without_times(text: str) -> list[Any]:
@@ -176,9 +186,8 @@ def test_sigkill_at_any_time_loses_nothing_and_doubles_nothing(home: Path, seed:
 def test_ctrl_c_ends_the_answer_and_not_the_process(home: Path) -> None:
     ask(home, CLIP, QUESTION)
     process = server(home).process
-    env = environment(home, **surroundings(home, SHARPV_MAX_NEW_TOKENS="5000", SHARPV_TEMPERATURE="1000"))
-    command = [*SHARPV, "ask", CLIP, QUESTION, "--quiet"]
-    with subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, text=True) as asking:
+    env = environment(home, **surroundings(home))
+    with subprocess.Popen(endless(home), env=env, cwd=home, stdout=subprocess.PIPE) as asking:
         assert asking.stdout is not None
         asking.stdout.read(1)
         asking.send_signal(signal.SIGINT)
@@ -190,10 +199,8 @@ def test_ctrl_c_ends_the_answer_and_not_the_process(home: Path) -> None:
 
 def test_who_goes_away_is_dropped(home: Path) -> None:
     ask(home, CLIP, QUESTION)
-    env = environment(home, **surroundings(home, SHARPV_MAX_NEW_TOKENS="5000", SHARPV_TEMPERATURE="1000"))
-    with subprocess.Popen(
-        [*SHARPV, "ask", CLIP, QUESTION], env=env, cwd=home, stdout=subprocess.PIPE
-    ) as asking:
+    env = environment(home, **surroundings(home))
+    with subprocess.Popen(endless(home), env=env, cwd=home, stdout=subprocess.PIPE) as asking:
         assert asking.stdout is not None
         asking.stdout.read(1)
         asking.kill()
