@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from sharpv_cli.text import without_secrets
+
 
 class SharpvError(Exception):
     """Base of the errors that are shown as `error:` and `hint:` instead of a traceback.
 
-    `exit_code` is the process's exit status; `hint` is the next step, one sentence, or None.
+    `exit_code` is the process's exit status; `hint` is the next step, one sentence, or None. Addresses in them lose
+    what proves who asks, wherever the error is told or stored.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(without_secrets(message))
+        self.hint = None if hint is None else without_secrets(hint)
 
 
 class UsageError(SharpvError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 
 # What a terminal obeys or hides, what no encoding takes, and what spoils an XML file: C0 and C1 controls, line
@@ -22,6 +23,14 @@ _UNSAFE = (
 _ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _UNSAFE}
 _BETWEEN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) not in "\n\t"}
 _BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}  # as Python carries them in file names
+# An address in its parts. pathlib folds `//` into one slash; a drive letter is one letter long.
+_SCHEME = r"(?P<scheme>(?<![\w+.-])[a-z][a-z0-9+.-]+:/{1,2})"
+_IN_TEXT = re.compile(_SCHEME + r"(?P<host>[^/?#\s\"'<>]*)(?P<rest>[^\s\"'<>]*)", re.IGNORECASE)
+_ALONE = re.compile(_SCHEME + r"(?P<host>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_FIELDS = re.compile(r"([?&;#])([^?&;#]*)")
+# Of an address's fields, those that say what is asked for and not who asks; all others may be a ticket.
+_OPEN_FIELDS = frozenset("t start end v version format width height quality fps lang".split())
+_OPEN_VALUE = re.compile(r"[\w.,:-]{1,16}")
 _LONGEST = 1000  # characters of one message; the list of all known keys still fits
 
 
@@ -44,6 +53,38 @@ def encodable(text: str, encoding: str) -> str:
 def shown(path: str | os.PathLike[str]) -> str:
     r"""A file's name as an error may print it; its bytes that are no UTF-8 are escapes (`\xff`)."""
     return printable(os.fspath(path).translate(_BYTES))
+
+
+def without_secrets(text: str) -> str:
+    """`text` without what proves in its addresses who asks: a user's name and password, and fields of the query.
+
+    Servers call their tickets and signatures as they like, so that only a few fields with short values are shown.
+    """
+    return _IN_TEXT.sub(_without_secrets, text) if ":/" in text else text
+
+
+def address_without_secrets(name: str) -> str:
+    """As `without_secrets`, of what is one address as a whole, also with spaces in it; other names stay as they are."""
+    return _without_secrets(found) if (found := _ALONE.fullmatch(name)) else name
+
+
+def _without_secrets(address: re.Match[str]) -> str:
+    scheme, host, rest = address.group("scheme", "host", "rest")
+    _, at, host = host.rpartition("@")
+    port = host.rpartition(":")[2] if ":" in host else ""
+    if not at and port.strip("0123456789]") and "@" in rest:  # a password with a slash in it
+        rest, at = rest.rpartition("@")[2], "@"
+        host, _, rest = rest.partition("/") if "/" in rest else (rest, "", "")
+        rest = f"/{rest}" if rest else ""
+    return f"{scheme}{'***@' if at else ''}{host}{_FIELDS.sub(_field, rest)}"
+
+
+def _field(found: re.Match[str]) -> str:
+    mark, field = found.groups()
+    name, equals, value = field.partition("=")
+    if not field or (name.lower() in _OPEN_FIELDS and _OPEN_VALUE.fullmatch(value)):
+        return found[0]
+    return f"{mark}{name}=***" if equals and value else found[0] if equals else f"{mark}***"
 
 
 def shortened(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import unicodedata
 from collections.abc import Mapping
@@ -273,6 +274,22 @@ def test_what_else_lies_in_a_folder_is_counted(tmp_path: Path) -> None:
     assert [row.id for row in manifest.rows] == sorted([*videos, "odd.mp4/inside.mp4"])
     (note,) = manifest.notes
     assert "left out: 2 .txt" in note and "1 .jpg" in note and "1 without a suffix" in note
+
+
+def test_what_is_no_file_in_a_folder_is_counted_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    (tmp_path / "a.mp4").touch()
+    os.mkfifo(tmp_path / "b.mp4")
+    (tmp_path / "c.mp4").symlink_to("b.mp4")
+    (tmp_path / "d.mp4").symlink_to("/dev/zero")
+    (tmp_path / "e.mp4").symlink_to("gone.mp4")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("f.mp4")
+        manifest = read_manifest(str(tmp_path), ("what?",))
+    assert [row.id for row in manifest.rows] == ["a.mp4", "e.mp4"]
+    assert manifest.notes == ("what is no file is left out: 1 device(s), 2 pipe(s), 1 socket(s)",)
 
 
 def test_an_answer_without_pruning_does_not_depend_on_how_it_would_be_pruned(tmp_path: Path) -> None:

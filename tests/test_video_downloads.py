@@ -13,10 +13,12 @@ import clips
 import pytest
 from web_server import serving
 
-from sharpv_cli.errors import VideoError
+from sharpv_cli.errors import UsageError, VideoError
+from sharpv_cli.report.document import error_document
+from sharpv_cli.text import address_without_secrets, without_secrets
 from sharpv_cli.video import hops
 from sharpv_cli.video.hops import Hops, Reach, reach
-from sharpv_cli.video.local import Limits, without_secrets
+from sharpv_cli.video.local import Limits
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.sources import local_video
 
@@ -288,9 +290,18 @@ def test_a_compressed_download_has_the_same_bounds():
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("https://me:hunter2@host/a.mp4?x=1", "https://***@host/a.mp4?x=1"),
+        ("https://me:hunter2@host/a.mp4?v=1", "https://***@host/a.mp4?v=1"),
+        ("https://me:hun/ter2@host/a.mp4", "https://***@host/a.mp4"),
+        ("https://host:8080/a@b.mp4", "https://host:8080/a@b.mp4"),
         ("https://host/a.mp4?X-Amz-Signature=abc&t=3", "https://host/a.mp4?X-Amz-Signature=***&t=3"),
-        ("https://host/a.mp4?t=3&access_token=abc#x", "https://host/a.mp4?t=3&access_token=***#x"),
+        ("https://host/a.mp4?t=3&access_token=abc#x", "https://host/a.mp4?t=3&access_token=***#***"),
+        ("https://host/a.mp4?hdnts=exp=1~acl=/*~hmac=ab", "https://host/a.mp4?hdnts=***"),
+        ("https://host/a.mp4?ticket=a;b", "https://host/a.mp4?ticket=***;***"),
+        ("https://host/a.mp4;jsessionid=ab?start=1.5", "https://host/a.mp4;jsessionid=***?start=1.5"),
+        ("https://host/a.mp4?Zm9vYmFy", "https://host/a.mp4?***"),
+        ("https://host/a.mp4?t=eyJhbGciOiJIUzI1NiJ9.eyJz", "https://host/a.mp4?t=***"),
+        ("https://host/a b.mp4?anything=abc", "https://host/a b.mp4?anything=***"),
+        ("https:/host/a.mp4?x=abc", "https:/host/a.mp4?x=***"),
         ("rtsp://admin:12345@camera/1", "rtsp://***@camera/1"),
         ("https://host/user@home/a.mp4", "https://host/user@home/a.mp4"),
         ("clips/token=1.mp4", "clips/token=1.mp4"),
@@ -298,7 +309,17 @@ def test_a_compressed_download_has_the_same_bounds():
     ],
 )
 def test_secrets_of_addresses_are_not_shown(name, shown):
-    assert without_secrets(name) == shown
+    assert address_without_secrets(name) == shown
+    if " " not in name:
+        assert without_secrets(f"{name} and '{name}'") == f"{shown} and '{shown}'"
+
+
+def test_an_error_holds_no_secret_whoever_made_it():
+    address = "https://me:hunter2@host/a.mp4?ticket=hunter3"
+    error = UsageError(f"no such thing: {address}", hint=f"try {address}")
+    told = error_document(error, id="a", line=1)
+    assert told["error"] == "no such thing: https://***@host/a.mp4?ticket=***"
+    assert told["hint"] == "try https://***@host/a.mp4?ticket=***"
 
 
 def test_what_is_said_of_an_address_holds_no_secret(film):

@@ -10,8 +10,10 @@ import struct
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import av
@@ -36,6 +38,15 @@ def refusal(path):
     assert (str(first.value), first.value.hint) == (str(second.value), second.value.hint)
     assert first.value.exit_code == 3
     return str(first.value), first.value.hint
+
+
+COMPRESS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
+    "zlib": zlib.compress,
+}
 
 
 def written(path, data):
@@ -164,12 +175,12 @@ def packed(how, data):
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     else:
-        compress = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[how]
+        compress = COMPRESS[how]
         return compress(data)
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("how", ["zip", "tar", "gzip", "bzip2", "xz"])
+@pytest.mark.parametrize("how", ["zip", "tar", *COMPRESS])
 def test_archives(tmp_path, how):
     film = clips.encode(tmp_path / "film.ts").read_bytes()
     message, hint = refusal(written(tmp_path / "film.mp4", packed(how, film)))

@@ -24,6 +24,7 @@ from sharpv_cli.batch.results import Told, told_of_failure
 from sharpv_cli.errors import ResourceError, SharpvError, ShortageError
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
+from sharpv_cli.video.local import name_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -113,7 +114,7 @@ class Fleet:
     def _replaced(self, station: _Station, waiting: deque[Job]) -> Iterator[Told]:
         """What is told of the job that it was at; the others are given to whoever is free."""
         at, *others = station.given
-        error = _loss(station, f"answering {shown(at.video)}")
+        error = _loss(station, f"answering {shown(name_of(at.video))}")
         yield from (told_of_failure(asked, error) for asked in at.questions)
         if (deaths := station.deaths + 1) == _MOST_DEATHS:
             raise ResourceError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ _SUFFIXES = frozenset(
     ".mp4 .m4v .mov .qt .mj2 .mkv .mk3d .webm .avi .divx .mpg .mpeg .mpe .m1v .m2v .mpv .vob .mod .tod "
     ".ts .m2ts .m2t .mts .trp .flv .f4v .wmv .asf .ogv .ogg .ogm .ogx .3gp .3g2 .3gpp .gif .apng "
     ".h264 .264 .avc .h265 .265 .hevc .ivf .obu .av1 .mjpg .mjpeg .mxf .gxf .dv .y4m .nut".split()
+)
+_SPECIAL = (
+    (stat.S_ISFIFO, "pipe(s)"),
+    (stat.S_ISSOCK, "socket(s)"),
+    (stat.S_ISCHR, "device(s)"),
+    (stat.S_ISBLK, "device(s)"),
 )
 
 
@@ -29,15 +36,36 @@ def read_folder(folder: Path) -> Folder:
     """Every video below."""
     videos: list[Path] = []
     others: Counter[str] = Counter()
+    special: Counter[str] = Counter()
     closed: list[str] = []
     for place, folders, files in os.walk(folder, onerror=lambda error: closed.append(shown(error.filename))):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(place) / name for name in files if not name.startswith(".")):
-            if path.suffix.lower() in _SUFFIXES:
+            if kind := _special(path):
+                special[kind] += 1
+            elif path.suffix.lower() in _SUFFIXES:
                 videos.append(path)
             else:
                 others[path.suffix.lower()] += 1
-    return Folder(tuple(sorted(videos)), (*_left_out(others), *(f"{name} cannot be read" for name in closed)))
+    notes = (*_left_out(others), *_not_files(special), *(f"{name} cannot be read" for name in closed))
+    return Folder(tuple(sorted(videos)), notes)
+
+
+def _special(path: Path) -> str | None:
+    """What is no file, also behind a link: a pipe would be waited for. What is not there gets an error of its own."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return next((name for is_so, name in _SPECIAL if is_so(mode)), None)
+
+
+def _not_files(special: Counter[str]) -> tuple[str, ...]:
+    if not special:
+        return ()
+    return (
+        "what is no file is left out: " + ", ".join(f"{n} {name}" for name, n in sorted(special.items())),
+    )
 
 
 def _left_out(others: Counter[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
 from sharpv_cli.types import Answer
 from sharpv_cli.video.frames import Frames
+from sharpv_cli.video.local import name_of
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved
@@ -55,7 +56,7 @@ class Worker:
         document is given for the answer that it cut short.
         """
         left = list(job.questions)
-        with Attempt(f"answering {shown(job.video)}") as attempt:
+        with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
             if isinstance(read, SharpvError):
                 raise read
             for told in self._answered(job, read):
@@ -85,7 +86,7 @@ class Worker:
         spent = Spent(decode_sec=frames.seconds)
         for number, asked in enumerate(job.questions, start=1):
             last = number == len(job.questions)
-            with Attempt(f"answering {shown(job.video)}") as attempt:
+            with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
                 told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
             yield attempt.error or told
             spent = Spent()

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from sharpv_cli.errors import SharpvError, UsageError
-from sharpv_cli.text import encodable, printable, printable_lines, shortened
+from sharpv_cli.text import encodable, printable, printable_lines, shortened, without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -110,14 +110,14 @@ def _say_warning(
 def say(label: str, text: str) -> None:
     """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control characters spelt out.
 
-    `label` is error, hint, warning, note or detail; what the level hushes is not said. A full or closed stderr
-    is no reason to fail.
+    `label` is error, hint, warning, note or detail; what the level hushes is not said, nor the secrets of addresses. A
+    full or closed stderr is no reason to fail.
     """
     if label in _HUSHED[_level]:
         return
     from rich.text import Text
 
-    said = encodable(shortened(printable(text)), stderr().encoding)
+    said = encodable(shortened(printable(without_secrets(text))), stderr().encoding)
     show(Text.assemble((f"{label}:", label), " ", said), soft_wrap=True)
 
 

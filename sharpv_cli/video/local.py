@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
-_WEB = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-_USER = re.compile(r"^([^/]*//?)[^/?#]*@")
-_SECRET = re.compile(
-    r"([?&;#][^=&;#]*(?:token|sig|secret|passw|pwd|key|auth|credential|session|jwt|policy)[^=&;#]*=)[^&;#]*",
-    re.IGNORECASE,
-)
+from sharpv_cli.text import address_without_secrets
 
 FilePath = str | os.PathLike[str]
 
@@ -56,14 +50,7 @@ class LocalVideo(os.PathLike[str]):
 
 def name_of(path: FilePath) -> str:
     """The name by which the user knows the file, without the passwords that an address may hold."""
-    return path.name if isinstance(path, LocalVideo) else without_secrets(os.fsdecode(path))
-
-
-def without_secrets(name: str) -> str:
-    """A web address without what proves who asks: a password, a token, a signature. Other names stay as they are."""
-    if not _WEB.match(name):
-        return name
-    return _SECRET.sub(r"\1***", _USER.sub(r"\1***@", name))
+    return path.name if isinstance(path, LocalVideo) else address_without_secrets(os.fsdecode(path))
 
 
 def limits_of(path: FilePath) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,7 +21,11 @@ _ARCHIVES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xfd7zXZ\0", "compressed (xz)"),
     (0, b"\x28\xb5\x2f\xfd", "compressed (Zstandard)"),
     (0, b"\x04\x22\x4d\x18", "compressed (LZ4)"),
+    (0, b"\x02\x21\x4c\x18", "compressed (LZ4)"),
     (0, b"LZIP", "compressed (lzip)"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "compressed (lzop)"),
+    (0, b"LRZI", "compressed (lrzip)"),
+    (0, b"\xff\x06\0\0sNaPpY", "compressed (Snappy)"),
     (0, b"PK\3\4", "a ZIP archive, or a document made of one"),
     (0, b"PK\5\6", "an empty ZIP archive"),
     (0, b"PK\7\x08", "a part of a ZIP archive"),
@@ -102,7 +107,9 @@ class Kind:
 
 def archive(head: bytes) -> Kind | None:
     """The archive or compressed file that begins so. FFmpeg could take what it holds for a film."""
-    return next((Kind(what, _UNPACK) for what in _at(head, _ARCHIVES)), None)
+    if named := next(iter(_at(head, _ARCHIVES)), None):
+        return Kind(named, _UNPACK)
+    return next((Kind(f"compressed ({name})", _UNPACK) for name, is_so in _PACKED if is_so(head)), None)
 
 
 def known(head: bytes) -> Kind | None:
@@ -120,6 +127,31 @@ def known(head: bytes) -> Kind | None:
 
 def _at(head: bytes, table: Iterable[tuple[int, bytes, str]]) -> Iterable[str]:
     return (what for start, magic, what in table if head.startswith(magic, start))
+
+
+def _is_zlib(head: bytes) -> bool:
+    """By its header (RFC 1950), which is short, and by what follows: it unpacks."""
+    if len(head) < 8 or head[0] & 15 != 8 or head[0] >> 4 > 7 or int.from_bytes(head[:2]) % 31:
+        return False
+    try:
+        return bool(zlib.decompressobj().decompress(head, 1))
+    except zlib.error:
+        return False
+
+
+def _is_lzma_alone(head: bytes) -> bool:
+    """The format of `lzma` before xz: by the checks of XZ Utils, since it has no magic of its own."""
+    if len(head) < 18 or head[0] >= 225 or head[13]:
+        return False
+    dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    usual = dictionary >= 4096 and f"{dictionary:b}".rstrip("0") in ("1", "11")
+    return usual and (size == (1 << 64) - 1 or 0 < size < 1 << 38)
+
+
+_PACKED: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
+    ("zlib", _is_zlib),
+    ("LZMA", _is_lzma_alone),
+)
 
 
 def is_still_heif(head: bytes) -> bool:

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from sharpv_cli.errors import VideoError
+from sharpv_cli.text import address_without_secrets
 from sharpv_cli.video.download import download
-from sharpv_cli.video.local import Limits, LocalVideo, without_secrets
+from sharpv_cli.video.local import Limits, LocalVideo
 from sharpv_cli.video.names import existing
 from sharpv_cli.video.pictures import as_film, left_out, needs_pillow
 from sharpv_cli.video.refusals import read_head, shown
@@ -53,7 +54,7 @@ def _fetched(source: str, limits: Limits, progress: Progress | None, open_files:
         _check_stdin()
         name, write = "stdin", partial(_drain, 0)
     elif limits.allow_url and _WEB.match(source):
-        name, write = without_secrets(source), partial(download, source)
+        name, write = address_without_secrets(source), partial(download, source)
     elif not source:
         raise VideoError(
             "the video has no name", hint="give one video file; is a variable of the shell unset?"
@@ -61,7 +62,7 @@ def _fetched(source: str, limits: Limits, progress: Progress | None, open_files:
     elif _is_pipe(source):
         name, write = source, partial(_drain, source)
     else:
-        return LocalVideo(existing(source), without_secrets(source), limits)
+        return LocalVideo(existing(source), address_without_secrets(source), limits)
     return open_files.enter_context(spooled(name, write, limits, progress))
 
 
