@@ -113,9 +113,16 @@ def read(
     """Pass `prompt`, behind what `cache` holds, through the decoder; the last token's normed state [1, D]."""
     last: Tensor | None = None
     for part, at_end in _parts(prompt):
-        last = _read_part(decoder, operations, part, cache, memory, at_end)
+        last = _read_part(decoder, operations, part, cache, memory, at_end)[-1:]
     assert last is not None, "a prompt has tokens"
     return normed(last, decoder.norm, decoder.epsilon)
+
+
+@torch.no_grad()
+def read_all(decoder: DecoderWeights, operations: Operations, prompt: Prompt, cache: SharpVCache) -> Tensor:
+    """As `read`, of a few tokens of text; the normed states of all of them [P, D]."""
+    hidden = _read_part(decoder, operations, prompt, cache, None, at_end=True)
+    return normed(hidden, decoder.norm, decoder.epsilon)
 
 
 def _parts(prompt: Prompt) -> Iterator[tuple[Prompt, bool]]:
@@ -138,7 +145,7 @@ def _read_part(
     memory: MemorySharpV | None,
     at_end: bool,
 ) -> Tensor:
-    """The hidden state of the last token, [1, D]."""
+    """The hidden states, [P, D]."""
     hidden = prompt.embeds[0].clone()
     cos, sin = angles(decoder, prompt.embeds, prompt.position_ids)
     measured = frozenset(memory.measured_layers if memory is not None else ())
@@ -150,7 +157,7 @@ def _read_part(
             memory(index, hidden[None], prompt, last=at_end)
         if index < len(stacked):
             hidden[prompt.extra[MASK][0]] += stacked[index].to(hidden.dtype)
-    return hidden[-1:]
+    return hidden
 
 
 def _attend(layer: SharpVLayer, scale: float, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

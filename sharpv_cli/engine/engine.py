@@ -7,7 +7,7 @@ same weights. What is common to both stands here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.memory import MemorySharpV
-from sharpv_cli.engine.sampling import Sampler
+from sharpv_cli.engine.sampling import Guide, Sampler
 from sharpv_cli.models.capture import Prompt
 
 
@@ -50,6 +50,19 @@ class Prefix:
     degraded: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Token ids that may follow a prompt, at least one; with `ends` the answer is over behind them."""
+
+    ids: tuple[int, ...]
+    ends: bool = False
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        """The tokens that have to be read to know how likely all of it is."""
+        return self.ids if self.ends else self.ids[:-1]
+
+
 class Engine(ABC):
     """Prefill and decoding with one loaded model (batch of one). `reason` says in words why this engine runs.
 
@@ -78,6 +91,10 @@ class Engine(ABC):
     def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
         """At most `count` token ids that `choose` chooses, the first from the logits of `start`. It may be closed."""
 
+    @abstractmethod
+    def _behind(self, start: Prefill, ids: Tensor) -> Tensor:
+        """The logits behind each of the tokens `ids` int64 [1, q], float32 [q, vocabulary]; `start` stays as it is."""
+
     @torch.no_grad()
     def decode(
         self,
@@ -87,13 +104,16 @@ class Engine(ABC):
         stop_ids: Collection[int],
         temperature: float = 0.0,
         seed: int | None = None,
+        guide: Guide | None = None,
+        logprobs: list[Tensor] | None = None,
     ) -> Generator[int, None, None]:
         """Yield the answer's token ids; a stop id ends it and is not yielded.
 
         Greedy at temperature 0, else sampled as stock `generate` samples at this temperature, with a generator of
         its own, seeded with `seed`. What the checkpoint's generation config asks for holds in both, as in stock
-        `generate`; it sees the prompt as it was read. Raises ModelError where that is of no use. A Prefill can be
-        decoded once: its cache is used up.
+        `generate`; it sees the prompt as it was read. Raises ModelError where that is of no use. A `guide` allows some
+        tokens only; `logprobs` gets the logarithm of each token's probability, float32 [1], under the model's own
+        logits, the stop id's last. A Prefill can be decoded once: its cache is used up.
         """
         choose = Sampler(
             self.model,
@@ -102,12 +122,33 @@ class Engine(ABC):
             stop_ids=stop_ids,
             temperature=temperature,
             seed=seed,
+            guide=guide,
+            logprobs=logprobs,
         )
         with closing(self._tokens(start, choose, max_new_tokens)) as tokens:
             for token_id in tokens:
                 if token_id in stop_ids:
                     return
                 yield token_id
+
+    @torch.no_grad()
+    def score(
+        self, start: Prefill, answers: Sequence[Continuation], stop_ids: Collection[int] = ()
+    ) -> list[list[float]]:
+        """The logarithm of the probability of each token of each answer, and where it `ends` of its end, by `stop_ids`.
+
+        Under the model's own logits, as decoding would come to them: behind the first token, layers do not see what
+        they have discarded. What answers begin with alike is read once. `start` can still be decoded.
+        """
+        first = torch.log_softmax(start.logits, dim=-1)
+        known: dict[tuple[int, ...], Tensor] = {(): first}
+        for answer in sorted(answers, key=lambda one: -len(one.read)):
+            if not any(ids[: len(answer.read)] == answer.read for ids in known):
+                ids = torch.tensor([answer.read], device=start.logits.device)
+                behind = torch.log_softmax(self._behind(start, ids), dim=-1)
+                known[answer.read] = torch.cat([first, behind])
+        return [_taken(next(known[ids] for ids in known if ids[: len(one.read)] == one.read), one, stop_ids)
+                for one in answers]  # fmt: skip
 
     def warm_up(self) -> None:  # noqa: B027 - most engines have nothing to make ready
         """Make ready what the first answer would wait for."""
@@ -163,3 +204,14 @@ class Engine(ABC):
             return (None,) * self.layers, frozenset()
         memory.finish()
         return tuple(memory.similarities), frozenset(memory.degraded)
+
+
+def _taken(rows: Tensor, answer: Continuation, stop_ids: Collection[int]) -> list[float]:
+    """Of log probabilities [q, vocabulary], those of the answer's tokens and its end."""
+    index = torch.tensor(answer.ids, device=rows.device)
+    taken = rows[: len(index)].gather(-1, index[:, None])[:, 0]
+    if answer.ends:
+        ends = rows[len(index), torch.tensor(sorted(stop_ids), device=rows.device)]
+        taken = torch.cat([taken, ends.logsumexp(0, keepdim=True)])
+    values: list[float] = taken.tolist()
+    return values

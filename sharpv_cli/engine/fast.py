@@ -108,6 +108,12 @@ class FastEngine(Engine):
             with self._steps(start, count - 1) as step:
                 yield from _generated(step, choose, token, count - 1, ahead=token.is_cuda)
 
+    def _behind(self, start: Prefill, ids: Tensor) -> Tensor:
+        text = start.prompt.followed_by(ids, self.model.get_input_embeddings()(ids))
+        states = decoder.read_all(self._decoder, self._operations, text, start.cache.fork())
+        logits: Tensor = self.model.get_output_embeddings()(states[None])
+        return logits[0].float()
+
     @contextmanager
     def _steps(self, start: Prefill, count: int) -> Iterator[Steps]:
         """Steps behind what was read, for `count` further tokens."""

@@ -41,6 +41,16 @@ class ReferenceEngine(Engine):
                     position = position + 1
                     logits = self._forward(embed(token), position, start.cache)
 
+    def _behind(self, start: Prefill, ids: Tensor) -> Tensor:
+        """Token by token, as they would be decoded: for several at once, stock layers share one mask."""
+        cache, embeds = start.cache.fork(), self.model.get_input_embeddings()(ids)
+        rows = []
+        with _own_masks(self.model.get_decoder(), cache):
+            for place in range(ids.shape[1]):
+                position = start.prompt.position_ids[..., -1:] + place + 1
+                rows.append(self._forward(embeds[:, place : place + 1], position, cache))
+        return torch.cat(rows)
+
     def _forward(self, embeds: Tensor, position_ids: Tensor, cache: SharpVCache, **extra: Any) -> Tensor:
         """One pass of the language model, [1, q, D] -> float32 logits of the last position [1, vocabulary].
 

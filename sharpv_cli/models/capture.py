@@ -47,6 +47,11 @@ class Prompt:
         """The tokens from `start` on."""
         return self._part(start, len(self))
 
+    def followed_by(self, ids: Tensor, embeds: Tensor) -> Prompt:
+        """Text behind it, by itself: `ids` int64 [1, q], `embeds` [1, q, D]."""
+        further = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        return Prompt(embeds, self.position_ids[..., -1:] + further, ids, self.visual[:0])
+
     def _part(self, start: int, end: int) -> Prompt:
         index = torch.arange(start, end, device=self.embeds.device)
         inside = (self.visual >= start) & (self.visual < end)
