@@ -67,6 +67,7 @@ class Flags(TypedDict, total=False):
     offline: bool | None
     memory_check: bool | None
     keep_warm: str | None
+    stream: bool | None
 
 
 class Sharpv:

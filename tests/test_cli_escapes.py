@@ -47,7 +47,7 @@ def test_an_answer_on_a_terminal_is_shown(home: Path, mode: list[str]) -> None:
         assert seen.terminal.replace("\r\n", "\n") == printable_lines("".join(HOSTILE)) + "\n"
 
 
-@pytest.mark.parametrize("mode", [[], ["--no-stream"]])
+@pytest.mark.parametrize("mode", [[], ["--stream"]])
 def test_an_answer_in_a_pipe_comes_as_it_is(home: Path, mode: list[str]) -> None:
     done = run(scripted("hostile"), *ASK, *mode, home=home)
     assert (

@@ -37,7 +37,7 @@ def valid(line: str) -> dict:
     return document
 
 
-@pytest.mark.parametrize("mode", [[], ["--no-stream"], ["--quiet"]])
+@pytest.mark.parametrize("mode", [[], ["--stream"], ["--quiet"]])
 def test_one_answer_after_the_other(home: Path, mode: list[str]) -> None:
     done = ask(home, *TWO, *mode)
     assert (done.returncode, done.stdout) == (0, f"{TEXT}\n{TEXT}\n")

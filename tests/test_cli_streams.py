@@ -24,7 +24,9 @@ def ask(home: Path, *args: str, scenario: str = "answer", **kwargs: str) -> subp
     return run(scripted(scenario), "ask", "clip.mp4", *args, home=home, **kwargs)
 
 
-@pytest.mark.parametrize("mode", [[], ["--no-stream"], ["--quiet"], ["--stats"], ["--show-settings"]])
+@pytest.mark.parametrize(
+    "mode", [[], ["--stream"], ["--no-stream"], ["--quiet"], ["--stats"], ["--show-settings"]]
+)
 def test_stdout_is_the_answer_and_one_newline(home: Path, mode: list[str]) -> None:
     done = ask(home, "what?", *mode)
     assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
@@ -95,7 +97,7 @@ FULL = "error: cannot write the answer to stdout: No space left on device"
         ("| true", "--json", 0, ""),
         (">&-", "", 2, "error: stdout is closed"),
         (">/dev/full", "", 2, FULL),
-        (">/dev/full", "--no-stream", 2, FULL),
+        (">/dev/full", "--stream", 2, FULL),
     ],
 )
 def test_stdout_that_is_gone(home: Path, redirect: str, mode: str, code: int, said: str) -> None:
@@ -132,9 +134,10 @@ def test_stderr_that_is_gone_is_no_failure(home: Path, redirect: str) -> None:
     assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
 
 
-def test_expected_error_in_mid_answer_ends_the_line(home: Path) -> None:
-    done = ask(home, "what?", "--quiet", scenario="no-memory")
-    assert (done.returncode, done.stdout) == (5, "[red] is \n")
+@pytest.mark.parametrize(("mode", "out"), [("--stream", "[red] is \n"), ("--no-stream", "")])
+def test_expected_error_in_mid_answer_ends_the_line(home: Path, mode: str, out: str) -> None:
+    done = ask(home, "what?", "--quiet", mode, scenario="no-memory")
+    assert (done.returncode, done.stdout) == (5, out)
     assert done.stderr == "error: out of memory\nhint: take fewer frames\n"
 
 
@@ -152,9 +155,9 @@ def test_debug_shows_the_traceback(home: Path, scenario: str) -> None:
 
 
 def test_ctrl_c_keeps_the_partial_answer(home: Path) -> None:
-    process = _start(home, "slow")
+    process = _start(home, "slow", "--stream")
     assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 100) == b"[red] is "  # it streams to pipes, too
+    assert os.read(process.stdout.fileno(), 100) == b"[red] is "
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=20)
     assert (process.returncode, rest) == (130, b"\n")
@@ -172,7 +175,7 @@ def test_ctrl_c_while_loading_leaves_at_once(home: Path) -> None:
 
 
 def test_ctrl_c_between_two_pieces_keeps_the_answer_its_document_and_chart(home: Path) -> None:
-    done = ask(home, "what?", "--quiet", "--chart-out", "partial.txt", scenario="between")
+    done = ask(home, "what?", "--quiet", "--stream", "--chart-out", "partial.txt", scenario="between")
     assert (done.returncode, done.stdout) == (130, "[red] is not :smile: markup, \n")
     assert "not :smile: markup" in (home / "partial.txt").read_text(encoding="utf-8")
 
@@ -280,7 +283,7 @@ sys.exit(process.wait())
             "--json",
             "--quiet",
         ],
-        ["ask", "clip.mp4", *(part for n in range(200) for part in ("-q", f"{n}?")), "--quiet"],
+        ["ask", "clip.mp4", *(part for n in range(200) for part in ("-q", f"{n}?")), "--quiet", "--stream"],
         ["ask", "--help"],
     ],
     ids=["json", "stream", "help"],

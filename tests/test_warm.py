@@ -81,7 +81,8 @@ def endless(home: Path) -> list[str]:
     if not folder.exists():
         shutil.copytree(Path(address.__file__).parents[1] / "assets" / "tiny", folder)
         (folder / "generation_config.json").write_text('{"eos_token_id": 2, "min_new_tokens": 5000}')
-    return [*SHARPV, "ask", CLIP, QUESTION, "--quiet", "--model", "./endless", "--max-new-tokens", "5000"]
+    options = ["--quiet", "--stream", "--model", "./endless", "--max-new-tokens", "5000"]
+    return [*SHARPV, "ask", CLIP, QUESTION, *options]
 
 
 def without_times(text: str) -> list[Any]:

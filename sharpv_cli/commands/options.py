@@ -137,6 +137,11 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     "temperature": _answer(float, "--temperature", metavar="X", help="0 is greedy."),
     "stop": _answer(str, "--stop", metavar="TEXT", help="End the answer before this text."),
     "seed": _answer(int, "--seed", metavar="N", help="Random seed; used only above temperature 0."),
+    "stream": _answer(
+        bool,
+        "--stream/--no-stream",
+        help="Print the answer as it comes, or once it is complete.  [default: as it comes on a terminal]",
+    ),
 }
 
 

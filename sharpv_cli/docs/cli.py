@@ -24,8 +24,9 @@ _STREAMS = """
 
 stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress, notes,
 warnings, the chart, statistics and errors go to stderr; the chart when stderr is a terminal, or with `--stats`.
-Answers stream token by token, to pipes as well. `sharpv profile` prints its report on stdout in the same way, or its
-`--json` document, or the one export whose file is `-`.
+A terminal gets an answer as it comes, anything else in one write once it is complete, so that several commands may
+write to one pipe (`xargs -P4`); `--stream` and `--no-stream` say otherwise. `sharpv profile` prints its report on
+stdout in the same way, or its `--json` document, or the one export whose file is `-`.
 
 ## Exit codes
 

@@ -51,6 +51,7 @@ FLAGS = {
     "offline": "offline",
     "memory-check": "memory_check",
     "keep-warm": "keep_warm",
+    "stream": "stream",
 }
 _OTHER_VARIABLES = ("SHARPV_PROFILE", "SHARPV_DEBUG")
 

@@ -217,10 +217,14 @@ class Settings(_Group):
         default="5m",
         description="how long the model stays loaded after an answer: 5m, 90s, forever; 0: not at all",
     )
+    stream: bool | None = Field(
+        default=None,
+        description="print an answer as it comes, or when it is complete; by default as it comes on a terminal only",
+    )
 
 
 # Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
-_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video", "keep_warm"})
+_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video", "keep_warm", "stream"})
 
 
 def decisive(settings: Settings) -> dict[str, object]:

@@ -56,7 +56,12 @@ def write_answer(text: str) -> None:
     be written (a full disk).
     """
     require_stdout()
-    _write(printable_lines(text) if (_kept or sys.stdout).isatty() else text)
+    _write(printable_lines(text) if stdout_is_terminal() else text)
+
+
+def stdout_is_terminal() -> bool:
+    """Whether answers are read by people as they come."""
+    return (_kept or sys.stdout).isatty()
 
 
 def write_report(what: RenderableType) -> None:
@@ -91,7 +96,7 @@ def write_json(document: Mapping[str, object], *, several: bool = False) -> None
     Raises as `write_answer` does.
     """
     require_stdout()
-    for_people = not several and (_kept or sys.stdout).isatty()
+    for_people = not several and stdout_is_terminal()
     write_answer(f"{dump(document, indent=2 if for_people else None)}\n")
 
 

@@ -117,9 +117,11 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         time.sleep(1.2)
     text, reason = "", "stop"
     try:
-        for piece in HOSTILE if scenario == "hostile" else PIECES:
+        for piece in _pieces(scenario, question):
             text += piece
             yield TextPiece(piece)
+            if scenario == "dripping":
+                time.sleep(0.01)
             if scenario == "slow":
                 print("piece", file=sys.stderr, flush=True)
                 time.sleep(30)
@@ -131,6 +133,12 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         reason = "interrupted"
     warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
     yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
+
+
+def _pieces(scenario: str, question: str) -> list[str]:
+    if scenario == "dripping":
+        return [question, *[f" {question}"] * 19]
+    return HOSTILE if scenario == "hostile" else PIECES
 
 
 def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:

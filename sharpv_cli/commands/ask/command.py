@@ -70,14 +70,6 @@ def ask(
             rich_help_panel="Output",
         ),
     ] = None,
-    no_stream: Annotated[
-        bool,
-        typer.Option(
-            "--no-stream",
-            help="Print the answer when it is complete, not as it comes.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     chart_out: Annotated[
@@ -128,7 +120,7 @@ def ask(
         say_settings(resolved)
     manner = Manner(
         as_json=as_json,
-        stream=not (as_json or no_stream),
+        stream=not as_json and _streams(resolved),
         quiet=quiet,
         stats=stats,
         exports=exports,
@@ -141,6 +133,12 @@ def ask(
         code = _answer(local, scan, asked, resolved, manner)
     if code:
         raise typer.Exit(code)
+
+
+def _streams(resolved: Resolved) -> bool:
+    """People read as it comes; of programs that write to one pipe, none cuts another one's answer in two."""
+    wanted = resolved.settings.stream
+    return terminal.stdout_is_terminal() if wanted is None else wanted
 
 
 def _answer(video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner) -> int:
