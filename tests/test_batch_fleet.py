@@ -67,13 +67,18 @@ def test_a_job_that_kills_its_process_costs_what_was_left_of_it() -> None:
     crash, short = f"die {int(signal.SIGSEGV)}", f"die {int(signal.SIGKILL)}"
     jobs = [job("a", "what?"), job("b", "what?", crash, "who?"), job("c", short, "who?"), job("d", "what?")]
     found = told(jobs)
-    assert [one.id if isinstance(one, Left) else one["id"] for one in found] == [
-        *("a#0", "b#0", "b#1", "b#2", "c#0", "c#1", "d#0")
-    ]
-    assert [one["exit_code"] for one in found[2:4]] == [5, 5]
+    assert [one["id"] for one in found] == ["a#0", "b#0", "b#1", "b#2", "c#0", "c#1", "d#0"]
+    assert [one.get("exit_code") for one in found] == [None, None, 5, 5, 5, 5, None]
     assert "answering b: the model's process ended (SIGSEGV)" in found[2]["error"]
-    assert [type(one.error) for one in found[4:6]] == [ShortageError] * 2
+    assert "answering c: the model's process was killed" in found[4]["error"]
     assert "process" in found[6]
+
+
+def test_rows_in_a_row_that_get_the_process_killed_cost_themselves() -> None:
+    killers = [job(str(number), f"die {int(signal.SIGKILL)}") for number in range(5)]
+    found = told([*killers, job("good", "what?")])
+    assert [one["id"] for one in found] == [*(f"{number}#0" for number in range(5)), "good#0"]
+    assert [one.get("exit_code") for one in found] == [5] * 5 + [None]
 
 
 def test_a_run_in_which_all_die_ends_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:

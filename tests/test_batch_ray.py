@@ -205,3 +205,24 @@ def test_no_cluster_at_the_address(clips: Path, tmp_path: Path) -> None:
     out, errors = process.communicate(timeout=240)
     assert (process.returncode, out) == (5, ""), errors
     assert "no Ray cluster at 127.0.0.1:1" in errors
+
+
+def test_a_job_that_kills_every_worker_costs_itself_alone(tmp_path: Path) -> None:
+    helpers = Path(__file__).parent / "helpers"
+    done = subprocess.run(
+        [sys.executable, str(helpers / "deadly_jobs.py")],
+        env=environment(tmp_path, PYTHONPATH=os.pathsep.join([paths(), str(helpers)])),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = {
+        document["id"]: document for document in json.loads(done.stdout.splitlines()[-1])
+    }  # Ray prints deaths
+    assert sorted(told) == [str(number) for number in range(6)]
+    lost = told.pop("1")
+    assert lost["exit_code"] == 5
+    assert lost["error"] == "answering 1.mp4: each Ray worker that it was given to ended"
+    assert all(document["answer"] == "what?" for document in told.values())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sharpv_cli.video.frames import Frames
 
 _READ_AHEAD = 2  # videos beyond those that are being read
-_MOST_DEATHS = 5  # in a row: then it is not the videos
+_MOST_DEATHS = 20  # in a row: then it is not the videos. Each costs a loading of the model
 _READY, _DONE = "ready", "done"
 
 
@@ -143,16 +143,25 @@ class Fleet:
         try:
             answer = station.connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise _loss(station, "loading the model") from error
+            raise _shortage(station, "loading the model") from error
         if isinstance(answer, SharpvError):
             raise answer
 
 
+def _shortage(station: _Station, doing: str) -> ResourceError:
+    """Of a process that was at no row's work: nothing but the machine can have ended it."""
+    loss = _loss(station, doing)
+    return ShortageError(str(loss), hint=loss.hint) if station.process.exitcode == -signal.SIGKILL else loss
+
+
 def _loss(station: _Station, doing: str) -> ResourceError:
+    """Why the process ended. One that the system killed at a row gets that row an error, by which the next run knows
+    it and asks it last; a row that is left without a line would be the first again.
+    """
     station.process.join()
     code = station.process.exitcode
     if code == -signal.SIGKILL:
-        return ShortageError(
+        return ResourceError(
             f"{doing}: the model's process was killed, as the system does when memory runs out",
             hint="close other programs, take fewer --processes or --readers, or a smaller model",
         )

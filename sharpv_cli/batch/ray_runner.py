@@ -9,6 +9,7 @@ import pickle
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+from sharpv_cli.text import shown
 from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.local import name_of
 from sharpv_cli.video.read_ahead import settled
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is ans
 _IN_FLIGHT = (
     4  # jobs that are sent to it; below 1.75 times as many as it does, Ray Data would never add a worker
 )
+_RETRIES = 3  # of a job whose worker dies: nodes go, and the death may be another job's doing
 _RESOURCES = (("num_gpus", "GPU"), ("num_cpus", "CPU"))  # what we and what Ray calls them
 _PATIENCE_SEC = 10.0  # for a cluster to answer
 _MOST_BLOCKS = 10_000  # beyond so many jobs, several travel together
@@ -46,6 +50,18 @@ class Cluster:
     num_cpus: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How many jobs a worker has, how many of them it does at a time, and how often one is tried again."""
+
+    in_flight: int
+    at_a_time: int
+    retries: int
+
+
+_SWIFT, _ALONE = _Pace(_IN_FLIGHT, _AT_A_TIME, _RETRIES), _Pace(1, 1, 1)
+
+
 def require_ray() -> None:
     """Raise UsageError where Ray Data cannot be imported."""
     if missing := [name for name in ("ray", "pyarrow", "pandas") if find_spec(name) is None]:
@@ -58,20 +74,15 @@ def require_ray() -> None:
 def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[Told]:
     """The documents of all jobs, those of a job together, in the order in which workers end.
 
-    A job whose worker dies is done by another one, and one that ends in a bug gets errors. Raises ResourceError
+    A job whose worker dies is done by another one, a few times. What is left then is done again, each job alone with
+    its worker: those that a worker's death took along are answered, and what ended it is told. Raises ResourceError
     without a cluster or where Ray gives up, and what loading the model raises on a worker.
     """
     ray = _connected(cluster)
     left = dict(enumerate(jobs))
     try:
-        for block in _answers(ray, jobs, model, cluster).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        ):
-            for row in block.to_pylist():
-                if row["error"]:
-                    raise pickle.loads(row["error"])
-                del left[row["job"]]
-                yield from pickle.loads(row["told"])
+        for pace in (_SWIFT, _ALONE):
+            yield from _done(ray, left, model, cluster, pace)
     except ray.exceptions.RayError as error:
         raise ResourceError(
             f"Ray gave up: {str(error).splitlines()[0]}",
@@ -81,6 +92,18 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
         ray.shutdown()
     for job in left.values():
         yield from _lost(job)
+
+
+def _done(ray: Any, left: dict[int, Job], model: Model, cluster: Cluster, pace: _Pace) -> Iterator[Told]:
+    """The documents of the jobs that are done, which are `left` no longer."""
+    if not left:
+        return
+    blocks = _answers(ray, left, model, cluster, pace).iter_batches(batch_size=None, batch_format="pyarrow")
+    for row in (row for block in blocks for row in block.to_pylist()):
+        if row["error"]:
+            raise pickle.loads(row["error"])
+        if left.pop(row["job"], None) is not None:
+            yield from pickle.loads(row["told"])
 
 
 def _connected(cluster: Cluster) -> Any:
@@ -126,7 +149,7 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SEC).close()
 
 
-def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> Any:
+def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, pace: _Pace) -> Any:
     """The lazy dataset: a row for each job that is done."""
     from ray import data
 
@@ -137,23 +160,29 @@ def _answers(ray: Any, jobs: Sequence[Job], model: Model, cluster: Cluster) -> A
     num_gpus = _gpus(ray, model) if cluster.num_gpus is None else cluster.num_gpus
     num_cpus = 1.0 if cluster.num_cpus is None else cluster.num_cpus
     _warn(ray, num_gpus=num_gpus, num_cpus=num_cpus)
-    rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in enumerate(jobs)]
-    return data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
-        RayWorker,
-        fn_constructor_args=(model, os.getcwd()),  # noqa: PTH109 - a text, whatever the worker runs on
-        compute=data.ActorPoolStrategy(
-            min_size=1,
-            max_size=len(rows),
-            initial_size=_at_first(ray, len(rows), num_gpus=num_gpus, num_cpus=num_cpus),
-            max_tasks_in_flight_per_actor=_IN_FLIGHT,
-            max_concurrent_calls_per_actor=_AT_A_TIME,
-            enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
-        ),
-        batch_size=1,
-        batch_format="numpy",
-        num_gpus=num_gpus,
-        num_cpus=num_cpus,
-    )
+    rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in jobs.items()]
+    with warnings.catch_warnings():
+        # Ray warns of what 2.64 will call otherwise; pyproject.toml takes none of those yet.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        return data.from_items(
+            rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)
+        ).map_batches(
+            RayWorker,
+            fn_constructor_args=(model, os.getcwd()),  # noqa: PTH109 - a text, whatever the worker runs on
+            compute=data.ActorPoolStrategy(
+                min_size=1,
+                max_size=len(rows),
+                initial_size=_at_first(ray, len(rows), num_gpus=num_gpus, num_cpus=num_cpus),
+                max_tasks_in_flight_per_actor=pace.in_flight,
+                max_concurrent_calls_per_actor=pace.at_a_time,
+                enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
+            ),
+            batch_size=1,
+            batch_format="numpy",
+            num_gpus=num_gpus,
+            num_cpus=num_cpus,
+            max_task_retries=pace.retries,  # without it, there is no end
+        )
 
 
 def _hush() -> None:
@@ -187,9 +216,9 @@ def _warn(ray: Any, **wanted: float) -> None:
 
 
 def _lost(job: Job) -> Iterator[Document]:
-    error = SharpvError(
-        "its Ray worker failed",
-        hint="Ray's logs say why (/tmp/ray/session_latest/logs/ray-data); rerunning the same command retries it",
+    error = ResourceError(
+        f"answering {shown(name_of(job.video))}: each Ray worker that it was given to ended",
+        hint="Ray's logs say why (/tmp/ray/session_latest/logs); rerunning the same command tries it last",
     )
     yield from error_documents(job.failures(error))
 
