@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from events import answer, ask
 from tiny_checkpoint import LAYERS, TOKENS_PER_FRAME
 from tiny_model import FRAMES, QUESTION, captured, clip, folder, hook_count, loaded, session, stock_inputs
 
+from sharpv_cli import metrics
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.errors import ModelError, ResourceError, UsageError, VideoError
 from sharpv_cli.pipeline import opening
 from sharpv_cli.settings import Settings
-from sharpv_cli.types import Answer, Event, Finished, Loaded, StageStarted, TextPiece
+from sharpv_cli.types import Answer, Event, Finished, Loaded, PromptRead, Reading, StageStarted, TextPiece
 from sharpv_cli.video.encoding import write_clip
 from sharpv_cli.video.probe import scan
 
@@ -60,6 +61,41 @@ def test_events_come_in_order_and_the_pieces_join_to_the_answer() -> None:
     assert "".join(pieces) == seen[-1].answer.text != ""
     assert len(pieces) > 3
     assert all(pieces)
+
+
+def told(stream: Iterator[Event]) -> Reading:
+    return next(event.reading for event in stream if isinstance(event, PromptRead))
+
+
+def test_what_was_kept_is_told_before_the_first_token() -> None:
+    stream = answer(session(), *clip(), QUESTION, settings())
+    reading, (start, first, *rest) = told(stream), stream
+    assert (start, type(first)) == (StageStarted("generate"), TextPiece)
+    assert isinstance(rest[-1], Finished)
+    for field in fields(reading):
+        if field.name != "memory":
+            assert getattr(reading, field.name) == getattr(rest[-1].answer, field.name), field.name
+    assert replace(reading.memory, peak_bytes=0) == replace(rest[-1].answer.memory, peak_bytes=0)
+
+
+def test_the_time_of_who_draws_what_was_kept_is_no_token_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    away, now = 0.0, metrics.now
+    monkeypatch.setattr(metrics, "now", lambda: now() + away)
+    stream = answer(session(), *clip(), QUESTION, settings())
+    told(stream)
+    away = 1e6
+    *_, last = stream
+    assert isinstance(last, Finished) and last.answer.timing.tpot_sec is not None
+    assert last.answer.timing.ttft_sec < 1e5 and last.answer.timing.tpot_sec < 1e5
+    assert last.answer.timing.total_sec > 1e5
+
+
+def test_ctrl_c_while_what_was_kept_is_drawn_ends_an_answer_without_words() -> None:
+    stream = answer(session(), *clip(), QUESTION, settings())
+    told(stream)
+    last = stream.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+    assert isinstance(last, Finished)
+    assert (last.answer.text, last.answer.finish_reason) == ("", "interrupted")
 
 
 def test_with_everything_off_the_text_is_that_of_stock_generate() -> None:

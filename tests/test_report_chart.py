@@ -209,11 +209,11 @@ engine            fast (serves qwen2)
 """
 
 
-def drawn(answer: Answer, width: int, *, encoding: str = "utf-8", height: int | None = None) -> str:
+def drawn(answer: Answer, width: int, *, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     console = Console(file=stream, width=width, color_system=None, legacy_windows=False, _environ={})
-    console.print(AnswerChart(answer), height=height)
+    console.print(AnswerChart(answer))
     stream.flush()
     return raw.getvalue().decode(encoding)
 
@@ -265,13 +265,6 @@ def test_alternating_layers_are_a_line_each() -> None:
     chart = drawn(make_answer(2, similarities=[0.5, 0.1] * 3), 80)
     verdicts = [line.split()[:2] for line in chart.splitlines() if line[:1].isdigit() and ":" not in line[:4]]
     assert verdicts == [[str(layer), ("kept", "discarded")[layer % 2]] for layer in range(6)]
-
-
-def test_a_given_height_makes_fewer_rows() -> None:
-    chart = drawn(make_answer(600), 80, height=30)
-    assert len(chart.splitlines()) == 30
-    assert chart.count("/8428 ") == 13  # 600 / 14 rows: 43 frames of 196 tokens, and the rest in the last
-    assert chart.endswith("engine            fast (serves qwen2)\n")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

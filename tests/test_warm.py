@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from run_cli import SHARPV, environment, run
+from terminals import screen_of
 
 from sharpv_cli.shapes.demo import write_demo
 from sharpv_cli.warm import address, client, wire
@@ -119,6 +120,18 @@ def test_every_way_of_asking_is_the_same(home: Path, line: str) -> None:
     assert warm.returncode == cold.returncode, warm.stderr
     assert without_times(warm.stdout) == without_times(cold.stdout)
     assert shape(warm.stderr) == shape(cold.stderr)
+
+
+def test_a_terminal_shows_the_same(home: Path) -> None:
+    """Its size is that of the caller's, also where the process has another one of its own."""
+    ask(home, CLIP, QUESTION, "--quiet")
+    cold, warm = (
+        screen_of(SHARPV, "ask", CLIP, QUESTION, home=home, columns=70, rows=19, **surroundings(home, **way))
+        for way in (COLD, {})
+    )
+    assert [line.partition("TTFT")[0] for line in warm] == [line.partition("TTFT")[0] for line in cold]
+    assert any(line.startswith("time") for line in warm)
+    assert [line.split()[0] for line in warm[-3:]] == [">", "left", "TTFT"]
 
 
 def shape(told: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 
 if TYPE_CHECKING:
-    from sharpv_cli.types import Answer, Loaded
+    from sharpv_cli.types import Answer, Loaded, Reading
 
 
 def say_details(run: Loaded | Answer) -> None:
@@ -20,10 +20,17 @@ def say_details(run: Loaded | Answer) -> None:
         terminal.say("detail", line)
 
 
-def say_run(answer: Answer) -> None:
-    """What the first answer tells: the engine and its reason, and the wait for frames; nothing unless verbose."""
+def say_engine(reading: Reading) -> None:
+    """The engine of the first answer and its reason; nothing unless verbose."""
     if terminal.is_verbose():
-        from sharpv_cli.report.details import decoding_detail, engine_detail
+        from sharpv_cli.report.details import engine_detail
 
-        terminal.say("detail", engine_detail(answer))
+        terminal.say("detail", engine_detail(reading))
+
+
+def say_decoding(answer: Answer) -> None:
+    """How long the first answer waited for frames; nothing unless verbose."""
+    if terminal.is_verbose():
+        from sharpv_cli.report.details import decoding_detail
+
         terminal.say("detail", decoding_detail(answer))

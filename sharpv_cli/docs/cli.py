@@ -23,10 +23,16 @@ _STREAMS = """
 ## Streams
 
 stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress, notes,
-warnings, the chart, statistics and errors go to stderr; the chart when stderr is a terminal, or with `--stats`.
+warnings, the chart, statistics and errors go to stderr. `sharpv profile` prints its report on stdout in the same way,
+or its `--json` document, or the one export whose file is `-`.
+
 A terminal gets an answer as it comes, anything else in one write once it is complete, so that several commands may
-write to one pipe (`xargs -P4`); `--stream` and `--no-stream` say otherwise. `sharpv profile` prints its report on
-stdout in the same way, or its `--json` document, or the one export whose file is `-`.
+write to one pipe (`xargs -P4`); `--stream` and `--no-stream` say otherwise.
+
+When stderr is a terminal, or with `--stats`, a chart is drawn once the prompt has been read. The answer comes below it,
+and a line with time to first token, time per token and memory ends it. On a terminal, the chart leaves room for the
+question, three lines of answer and this line: where it is too low, frames are shown in groups, and then layers are left
+out. Several questions have one chart, unless what was kept differs between them.
 
 ## Exit codes
 

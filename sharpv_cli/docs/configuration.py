@@ -80,7 +80,7 @@ _TAIL = """
 | `SHARPV_DEBUG` | 1: a traceback with every error |
 | `NO_COLOR` | any value: no colours |
 | `FORCE_COLOR` | any value but 0: colours in pipes as well |
-| `COLUMNS` | the width of charts and tables |
+| `COLUMNS`, `LINES` | the width of charts and tables, and how high a chart may be |
 | `HF_HOME`, `HF_HUB_CACHE` | where models are kept |
 | `HF_HUB_OFFLINE` | 1: never touch the network |
 | `TMPDIR` | where a video from stdin is copied to |

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli import metrics
@@ -24,6 +24,8 @@ from sharpv_cli.types import (
     FrameRetention,
     LayerReport,
     MemoryStats,
+    PromptRead,
+    Reading,
     StageStarted,
     TextPiece,
     Timings,
@@ -74,6 +76,7 @@ class _Answering:
     token_ids: list[int] = field(default_factory=list)
     token_times: list[float] = field(default_factory=list)
     finish_reason: FinishReason = "length"
+    told_sec: float = 0.0
 
     def __post_init__(self) -> None:
         self.clock = metrics.StageClock(lambda: synchronize(self.clip.loaded.device))
@@ -97,15 +100,15 @@ class _Answering:
         with self.clock.stage("prefill"):
             require_reading(kept)
             prefill = self.prompts.prefill(kept, last=self.last)
-        layers = _layer_reports(prefill)
+        reading = self._reading(kept, prefill)
         # 3. Decode, token by token; 4. text, as far as it is certain.
-        yield from self._decode(prefill)
+        yield from self._decode(prefill, reading)
         ended = metrics.now()
         first = self.token_times[0] if self.token_times else ended
         total = ended - (began if self.spent.started is None else self.spent.started)
-        yield Finished(self._answer(kept, prefill, layers, self._timings(first - began, total)))
+        yield Finished(self._answer(kept, reading, self._timings(first - began - self.told_sec, total)))
 
-    def _decode(self, prefill: Prefill) -> Iterator[Event]:
+    def _decode(self, prefill: Prefill, reading: Reading) -> Iterator[Event]:
         generation = self.clip.settings.generation
         tokens = self.clip.engine.decode(
             prefill,
@@ -115,6 +118,7 @@ class _Answering:
             seed=self.seed,
         )
         try:
+            yield from self._tell(reading)
             yield StageStarted("generate")
             for token_id in tokens:
                 self.token_times.append(metrics.now())
@@ -132,31 +136,50 @@ class _Answering:
         if tail := self.stream.finish():
             yield TextPiece(tail)
 
-    def _answer(
-        self, kept: Kept, prefill: Prefill, layers: tuple[LayerReport, ...], timing: Timings
-    ) -> Answer:
-        clip, whole, selection = kept.encoded.clip, kept.encoded.whole, kept.selection
-        loaded, held = clip.loaded, selection.keep.cpu().numpy()
+    def _tell(self, reading: Reading) -> Iterator[Event]:
+        """Whoever draws it takes that time from no token."""
+        since = metrics.now()
+        yield PromptRead(reading)
+        self.told_sec = metrics.now() - since
+
+    def _reading(self, kept: Kept, prefill: Prefill) -> Reading:
+        clip, held = kept.encoded.clip, kept.selection.keep
+        layers = _layer_reports(prefill)
+        return Reading(
+            question=self.question,
+            model=clip.loaded.info,
+            engine=clip.engine.name,
+            engine_reason=clip.engine.reason,
+            retention=_retention(clip, held.sum(dim=1).tolist(), held.shape[1]),
+            layers=layers,
+            memory=self._memory(kept.encoded.whole, prefill, layers),
+            m=clip.threshold,
+            warnings=clip.loaded.warnings + clip.sample.warnings + kept.selection.warnings,
+        )
+
+    def _answer(self, kept: Kept, reading: Reading, timing: Timings) -> Answer:
+        clip, whole = kept.encoded.clip, kept.encoded.whole
         return Answer(
             question=self.question,
             text=self.stream.text,
             finish_reason=self.finish_reason,
             video=clip.info,
             sample=clip.sample,
-            model=loaded.info,
+            model=reading.model,
             text_tokens=whole.text_tokens,
             generated_tokens=len(self.token_ids),
-            retention=_retention(clip, held.sum(axis=1).tolist(), held.shape[1]),
-            keep=held,
+            retention=reading.retention,
+            keep=kept.selection.keep.cpu().numpy(),
             grid=whole.grid,
-            layers=layers,
-            memory=self._memory(whole, prefill, layers),
+            layers=reading.layers,
+            memory=replace(reading.memory, peak_bytes=peak_bytes(clip.loaded.device)),
             timing=timing,
             seed=self.seed,
-            engine=clip.engine.name,
-            engine_reason=clip.engine.reason,
+            engine=reading.engine,
+            engine_reason=reading.engine_reason,
+            m=reading.m,
             warm=clip.session.warm,
-            warnings=loaded.warnings + clip.sample.warnings + selection.warnings,
+            warnings=reading.warnings,
             token_ids=tuple(self.token_ids),
         )
 

@@ -9,11 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sharpv_cli.report import figures
-from sharpv_cli.report.figures import Fact
+from sharpv_cli.report.figures import Fact, LayerRow
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, table
 from sharpv_cli.report.sizes import format_bytes, format_percent
 from sharpv_cli.text import printable
-from sharpv_cli.types import Answer
+from sharpv_cli.types import Answer, Reading
 
 ACCENT = "cyan"
 MAX_WIDTH = 100  # cells; along longer bars the eye loses the row
@@ -22,15 +22,13 @@ _PAIRED_WIDTH = 60  # from here on two figures share a line
 _RANGE_WIDTH = 34  # below it a group of frames shows only where it starts
 LABEL_WIDTH = len("visual retention")  # cells; from 72 columns on, everything else starts after it
 _STACKED_WIDTH = LABEL_WIDTH + GAP + len("100.0%")  # below it a figure stands under its label
-_MIN_ROWS = 4  # of frames, however low the window
 
 
 class AnswerChart:
     """A Rich renderable of one answer's retention, memory and time.
 
-    It looks only at the ConsoleOptions it is given: `max_width`, `height` where one is set (fewer, larger
-    groups of frames then), and whether the stream can show Unicode. Every line fits the width, from 20
-    columns on.
+    It looks only at the ConsoleOptions it is given: `max_width`, and whether the stream can show Unicode. Every line
+    fits the width, from 20 columns on.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -38,10 +36,9 @@ class AnswerChart:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, glyphs = min(options.max_width, MAX_WIDTH), glyphs_for(options)
-        layers = _layer_lines(self._answer, width, glyphs)
+        frames, budgets = bar_lines(self._answer, figures.MAX_ROWS, width, glyphs)
+        layers = layer_lines(figures.layer_rows(self._answer.layers), width, glyphs)
         facts = _fact_lines(self._answer, width, glyphs)
-        limit = _row_limit(options.height, lines_below=len(layers) + len(facts))
-        frames, budgets = _bar_lines(self._answer, limit, width, glyphs)
         yield from (*frames, Text(), *layers, Text(), *budgets, *facts)
 
 
@@ -61,13 +58,6 @@ def fact_lines(facts: Iterable[Fact], width: int, glyphs: Glyphs) -> list[Text]:
     return [line for fact in shown for line in stacked(fact.label, fact.value, width, glyphs)]
 
 
-def _row_limit(height: int | None, lines_below: int) -> int:
-    if height is None:
-        return figures.MAX_ROWS
-    around = lines_below + 5  # the header, two empty lines, two budgets
-    return min(figures.MAX_ROWS, max(_MIN_ROWS, height - around))
-
-
 @dataclass(frozen=True, slots=True)
 class _BarRow:
     label: str
@@ -75,7 +65,7 @@ class _BarRow:
     count: str
 
 
-def _bar_lines(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> tuple[list[Text], list[Text]]:
+def bar_lines(answer: Reading, limit: int, width: int, glyphs: Glyphs) -> tuple[list[Text], list[Text]]:
     """The lines of the frames and those of the two budgets, on common columns where there is room."""
     frames, budgets = _frame_rows(answer, limit, width, glyphs), _budget_rows(answer)
     if width >= ALIGNED_WIDTH:
@@ -87,7 +77,7 @@ def _bar_lines(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> tuple[
     return _bar_table("time", frames, width, glyphs), below
 
 
-def _frame_rows(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> list[_BarRow]:
+def _frame_rows(answer: Reading, limit: int, width: int, glyphs: Glyphs) -> list[_BarRow]:
     clock = figures.clock_of(answer)
     rows = figures.frame_rows(answer.retention, limit)
     return [
@@ -100,7 +90,7 @@ def _frame_rows(answer: Answer, limit: int, width: int, glyphs: Glyphs) -> list[
     ]
 
 
-def _budget_rows(answer: Answer) -> list[_BarRow]:
+def _budget_rows(answer: Reading) -> list[_BarRow]:
     (visual, visual_ratio), (kv, kv_ratio) = figures.budgets(answer)
     tokens = f"{answer.visual_kept}/{answer.visual_total}"
     return [_BarRow(visual, visual_ratio, tokens), _BarRow(kv, kv_ratio, "")]
@@ -118,8 +108,8 @@ def _bar_table(first: str, rows: Sequence[_BarRow], width: int, glyphs: Glyphs) 
     return table(columns, width, glyphs)
 
 
-def _layer_lines(answer: Answer, width: int, glyphs: Glyphs) -> list[Text]:
-    rows = figures.layer_rows(answer.layers)
+def layer_lines(rows: Sequence[LayerRow], width: int, glyphs: Glyphs) -> list[Text]:
+    """A header, and a line a row of layers."""
     label_width = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
     columns = (
         Column("layers", tuple(row.numbers(glyphs.dash).ljust(label_width) for row in rows)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sharpv_cli.report.sizes import Clock, format_seconds
-from sharpv_cli.types import Answer, FrameSample, Loaded, ModelInfo, VideoInfo
+from sharpv_cli.types import Answer, FrameSample, Loaded, ModelInfo, Reading, VideoInfo
 
 
 def run_details(run: Loaded | Answer) -> list[str]:
@@ -14,7 +14,7 @@ def run_details(run: Loaded | Answer) -> list[str]:
     return [*_model(run.model), *engine, _video(run.video), _sampling(run.sample)]
 
 
-def engine_detail(answer: Answer) -> str:
+def engine_detail(answer: Reading) -> str:
     """What ran the language model; it is picked with the first question."""
     return f"engine {answer.engine} ({answer.engine_reason})"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from sharpv_cli.report.sizes import Clock, format_bytes, format_seconds
-from sharpv_cli.types import Answer, FrameRetention, LayerReport
+from sharpv_cli.types import Answer, FrameRetention, LayerReport, Reading
 
 MAX_ROWS = 32
 
@@ -33,7 +33,7 @@ class FrameRow:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """Neighbouring decoder layers with the same verdict.
+    """Decoder layers with the same verdict: neighbours, or where they are `counted` (`12 of 28`) any.
 
     `similarity` is their (lowest, highest), None where no layer was measured.
     """
@@ -43,8 +43,11 @@ class LayerRow:
     similarity: tuple[float, float] | None
     visual_kv_kept: bool
     kv_bytes: int
+    counted: str | None = None
 
     def numbers(self, dash: str) -> str:
+        if self.counted is not None:
+            return self.counted
         return f"{self.first}" if self.first == self.last else f"{self.first}{dash}{self.last}"
 
     @property
@@ -88,6 +91,13 @@ def layer_rows(layers: Sequence[LayerReport]) -> list[LayerRow]:
     return [_layer_row(tuple(run), kept) for kept, run in runs]
 
 
+def verdict_rows(layers: Sequence[LayerReport]) -> list[LayerRow]:
+    """One row a verdict, however the layers alternate."""
+    verdicts = dict.fromkeys(layer.visual_kv_kept for layer in layers)
+    groups = [(kept, tuple(one for one in layers if one.visual_kv_kept == kept)) for kept in verdicts]
+    return [replace(_layer_row(run, kept), counted=f"{len(run)} of {len(layers)}") for kept, run in groups]
+
+
 def _layer_row(run: tuple[LayerReport, ...], kept: bool) -> LayerRow:
     measured = [layer.similarity for layer in run if layer.similarity is not None]
     return LayerRow(
@@ -99,12 +109,12 @@ def _layer_row(run: tuple[LayerReport, ...], kept: bool) -> LayerRow:
     )
 
 
-def clock_of(answer: Answer) -> Clock:
+def clock_of(answer: Reading) -> Clock:
     """The clock that tells the answer's frames apart."""
     return Clock.for_times([frame.timestamp_sec for frame in answer.retention])
 
 
-def budgets(answer: Answer) -> tuple[tuple[str, float], tuple[str, float]]:
+def budgets(answer: Reading) -> tuple[tuple[str, float], tuple[str, float]]:
     """The two budgets with the names that keep them apart, as ratios in [0, 1]."""
     return ("visual retention", answer.visual_retention), ("KV retention", answer.memory.kv_retention)
 
@@ -125,7 +135,7 @@ def cost_facts(answer: Answer) -> Iterator[tuple[Fact, Fact]]:
         )
 
 
-def model_facts(answer: Answer) -> Iterator[Fact]:
+def model_facts(answer: Reading) -> Iterator[Fact]:
     """Which model ran, where and how. The values are foreign text: escape them as the target needs."""
     model = answer.model
     yield Fact("model", model.id)

@@ -10,6 +10,7 @@ from sharpv_cli.types.answer import (
     LayerReport,
     MemoryStats,
     ModelInfo,
+    Reading,
     Timings,
 )
 from sharpv_cli.types.evaluation import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
@@ -17,6 +18,7 @@ from sharpv_cli.types.events import (
     Event,
     Finished,
     Loaded,
+    PromptRead,
     QuestionFailed,
     QuestionStarted,
     StageStarted,
@@ -73,8 +75,10 @@ __all__ = [
     "ModelOutlook",
     "Outlook",
     "ProfileEvent",
+    "PromptRead",
     "QuestionFailed",
     "QuestionStarted",
+    "Reading",
     "RunKind",
     "RunStarted",
     "SamplePlan",

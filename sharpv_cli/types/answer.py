@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -68,7 +68,8 @@ class MemoryStats:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds of wall clock. `ttft_sec` runs from RGB frames in host memory to the first token on the host.
+    """Seconds of wall clock. `ttft_sec` runs from RGB frames in host memory to the first token on the host, without
+    what a caller does when it is told of PromptRead.
 
     `tpot_sec` is the mean time of a generated token after the first, None when there is only one.
     Loading and decoding overlap, so the stages can sum to more than `total_sec`.
@@ -104,41 +105,23 @@ class ModelInfo:
     attention_reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One question answered, with everything a report needs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is known of an answer once its prompt is read, before its first token.
 
-    `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
-    `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
-    `engine` ran the language model, fast or reference, and `engine_reason` says in words why that one. `token_ids` are
-    those that were generated; `warm`: the model was loaded already, by an earlier command.
+    `engine` runs the language model, fast or reference, and `engine_reason` says in words why that one. `m` is Memory
+    SharpV's threshold, None where it is off.
     """
 
     question: str
-    text: str
-    finish_reason: FinishReason
-    video: VideoInfo
-    sample: FrameSample
     model: ModelInfo
-    text_tokens: int
-    generated_tokens: int
-    retention: tuple[FrameRetention, ...]
-    keep: NDArray[np.bool_]
-    grid: tuple[int, int]
-    layers: tuple[LayerReport, ...]
-    memory: MemoryStats
-    timing: Timings
-    seed: int | None
     engine: str
     engine_reason: str
-    warm: bool = False
-    warnings: tuple[str, ...] = field(default=())
-    token_ids: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
-        assert self.keep.shape[1] == self.grid[0] * self.grid[1], (self.keep.shape, self.grid)
-        assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)
+    retention: tuple[FrameRetention, ...]
+    layers: tuple[LayerReport, ...]
+    memory: MemoryStats
+    m: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def visual_total(self) -> int:
@@ -151,3 +134,31 @@ class Answer:
     @property
     def visual_retention(self) -> float:
         return self.visual_kept / self.visual_total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Reading):
+    """One question answered, with everything a report needs.
+
+    `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
+    `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
+    `token_ids` are those that were generated; `warm`: the model was loaded already, by an earlier command.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    video: VideoInfo
+    sample: FrameSample
+    text_tokens: int
+    generated_tokens: int
+    keep: NDArray[np.bool_]
+    grid: tuple[int, int]
+    timing: Timings
+    seed: int | None
+    warm: bool = False
+    token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
+        assert self.keep.shape[1] == self.grid[0] * self.grid[1], (self.keep.shape, self.grid)
+        assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sharpv_cli.errors import SharpvError
-from sharpv_cli.types.answer import Answer, ModelInfo
+from sharpv_cli.types.answer import Answer, ModelInfo, Reading
 from sharpv_cli.types.video import FrameSample, VideoInfo
 
 
@@ -24,6 +24,13 @@ class Loaded:
     video: VideoInfo
     sample: FrameSample
     model: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """An event of the pipeline: the first token is next, and what was kept for it is known."""
+
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +64,4 @@ class QuestionFailed:
     error: SharpvError
 
 
-Event = StageStarted | Loaded | QuestionStarted | TextPiece | Finished | QuestionFailed
+Event = StageStarted | Loaded | QuestionStarted | PromptRead | TextPiece | Finished | QuestionFailed

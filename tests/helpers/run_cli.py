@@ -103,7 +103,7 @@ def _events(scenario: str, question: str) -> Iterator[object]:
     from make_answer import make_answer
 
     from sharpv_cli.errors import ResourceError, VideoError
-    from sharpv_cli.types import Finished, StageStarted, TextPiece
+    from sharpv_cli.types import Finished, PromptRead, StageStarted, TextPiece
 
     yield StageStarted("load")
     if scenario == "slow-load":
@@ -112,6 +112,11 @@ def _events(scenario: str, question: str) -> Iterator[object]:
     if scenario == "bad-video":
         threading.Thread(target=time.sleep, args=(30,)).start()  # as one that still imports torch
         raise VideoError("no frame can be decoded")
+    warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
+    made = partial(make_answer, 32 if scenario == "frames" else 8, question=question, warnings=warnings)
+    if scenario == "alternating":
+        made = partial(made, similarities=[0.3, 0.1] * 14)
+    yield PromptRead(made())
     yield StageStarted("generate")
     if scenario == "slow-start":
         time.sleep(1.2)
@@ -131,8 +136,7 @@ def _events(scenario: str, question: str) -> Iterator[object]:
                 raise ZeroDivisionError("a bug")
     except KeyboardInterrupt:
         reason = "interrupted"
-    warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
-    yield Finished(make_answer(question=question, text=text, finish_reason=reason, warnings=warnings))
+    yield Finished(made(text=text, finish_reason=reason))
 
 
 def _pieces(scenario: str, question: str) -> list[str]:
@@ -142,7 +146,7 @@ def _pieces(scenario: str, question: str) -> list[str]:
 
 
 def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
-    """With "slow" and "bug" the second question is so; one that holds "fail" has no answer."""
+    """With any scenario the second question is so; one that holds "fail" has no answer."""
     from make_answer import make_answer
 
     from sharpv_cli.errors import UsageError

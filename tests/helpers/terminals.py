@@ -13,6 +13,7 @@ import termios
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyte
 from run_cli import environment
 
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -55,6 +56,28 @@ def on_terminal(
     out, err = process.communicate(timeout=30)
     os.close(ours)
     return Seen(process.returncode, seen, (err if stdout else out).decode())
+
+
+def screen_of(
+    command: list[str], *args: str, home: Path, columns: int, rows: int, **changes: str
+) -> list[str]:
+    """What stands on a terminal of this size when a command has ended whose streams all go there; no empty lines."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    process = subprocess.Popen(
+        [*command, *args],
+        env=environment(home, **changes),
+        cwd=home,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    screen = pyte.Screen(columns, rows)
+    pyte.Stream(screen).feed(_read(ours))
+    os.close(ours)
+    assert process.wait(60) == 0, screen.display
+    return [line.rstrip() for line in screen.display if line.strip()]
 
 
 def _read(terminal: int) -> str:

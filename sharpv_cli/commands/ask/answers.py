@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.details import say_details, say_run
+from sharpv_cli.commands.details import say_decoding, say_details, say_engine
 from sharpv_cli.commands.following import follow
 from sharpv_cli.report.sizes import format_bytes
-from sharpv_cli.text import printable
+from sharpv_cli.text import printable, shortened
 
 if TYPE_CHECKING:
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import Answer, Event, QuestionFailed
+    from sharpv_cli.types import Answer, Event, QuestionFailed, Reading
 
 STAGES = {
     "load": "loading the model and the video",
@@ -25,6 +25,7 @@ STAGES = {
     "prefill": "reading the prompt",
     "generate": "answering",
 }
+_LINES_BELOW = 6  # a chart: one that is empty, three of the answer, its figures, and the shell's prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,19 @@ class Manner:
     loop: bool
 
     @property
-    def chart_after_each(self) -> bool:
-        wanted = self.stats if self.several else self._stats_by_default
-        return bool(wanted) and not self.quiet
+    def shows(self) -> bool:
+        """Whether there is a chart above the answers, and a line of figures below each."""
+        wanted = self._on_terminal if self.stats is None else self.stats
+        return wanted and not self.quiet
+
+    def names(self, *, below_chart: bool) -> bool:
+        """Whether a question stands above its answer: where there are others, or a chart came between them."""
+        others = self.several and not self.loop
+        return (others or below_chart) and not self.quiet and self._on_terminal
 
     @property
-    def chart_at_the_end(self) -> bool:
-        """One chart is enough for several answers: their frames are the same."""
-        return self.several and not self.loop and not self.quiet and self.stats is None and self._on_terminal
-
-    @property
-    def names_questions(self) -> bool:
-        return self.several and not self.loop and not self.quiet and self._on_terminal
-
-    @property
-    def _stats_by_default(self) -> bool:
-        return self._on_terminal if self.stats is None else self.stats
+    def tells_shared(self) -> bool:
+        return self.several and not self.loop and self.shows and self._on_terminal
 
     @property
     def _on_terminal(self) -> bool:
@@ -71,10 +69,12 @@ class Answers:
         self._manner = manner
         self._progress = progress
         self._warned: set[str] = set()
+        self._drawn: object = None
         self._last: Answer | None = None
         self._count = 0
         self._written = 0
         self._line_open = False
+        self._named = False
 
     def follow(self, event: Event, events: Generator[Event, None, None]) -> None:
         """Act on `event` and all after it. A streamed answer ends with its newline however it ends."""
@@ -92,6 +92,7 @@ class Answers:
         from sharpv_cli.types import (
             Finished,
             Loaded,
+            PromptRead,
             QuestionFailed,
             QuestionStarted,
             StageStarted,
@@ -104,8 +105,10 @@ class Answers:
             case Loaded():
                 self._progress.stop()
                 say_details(event)
-            case QuestionStarted(_, question):
-                self._begin(question)
+            case QuestionStarted():
+                self._written, self._named = 0, False
+            case PromptRead(reading):
+                self._introduce(reading)
             case TextPiece(text):
                 self._write(text)
             case Finished(answer):
@@ -113,11 +116,31 @@ class Answers:
             case QuestionFailed():
                 self._fail(event)
 
-    def _begin(self, question: str) -> None:
-        self._written = 0
-        if self._manner.names_questions:
-            self._progress.stop()
-            terminal.show(f"> {printable(question)}", soft_wrap=True)
+    def _introduce(self, reading: Reading) -> None:
+        """All there is to say before the answer, so that this is what one sees last."""
+        self._progress.stop()
+        if self._last is None:
+            say_engine(reading)
+        self._warn(reading)
+        self._name(reading.question, below_chart=self._manner.shows and self._draw(reading))
+
+    def _draw(self, reading: Reading) -> bool:
+        """Draw what was kept, unless that stands above already: questions about one video differ in it rarely."""
+        from sharpv_cli.report.live_chart import ReadingChart
+
+        verdicts = [(layer.similarity, layer.visual_kv_kept) for layer in reading.layers]
+        before, self._drawn = self._drawn, (reading.retention, verdicts)
+        if self._drawn == before:
+            return False
+        terminal.show(ReadingChart(reading, _room(reading.question)))
+        return True
+
+    def _name(self, question: str, *, below_chart: bool) -> None:
+        if self._manner.names(below_chart=below_chart) and not self._named:
+            self._named = True
+            if below_chart or self._count:
+                terminal.show("")
+            terminal.show(_named(question))
 
     def _write(self, text: str) -> None:
         self._progress.stop()
@@ -134,9 +157,6 @@ class Answers:
 
     def _finish(self, answer: Answer) -> None:
         """A piece that Ctrl-C kept from us is part of the answer all the same."""
-        if self._last is None:
-            say_run(answer)
-        self._last, self._count = answer, self._count + 1
         if answer.finish_reason == "interrupted" and not self._manner.loop:
             self.exit_code = terminal.INTERRUPTED
         self._write(answer.text[self._written :])
@@ -145,15 +165,23 @@ class Answers:
             terminal.write_json(self._document(answer), several=self._manner.several)
         elif not self._manner.stream:
             terminal.write_answer(f"{answer.text}\n")
-        self._warn(answer)
-        if self._manner.chart_after_each:
-            _show_chart(answer)
+        self._tell_figures(answer)
+        self._last, self._count = answer, self._count + 1
+
+    def _tell_figures(self, answer: Answer) -> None:
+        from sharpv_cli.report.live_chart import ClosingLine
+
+        if self._last is None:
+            say_decoding(answer)
+        if self._manner.shows:
+            terminal.show(ClosingLine(answer), soft_wrap=True)
 
     def _fail(self, event: QuestionFailed) -> None:
         """The error of one question among several, in its place; the others go on."""
         from sharpv_cli.report.document import error_document
 
         self._close_line()
+        self._name(event.question, below_chart=False)
         if self._manner.as_json:
             terminal.write_json(error_document(event.error, line=event.number), several=True)
         terminal.report_error(event.error)
@@ -165,8 +193,8 @@ class Answers:
 
         return ask_document(answer, self._resolved.told)
 
-    def _warn(self, answer: Answer) -> None:
-        for warning in answer.warnings:
+    def _warn(self, reading: Reading) -> None:
+        for warning in reading.warnings:
             if warning not in self._warned:
                 terminal.say("warning", warning)
             self._warned.add(warning)
@@ -174,8 +202,7 @@ class Answers:
     def _conclude(self) -> None:
         if self._last is None:
             return
-        if self._manner.chart_at_the_end:
-            _show_chart(self._last)
+        if self._manner.tells_shared:
             self._say_shared(self._last)
         if (exports := self._manner.exports) is not None:
             exports.write(self._last)
@@ -190,7 +217,15 @@ class Answers:
             )
 
 
-def _show_chart(answer: Answer) -> None:
-    from sharpv_cli.report.chart import AnswerChart
+def _named(question: str) -> str:
+    return f"> {shortened(printable(question))}"
 
-    terminal.show(AnswerChart(answer))
+
+def _room(question: str) -> int | None:
+    """Lines for a chart on this terminal: below it stay the question, some of the answer and what comes after it."""
+    from rich.text import Text
+
+    console = terminal.stderr()
+    if not console.is_terminal:
+        return None
+    return console.height - len(Text(_named(question)).wrap(console, console.width)) - _LINES_BELOW
