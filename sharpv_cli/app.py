@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +25,7 @@ from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
 from sharpv_cli.commands.warm import app as warm_app
 from sharpv_cli.errors import SharpvError
+from sharpv_cli.text import shown
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
 _TYPER_LEAST_COLUMNS = 52
@@ -72,7 +75,9 @@ def _print_version(wanted: bool) -> None:
 def sharpv(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Ask questions of video, with a VideoLLM pruned by SharpV.
@@ -128,7 +133,7 @@ def _exit_code(arguments: list[str]) -> int:
         terminal.report_error(error)
         return error.exit_code
     except _TyperUsageError as error:
-        return _report_usage(error)
+        return _report_usage(error, arguments)
     except terminal.ReaderClosed:
         return 0
     except SystemExit as stop:
@@ -175,11 +180,27 @@ def _has_working_folder() -> bool:
     return True
 
 
-def _report_usage(error: Exception) -> int:
+def _report_usage(error: Exception, arguments: list[str]) -> int:
     message = getattr(error, "format_message", error.__str__)().rstrip(".").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "sharpv"
-    hint = _HINTS_FOR_EXTRA.get(path.rpartition(" ")[2]) if "extra argument" in message else None
     terminal.say("error", message[:1].lower() + message[1:])
-    terminal.say("hint", hint or f"`{path} --help` shows the arguments and options")
+    terminal.say("hint", _hint(path, message, arguments))
     return 2
+
+
+def _hint(path: str, message: str, arguments: list[str]) -> str:
+    """What to do about a mistake in the arguments of a command."""
+    command = path.rpartition(" ")[2]
+    if "extra argument" in message and command in _HINTS_FOR_EXTRA:
+        return _HINTS_FOR_EXTRA[command]
+    if path == "sharpv" and _is_about_a_video(arguments[:1]):
+        return f"a command comes first: {shown(shlex.join(['sharpv', 'ask', *arguments]))}"
+    help = f"`{path} --help` shows the arguments and options"
+    dash = command == "ask" and "no such option" in message.lower()
+    return f"{help}; a question that begins with a dash goes behind --" if dash else help
+
+
+def _is_about_a_video(words: list[str]) -> bool:
+    """Whether what was typed in the place of a command is a file, or a question."""
+    return any(os.path.lexists(word) or Path(word).suffix or " " in word for word in words)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import select
 import stat
 from collections.abc import Iterator
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.near import with_near_name
 from sharpv_cli.text import shown
 from sharpv_cli.units import memory_size
 
@@ -43,6 +45,7 @@ def read_bytes(
     except ValueError as error:  # a NUL in the name
         raise UsageError(f"cannot read {name}: no file has such a name", hint=hint) from error
     except OSError as error:
+        hint = with_near_name(os.fspath(path), hint) if error.errno == errno.ENOENT else hint
         raise UsageError(f"cannot read {name}: {error.strerror}", hint=hint) from error
     return bytes(content)
 

@@ -16,9 +16,13 @@ from pathlib import Path
 from shutil import copy, rmtree
 
 import pytest
+import typer
 from jsonschema import Draft202012Validator
 from run_cli import ROOT, TEXT, environment, run, scripted
 
+from sharpv_cli.app import app
+
+VIDEO = "clip.mp4"
 TWO = ["-q", "what moves?", "-q", "where?"]
 
 
@@ -111,9 +115,33 @@ def test_ctrl_c_in_the_second_answer_keeps_both(home: Path) -> None:
 
 
 def test_no_question_without_a_terminal_is_a_mistake(home: Path) -> None:
-    done = ask(home, stdin="")
+    done = ask(home, stdin=" \n")
     assert done.returncode == 2
     assert "error: no question" in done.stderr
+    assert run(scripted("answer"), "ask", "-", home=home, stdin="what moves?").returncode == 2
+
+
+def test_a_question_comes_through_a_pipe_where_none_is_given(home: Path) -> None:
+    assert (
+        valid(ask(home, "--json", stdin="what moves?\nand where?\n").stdout)["question"]
+        == "what moves?\nand where?"
+    )
+    assert valid(ask(home, "where?", "--json", stdin="what moves?").stdout)["question"] == "where?"
+
+
+@pytest.mark.parametrize(
+    "question", ["- what moves?", "-what is it?", "--what is it?", "-how many?", "--frame 3 of it?"]
+)
+def test_a_question_of_several_words_may_begin_with_a_dash(question: str) -> None:
+    command = typer.main.get_command(app).commands["ask"]  # type: ignore[attr-defined]
+    for given in (
+        [VIDEO, question, "--frames", "3", "--stop", "-x y"],
+        ["--frames", "3", VIDEO, question, "--stop", "-x y"],
+        ["--frames=3", "--stop", "-x y", VIDEO, "--", question],
+    ):
+        told = command.make_context("ask", list(given)).params
+        assert (told["video"], told["question"]) == (VIDEO, question)
+        assert (told["frames"], told["stop"]) == (3, "-x y")
 
 
 class Typist:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from run_cli import ROOT, run, scripted
+from terminals import on_terminal
 
 import sharpv_cli
 from sharpv_cli.commands.demo import command
@@ -80,6 +81,7 @@ def test_help_and_version_import_nothing_heavy(option: str, tmp_path: Path) -> N
 
 def test_version(tmp_path: Path) -> None:
     done = run(scripted("real"), "--version", home=tmp_path)
+    assert run(scripted("real"), "-V", home=tmp_path).stdout == done.stdout
     assert done.stdout == f"sharpv {sharpv_cli.__version__}\n"
 
 
@@ -92,10 +94,27 @@ def test_models_list(tmp_path: Path) -> None:
     assert rows[0] == ["PROFILE", "SIZE", "LOCAL", "MODEL"]
     size = {row[0]: row[1] for row in rows[1:]}
     assert list(size) == sorted([*profile_paths({}), "later"])
-    assert (size["llava-ov-7b"], size["later"]) == ("8.03B", "-")
-    assert size["tiny"].endswith("M") and float(size["tiny"][:-1]) <= 12
+    assert (size.pop("tiny"), size.pop("later")) == ("0B", "-")
+    assert size["llava-ov-7b"] == "16.1GB"
+    assert all(text.endswith("GB") for text in size.values())
     assert "later cannot be used yet: owner/name: model type 'unheard_of' is not supported" in done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_models_alone_lists_them(tmp_path: Path) -> None:
+    bare, listed = (run(scripted("real"), "models", *args, home=tmp_path) for args in ([], ["list"]))
+    assert (bare.returncode, bare.stdout) == (0, listed.stdout)
+    document = json.loads(run(scripted("real"), "models", "--json", home=tmp_path).stdout)
+    assert {row["name"]: row["download_bytes"] for row in document["profiles"]}[
+        "llava-ov-7b"
+    ] == 16_061_615_168
+
+
+@pytest.mark.parametrize("columns", [20, 60, 200])
+def test_models_list_has_the_ids_on_a_terminal_of_any_width(columns: int, tmp_path: Path) -> None:
+    seen = on_terminal(scripted("real"), "models", home=tmp_path, columns=columns, stdout=True)
+    assert seen.lines[0].split()[:3] == ["PROFILE", "SIZE", "LOCAL"]
+    assert "llava-hf/llava-onevision-qwen2-7b-ov-hf" in seen.text
 
 
 def test_models_list_json_has_a_users_own_profile(tmp_path: Path) -> None:

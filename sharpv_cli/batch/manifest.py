@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sharpv_cli.batch.folder import read_folder
 from sharpv_cli.errors import SharpvError, UsageError
+from sharpv_cli.near import with_near_name
 from sharpv_cli.settings import FLAGS
 from sharpv_cli.smallfile import too_long
 from sharpv_cli.tables.entries import Entry, EntryError, Problem, checked_text
@@ -81,7 +82,9 @@ def read_manifest(source: str, questions: Sequence[str]) -> Manifest:
         return _folder(Path(source), questions)
     entries, problems = _read(source)
     if problem := _problem_of_all(entries, problems):
-        raise UsageError(f"the manifest {shown(source)} cannot be used: {problem}", hint=_HINT)
+        missing = source != "-" and not os.path.lexists(source)
+        hint = with_near_name(source, _HINT) if missing else _HINT
+        raise UsageError(f"the manifest {shown(source)} cannot be used: {problem}", hint=hint)
     folder = "" if source == "-" else os.path.dirname(source)  # noqa: PTH120 - keeps the name as it was given
     return _checked(entries, problems, folder, questions)
 

@@ -7,12 +7,20 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from sharpv_cli.commands.dashes import with_texts_behind
+
 PANELS = ("Arguments", "Options", "Output", "Exports", "Video", "Model", "Pruning", "Answer")
 OF_DEFAULTS = "A profile may set other defaults: `sharpv models show NAME` prints them."
 
 
 class GroupedCommand(TyperCommand):
-    """Draws the options under the names of their panels, which Typer does by Rich alone."""
+    """Draws the options under the names of their panels, which Typer does by Rich alone.
+
+    A text that begins with a dash is understood where it can be no option.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_texts_behind(args, self.get_params(ctx)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         defaults = setting_defaults()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import sys
 
 from sharpv_cli.errors import UsageError
+from sharpv_cli.session import require_own_process
 from sharpv_cli.smallfile import decoded, read_text, too_long
 from sharpv_cli.text import shown
 
@@ -12,6 +14,7 @@ _HINT = 'for example: sharpv ask clip.mp4 "what moves?"'
 NO_QUESTION = UsageError("no question", hint=_HINT)
 _FILE_HINT = "give a UTF-8 text file with one question a line"
 _MOST_BYTES = 16 << 20
+_PATIENCE_SEC = 0.2
 
 
 def read_question(argument: str | None, options: list[str]) -> str:
@@ -49,6 +52,13 @@ def read_questions(argument: str | None, options: list[str], file: str | None) -
     return asked
 
 
+def piped_question() -> list[str]:
+    """What comes through stdin as the one question; none from a terminal, or where there is nothing in it."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return []
+    return read_questions(None, [text], None) if (text := _stdin()).strip() else []
+
+
 def _lines(file: str) -> list[str]:
     text = _stdin() if file == "-" else _read(file)
     questions = [line.strip() for line in text.split("\n") if line.strip()]
@@ -66,6 +76,8 @@ def _stdin() -> str:
     if sys.stdin is None:
         raise UsageError("the question was to come from stdin, which is closed", hint=_HINT)
     name = "the question on stdin"
+    if not select.select([sys.stdin.buffer], [], [], _PATIENCE_SEC)[0]:
+        require_own_process()  # whoever still thinks about it keeps nobody else waiting
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise too_long(name, _MOST_BYTES, hint=_FILE_HINT)

@@ -11,6 +11,7 @@ from sharpv_cli.models.attention import require_flash_package
 from sharpv_cli.models.families import family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect, missing_file
 from sharpv_cli.models.on_disk import BUILTIN_FOLDER, is_folder, is_local
+from sharpv_cli.near import with_near_name
 from sharpv_cli.settings import BUILTIN_MODEL, ModelSettings
 
 
@@ -82,5 +83,7 @@ def commit_of(folder: Path) -> str | None:
 def _folder(path: str, name: str) -> Path:
     if is_folder(path):
         return Path(path)
-    what = "is a file, not a model's folder" if os.path.exists(path) else "no such folder"  # noqa: PTH110
-    raise ModelError(f"{name}: {what}", hint="give a folder with config.json and *.safetensors, or a hub id")
+    hint = "give a folder with config.json and *.safetensors, or a hub id"
+    if os.path.exists(path):  # noqa: PTH110
+        raise ModelError(f"{name}: is a file, not a model's folder", hint=hint)
+    raise ModelError(f"{name}: no such folder", hint=with_near_name(path, hint))

@@ -135,6 +135,13 @@ def parameters(model: ModelSettings) -> int | None:
     return None if weights.fixed_bytes else weights.numbers
 
 
+def published_bytes(model_id: str) -> int | None:
+    """Bytes of a shipped model's weights in the number format in which they are published; None of other models."""
+    if (facts := shipped().get(model_id)) is None:
+        return None
+    return int(facts["parameters"]) * (4 if facts["dtype"] == "float32" else 2)
+
+
 def _video_processor(checkpoint: Checkpoint) -> Any:
     """As saved by transformers 5, which writes every value; older files need the class with its defaults."""
     saved = checkpoint.settings.get("processor_config.json", {}).get("video_processor")

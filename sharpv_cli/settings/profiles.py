@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
+from sharpv_cli.near import with_near_name
 from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
 from sharpv_cli.smallfile import read_text
 from sharpv_cli.text import shortened
@@ -81,7 +82,10 @@ def _locate(name: str, chain: list[SettingsFile], environ: Mapping[str, str]) ->
         circle = " -> ".join([*(str(seen.path) for seen in chain), name])
         raise UsageError(f"profiles extend each other in a circle: {circle}", hint="remove one `extends:`")
     if _is_path(name):
-        raise UsageError(f"no profile file at {name}{_asked_by(chain)}", hint="give a YAML file, or a name")
+        raise UsageError(
+            f"no profile file at {name}{_asked_by(chain)}",
+            hint=with_near_name(name, "give a YAML file, or a name"),
+        )
     known = list(profile_paths(environ))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""

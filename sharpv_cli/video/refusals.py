@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sharpv_cli import shortage
 from sharpv_cli.errors import SharpvError, VideoError
+from sharpv_cli.near import with_near_name
 from sharpv_cli.text import shown as printable_name
 from sharpv_cli.video.local import FilePath, limits_of, name_of
 from sharpv_cli.video.signatures import AS_PICTURE, READABLE, archive, known
@@ -21,6 +22,8 @@ _LINE = 64  # pixels; FFmpeg's STRIDE_ALIGN at its widest
 # pathlib folds `//` into one slash, so one is enough; a drive letter is one letter long.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
+_ONE = "give one video file"
+_OTHERS = {"a folder": "give the videos in it, or the folder to `sharpv batch`"}
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -57,7 +60,7 @@ def _refuse_kind(path: FilePath, status: os.stat_result) -> None:
     """Raises VideoError for everything but a regular file with something in it."""
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
-            raise VideoError(f"{shown(path)} is {kind}, not a video file", hint="give one video file")
+            raise VideoError(f"{shown(path)} is {kind}, not a video file", hint=_OTHERS.get(kind, _ONE))
     if status.st_size == 0:
         raise VideoError(f"{shown(path)} is empty", hint="the copy or download did not finish; get it again")
 
@@ -92,7 +95,7 @@ def _missing(path: FilePath) -> VideoError:
         target = shown(Path(given).readlink())
         return VideoError(f"no such file: {name} is a symbolic link to {target}, which does not exist")
     hint = "check the spelling" if Path(given).is_absolute() else f"relative to {shown(Path.cwd())}"
-    return VideoError(f"no such file: {name}", hint=hint)
+    return VideoError(f"no such file: {name}", hint=with_near_name(given, hint))
 
 
 def claimed_size(head: bytes) -> tuple[int, int]:

@@ -74,9 +74,21 @@ def _stream(number: int, said: Mapping[str, str], command: Command) -> TextIO:
     """As the interpreter makes them at its start."""
     encoding, errors = said["encoding"], said["errors"]
     if number == 0:
-        return io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding, errors)
+        return io.TextIOWrapper(io.BufferedReader(_Stdin(command)), encoding, errors)
     raw = _Stdout(command) if number == 1 else io.FileIO(2, "w", closefd=False)
     return waiting(raw, encoding, errors, line_buffering=number == 2 or raw.isatty())
+
+
+class _Stdin(io.FileIO):
+    """Tells before its first byte is taken, which is gone then, that this command can be run nowhere else any more."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(0, closefd=False)
+        self._command = command
+
+    def readinto(self, buffer: bytearray | memoryview) -> int | None:  # type: ignore[override]
+        self._command.begin()
+        return super().readinto(buffer)
 
 
 class _Stdout(io.FileIO):

@@ -31,7 +31,7 @@ from sharpv_cli.commands.preparing import (
     read_settings,
     say_settings,
 )
-from sharpv_cli.commands.question import NO_QUESTION, read_questions
+from sharpv_cli.commands.question import NO_QUESTION, piped_question, read_questions
 from sharpv_cli.errors import UsageError
 from sharpv_cli.session import require_own_process
 
@@ -105,10 +105,10 @@ def ask(
         raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
     refuse_file(question, video)
     asked = read_questions(question, questions or [], questions_file)
-    if not asked:
-        if not loop.possible():
-            raise NO_QUESTION
+    if not asked and loop.possible():
         require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
+    elif not asked and not (video != "-" and (asked := piped_question())):
+        raise NO_QUESTION
     resolved = read_settings(flags, profile)
     exports = None
     if chart_out is not None:

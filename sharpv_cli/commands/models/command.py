@@ -13,9 +13,7 @@ from sharpv_cli.commands.options import JsonOption, profile_names
 from sharpv_cli.errors import UsageError
 from sharpv_cli.text import printable
 
-app = typer.Typer(
-    rich_markup_mode=None, help="Profiles, their models, what is on this machine, and downloads."
-)
+app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 NameArgument = Annotated[
     str,
@@ -25,10 +23,24 @@ NameArgument = Annotated[
 ]
 
 
+@app.callback()
+def models(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Profiles, their models, what is on this machine, and downloads; alone, `sharpv models` lists them.
+
+    \b
+    Examples:
+      sharpv models
+      sharpv models pull llava-ov-0.5b
+    """
+    if context.invoked_subcommand is None:
+        list_models(as_json)
+
+
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the profiles: parameters of their models, bytes on this machine, and model ids if there is room.
+    """List the profiles: bytes to download, bytes on this machine, and model ids.
 
+    A download is as large as the weights are in their published number format; `sharpv models pull` asks the hub.
     stderr names what a profile needs and this machine lacks, such as a package.
 
     \b

@@ -12,19 +12,20 @@ from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.models.checkpoint import is_complete
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.inspecting import inspect_config
-from sharpv_cli.models.known import parameters
-from sharpv_cli.models.on_disk import local_size
+from sharpv_cli.models.known import parameters, published_bytes
+from sharpv_cli.models.on_disk import is_local, local_size
 from sharpv_cli.settings import ModelSettings, Resolved, profile_paths, resolve
 from sharpv_cli.text import printable
-from sharpv_cli.units import disk_size, parameter_count
+from sharpv_cli.units import disk_size
 
 
 class Row(TypedDict):
     """One profile in `sharpv models list --json`; `local_bytes` is None where the model is not here.
 
-    `local_complete` is false for a download that was interrupted. `parameters` is None where nothing is known of
-    the model; `problem` says what stands against using it here (a family that is not known, a package that is not
-    installed), None for nothing.
+    `local_complete` is false for a download that was interrupted. `download_bytes` are those of the weights as they are
+    published, 0 where there is nothing to download; it and `parameters` are None where nothing is known of the model.
+    `problem` says what stands against using it here (a family that is not known, a package that is not installed), None
+    for nothing.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row(TypedDict):
     local_bytes: int | None
     local_complete: bool
     parameters: int | None
+    download_bytes: int | None
     problem: str | None
 
 
@@ -70,6 +72,7 @@ def _row(resolved: Resolved) -> Row:
         local_bytes=found,
         local_complete=bool(found) and is_complete(model),
         parameters=parameters(model),
+        download_bytes=0 if is_local(model.id) else published_bytes(model.id),
         problem=_problem(model),
     )
 
@@ -85,27 +88,35 @@ def _problem(model: ModelSettings) -> str | None:
 
 
 def write_table(rows: list[Row]) -> None:
-    """Plain columns that cut cleanly with awk; a terminal that is too narrow gets no model ids."""
+    """Plain columns that cut cleanly with awk; on a terminal that is too narrow, model ids stand below their rows."""
     from sharpv_cli.report.layout import ASCII, Column, natural_width, table
 
     columns = (
         Column("PROFILE", tuple(printable(row["name"]) for row in rows)),
         Column("SIZE", tuple(_size(row) for row in rows), right=True),
         Column("LOCAL", tuple(_local(row) for row in rows), right=True),
-        Column("MODEL", tuple(printable(row["model"]) for row in rows), rank=1),
     )
+    ids = Column("MODEL", tuple(printable(row["model"]) for row in rows))
     terminal.require_stdout()
-    whole = natural_width(columns)
+    whole = natural_width((*columns, ids))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else whole
-    terminal.write_answer("".join(f"{line.plain}\n" for line in table(columns, width, ASCII)))
+    if width >= whole:
+        lines = [line.plain for line in table((*columns, ids), whole, ASCII)]
+    else:
+        head, *left = (line.plain for line in table(columns, natural_width(columns), ASCII))
+        lines = [
+            head,
+            *(text for line, id in zip(left, ids.cells, strict=True) for text in (line, f"  {id}")),
+        ]
+    terminal.write_answer("".join(f"{line}\n" for line in lines))
     for row in rows:
         if row["problem"]:
             terminal.say("note", f"{row['name']} cannot be used yet: {row['problem']}")
 
 
 def _size(row: Row) -> str:
-    """Parameters, which is what models go by."""
-    return "-" if row["parameters"] is None else parameter_count(row["parameters"]).replace(" ", "")
+    """Of the download, a dash where nobody knows before the hub is asked."""
+    return "-" if row["download_bytes"] is None else disk_size(row["download_bytes"]).replace(" ", "")
 
 
 def _local(row: Row) -> str:

@@ -9,7 +9,7 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models import checkpoint
 from sharpv_cli.models.facts import read_facts
 from sharpv_cli.models.inspecting import inspect
-from sharpv_cli.models.known import shipped
+from sharpv_cli.models.known import published_bytes, shipped
 from sharpv_cli.models.on_disk import is_local, local_size
 from sharpv_cli.settings import (
     BUILTIN_MODEL,
@@ -58,9 +58,8 @@ def _published(model: ModelSettings) -> list[str]:
     """What comes with sharpv about a model that is not here."""
     if (facts := shipped().get(model.id)) is None:
         return []
-    count, dtype = facts["parameters"], facts["dtype"]
-    size = disk_size(count * (4 if dtype == "float32" else 2))
+    size = disk_size(published_bytes(model.id) or 0)
     return [
         f"family: {facts['config']['model_type']}",
-        f"weights: {parameter_count(count)} parameters, about {size}, {dtype}",
+        f"weights: {parameter_count(facts['parameters'])} parameters, about {size}, {facts['dtype']}",
     ]
