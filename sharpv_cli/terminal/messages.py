@@ -133,6 +133,14 @@ def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
         stderr().quiet = True
 
 
+def lines_left(text: str) -> int | None:
+    """How many lines of the terminal on stderr are free beside `text`; None where it is no terminal."""
+    from rich.text import Text
+
+    console = stderr()
+    return console.height - len(Text(text).wrap(console, console.width)) if console.is_terminal else None
+
+
 def report_error(error: SharpvError) -> None:
     """`error:` and `hint:` of an expected error; its traceback too with SHARPV_DEBUG=1."""
     if debug():

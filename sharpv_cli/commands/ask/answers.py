@@ -223,9 +223,5 @@ def _named(question: str) -> str:
 
 def _room(question: str) -> int | None:
     """Lines for a chart on this terminal: below it stay the question, some of the answer and what comes after it."""
-    from rich.text import Text
-
-    console = terminal.stderr()
-    if not console.is_terminal:
-        return None
-    return console.height - len(Text(_named(question)).wrap(console, console.width)) - _LINES_BELOW
+    left = terminal.lines_left(_named(question))
+    return None if left is None else left - _LINES_BELOW
