@@ -219,6 +219,7 @@ def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
     typist.wait_for_prompt()
     typist.type("\x04")
     assert typist.end() == (0, "")
+    assert (typist.raw.count("KV retention"), typist.raw.count("TTFT")) == (1, 2)
     history = home / ".local" / "state" / "sharpv" / "history"
     assert history.stat().st_mode & 0o777 == 0o600
     assert "+what moves?\n" in history.read_text("utf-8")

@@ -15,6 +15,7 @@ from sharpv_cli.types import Answer, Reading
 
 _FEW_ROWS = 4  # groups of frames, before layers are left out to have more of them
 _FEWEST_ROWS = 2
+_SOON_SEC = 0.01  # of an earlier question or command, which paid for it
 _UNLIMITED = 1 << 30
 
 
@@ -89,7 +90,5 @@ def _times(answer: Answer) -> list[str]:
 
 
 def _waits(answer: Answer) -> list[str]:
-    timing = answer.timing
-    if not (timing.load_sec or timing.decode_sec):  # an earlier question paid for them
-        return []
-    return [f"load {format_seconds(timing.load_sec)}", f"decode {format_seconds(timing.decode_sec)}"]
+    waits = (("load", answer.timing.load_sec), ("decode", answer.timing.decode_sec))
+    return [f"{what} {format_seconds(seconds)}" for what, seconds in waits if seconds >= _SOON_SEC]

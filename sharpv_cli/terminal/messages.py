@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
 _STYLES = {"error": "bold red", "hint": "cyan", "warning": "yellow", "note": "dim", "detail": "dim"}
+_COPIED = {"error", "hint"}  # paths and commands
 _HUSHED = {"quiet": {"warning", "note", "detail"}, "normal": {"detail"}, "verbose": set[str]()}
 
 _level: Literal["quiet", "normal", "verbose"] = "normal"
@@ -108,17 +110,27 @@ def _say_warning(
 
 
 def say(label: str, text: str) -> None:
-    """One line on stderr, `label: text`, the text as it is: no markup, no wrapping, control characters spelt out.
+    """One line on stderr, `label: text`, the text as it is: no markup, control characters spelt out.
 
-    `label` is error, hint, warning, note or detail; what the level hushes is not said, nor the secrets of addresses. A
-    full or closed stderr is no reason to fail.
+    `label` is error, hint, warning, note or detail; what the level hushes is not said, nor the secrets of addresses. On
+    a terminal what is only read is broken between words; what may be copied, the terminal folds itself. A full or
+    closed stderr is no reason to fail.
     """
     if label in _HUSHED[_level]:
         return
     from rich.text import Text
 
     said = encodable(shortened(printable(without_secrets(text))), stderr().encoding)
-    show(Text.assemble((f"{label}:", label), " ", said), soft_wrap=True)
+    head, *rest = _lines(label, f"{label}: {said}")
+    show(Text.assemble((f"{label}:", label), head.removeprefix(f"{label}:")), soft_wrap=True)
+    for line in rest:
+        show(Text(line), soft_wrap=True)
+
+
+def _lines(label: str, said: str) -> list[str]:
+    if label in _COPIED or not stderr().is_terminal:
+        return [said]
+    return textwrap.wrap(said, stderr().width, break_long_words=False, break_on_hyphens=False)
 
 
 def show(what: RenderableType, *, soft_wrap: bool = False) -> None:
