@@ -11,9 +11,11 @@ import fuzz_video
 import hostile_work
 import numpy as np
 import pytest
+from PIL import Image
 
 from sharpv_cli.errors import SharpvError, ShortageError, UsageError, VideoError
-from sharpv_cli.video import isolated
+from sharpv_cli.video import isolated, opening, packets, pictures
+from sharpv_cli.video import probe as probing
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo
@@ -21,6 +23,7 @@ from sharpv_cli.video.patience import OutOfTimeError, too_slow, within
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.sampling import Sampling
+from sharpv_cli.video.sources import local_video
 
 EIGHT = partial(sample_frames, sampling=Sampling(frames=8))
 
@@ -207,6 +210,59 @@ def test_a_small_file_that_takes_all_memory_is_bounded(tmp_path, monkeypatch):
     path.write_bytes(clips.encode(tmp_path / "film.h264", 3).read_bytes() + b"\0\0\1\x0c" * (1 << 18))
     monkeypatch.setattr(isolated, "RESIDENT_BYTES", 300 << 20)
     with IsolatedReader(1) as reader:
-        with pytest.raises(ShortageError, match=r"takes more memory than it may \(300\.0 MiB\)"):
+        with pytest.raises(VideoError, match=r"takes more memory than it may \(300\.0 MiB\)"):
             reader.read(path, probe)
         assert reader.read(tmp_path / "film.h264", probe).frames_total == 3
+
+
+def test_a_small_mp4_of_millions_of_samples_is_refused_by_its_index(tmp_path):
+    path = clips.with_samples(tmp_path / "many.mp4", clips.encode(tmp_path / "a.mp4", 3), 4_000_000)
+    assert path.stat().st_size < 5_000_000
+    for work in (probe, EIGHT):
+        with pytest.raises(VideoError, match=r"many\.mp4 has more than 3,000,000 frames") as caught:
+            work(path)
+        assert (caught.value.exit_code, "cut it" in caught.value.hint) == (3, True)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "ts", "gif", "h264"])
+def test_more_packets_than_any_video_has_are_refused(tmp_path, monkeypatch, kind):
+    gif = {"codec": "gif", "pix_fmt": "rgb8"} if kind == "gif" else {}
+    path = clips.encode(tmp_path / f"film.{kind}", 40, **gif)
+    monkeypatch.setattr(packets, "_MOST", 30)
+    monkeypatch.setattr(probing, "_CHECK_EACH", 5)
+    for work in (probe, EIGHT):
+        with pytest.raises(VideoError, match="has more than 30 frames"):
+            work(path)
+
+
+def test_very_many_tiny_packets_are_refused(tmp_path, monkeypatch):
+    path = clips.with_samples(tmp_path / "tiny.mp4", clips.encode(tmp_path / "a.mp4", 3), 40)
+    monkeypatch.setattr(packets, "_MOST_TINY", 30)
+    monkeypatch.setattr(probing, "_CHECK_EACH", 5)
+    with pytest.raises(VideoError, match=r"more than 30 frames of 1\.0 bytes on average: no camera"):
+        probe(path)
+
+
+def test_decoding_ends_where_nothing_can_be_decoded_any_more(tmp_path, monkeypatch):
+    """The header of a stream stays, so that it looks like one; each of a million refusals would cost its time."""
+    path = clips.encode(tmp_path / "a.mp4", 60, options={"g": "60", "bf": "0"})
+    data, places = bytearray(path.read_bytes()), []
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in places[20:]:
+        data[position : position + size] = b"\xff" * size
+    path.write_bytes(data)
+    monkeypatch.setattr(opening, "_MOST_REFUSED", 10)
+    warnings = EIGHT(path)[1].warnings
+    assert any("20 frames came out of 60 packets (errors: 10)" in warning for warning in warnings)
+
+
+def test_a_webp_of_too_many_pictures_is_refused(tmp_path, monkeypatch):
+    pages = [Image.new("RGB", (16, 16), (level, 0, 0)) for level in range(0, 250, 25)]
+    pages[0].save(tmp_path / "a.webp", save_all=True, append_images=pages[1:], duration=50)
+    monkeypatch.setattr(pictures, "_MOST", 5)
+    with (
+        pytest.raises(VideoError, match=r"a\.webp has more than 5 pictures"),
+        local_video(str(tmp_path / "a.webp"), Limits()),
+    ):
+        raise AssertionError

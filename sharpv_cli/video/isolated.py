@@ -98,11 +98,14 @@ class IsolatedReader:
                 for item in items:
                     begun = True
                     yield item
-        except ShortageError:
+        except ShortageError as error:
             if begun or self._share == 1 or self._abandoned:
-                raise
+                raise _judged(error) from error
             self._share = 1
-            yield from self._exchange(path, work, streams)
+            try:
+                yield from self._exchange(path, work, streams)
+            except _TooMuchError as again:
+                raise _judged(again) from again
 
     def _exchange(self, path: FilePath, work: object, streams: bool) -> Generator[Any]:
         """The child is lost where this is left before its end."""
@@ -122,6 +125,15 @@ class IsolatedReader:
                 child.end()
         if answer.value is not None:
             raise answer.value
+
+
+class _TooMuchError(ShortageError):
+    """A video was seen to hold more memory than any may, and the machine had it; with one thread it may hold less."""
+
+
+def _judged(error: ShortageError) -> SharpvError:
+    """What holds too much with one thread, too, is to blame itself."""
+    return VideoError(str(error), hint=error.hint) if isinstance(error, _TooMuchError) else error
 
 
 class _Spare:
@@ -225,7 +237,7 @@ class _Child:
             if monotonic() > deadline:
                 raise too_slow(self._path, "reading")
             if self._resident() > RESIDENT_BYTES:
-                raise too_much(self._doing, RESIDENT_BYTES)
+                raise _TooMuchError(str(told := too_much(self._doing, RESIDENT_BYTES)), hint=told.hint)
 
     def _resident(self) -> int:
         """Bytes of its own that it holds in memory; 0 where the system does not tell."""

@@ -43,6 +43,9 @@ _DECODERS = (
     "h264,hevc,vp8,vp9,libdav1d,av1,mpeg1video,mpeg2video,mpeg4,msmpeg4,msmpeg4v2,msmpeg4v3,h263,flv,wmv1,wmv2,wmv3,"
     "vc1,mjpeg,png,apng,gif,theora,prores,dnxhd,ffv1,rawvideo,cinepak,dvvideo"
 )
+_MOST_REFUSED = (
+    100_000  # an hour of pictures that cannot be decoded; each refusal costs more than a picture does
+)
 _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": _FORMATS,
@@ -100,6 +103,19 @@ def decode(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
     except av.FFmpegError as error:
         blame_machine(error)
         return [], packet.size > 0
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream
+) -> Iterator[tuple[Packet[VideoStream], list[VideoFrame], bool]]:
+    """Each packet with what `decode` makes of it; they end where the decoder refuses very many in a row."""
+    in_a_row = 0
+    for packet in packets(container, stream):
+        frames, refused = decode(packet)
+        yield packet, frames, refused
+        in_a_row = in_a_row + 1 if refused and not frames else 0
+        if in_a_row == _MOST_REFUSED:
+            return
 
 
 # Titles and the like are not always UTF-8, and nobody reads them here. PyAV 19 has no such argument any more.

@@ -27,6 +27,7 @@ from sharpv_cli.video.signatures import is_animated_webp, is_picture, is_still_h
 from sharpv_cli.video.spooling import Copy
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow knows more, some by other programs
+_MOST = 100_000  # pictures of a WebP: libwebp looks for each from the first on
 _STILL_MS = 40
 _LEAST_MS, _UNSET_MS = 11, 100  # browsers take a shorter delay than the first for "none was set"
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -76,6 +77,8 @@ def as_film(picture: LocalVideo, copy: Copy) -> None:
     try:
         with Image.open(picture.path, formats=_FORMATS) as image:
             check_pixels(picture, *image.size)
+            if image.format == "WEBP" and getattr(image, "n_frames", 1) > _MOST:
+                raise VideoError(f"{name} has more than {_MOST:,} pictures", hint="convert it to MP4 first")
             _write(image, copy)
     except UnidentifiedImageError as error:
         said = f"{name} is a picture of a kind that is not read, or it is damaged"

@@ -20,8 +20,8 @@ from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.colours import colour_warnings
 from sharpv_cli.video.declared import Declared, declared, pixel_aspect
 from sharpv_cli.video.local import FilePath, name_of, notes_of
-from sharpv_cli.video.opening import blame_machine, decode, open_video, packets
-from sharpv_cli.video.packets import Packets
+from sharpv_cli.video.opening import blame_machine, decode, decoded, open_video, packets
+from sharpv_cli.video.packets import Packets, check_count
 from sharpv_cli.video.picture import Shape
 from sharpv_cli.video.plan import Scan
 from sharpv_cli.video.reading import survey
@@ -32,6 +32,7 @@ __all__ = ["Opened", "Scan", "drain", "open_video", "probe", "scan", "scanned"]
 
 Opened = tuple[InputContainer, VideoStream]
 
+_CHECK_EACH = 10_000  # packets
 _ASSUMED_FPS = Fraction(25)
 _MAX_FPS = 1000
 # Containers whose header says how long the video track is, apart from what the packets say.
@@ -63,6 +64,7 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
         said = declared(container, stream)
         if said.dolby_vision is not None:
             raise dolby_vision(path, said.dolby_vision)
+        check_count(_indexed(container, stream), shown(path))
         found = Packets()
         first = None
         for place, packet in enumerate(packets(container, stream)):
@@ -70,12 +72,19 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
                 raise encrypted(path)
             first = _only_picture(packet, stream) if place == 0 else first
             found.add(packet)
+            if place % _CHECK_EACH == 0:
+                found.check(shown(path))
         first = first or _first_picture(path)
         if first is None or len(found) == 0:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
         yield _summary(path, container, stream, found, first, said), (container, stream)
+
+
+def _indexed(container: InputContainer, stream: VideoStream) -> int:
+    """The packets of which FFmpeg has read where they lie, in containers that say it of all."""
+    return len(stream.index_entries) if "mov" in container.format.name else 0
 
 
 def drain(stream: VideoStream) -> tuple[list[VideoFrame], bool]:
@@ -96,7 +105,7 @@ def _only_picture(packet: Packet[VideoStream], stream: VideoStream) -> VideoFram
 def _first_picture(path: FilePath) -> VideoFrame | None:
     """The first picture that comes out at all."""
     with open_video(path) as (container, stream):
-        return next((frame for packet in packets(container, stream) for frame in decode(packet)[0]), None)
+        return next((frame for _, frames, _ in decoded(container, stream) for frame in frames), None)
 
 
 def _nothing(path: FilePath, found: Packets) -> VideoError:

@@ -8,7 +8,7 @@ from typing import Literal
 from av.video.frame import VideoFrame
 
 from sharpv_cli.video.local import FilePath
-from sharpv_cli.video.opening import decode, open_video, packets
+from sharpv_cli.video.opening import decoded, open_video
 from sharpv_cli.video.picture import render
 from sharpv_cli.video.sinks import NoPictures, Sink
 
@@ -73,8 +73,7 @@ def read_through(
         if threads == "AUTO":
             # Threads hand out frames before they mark them: only an error at the damage is sure to be seen.
             stream.codec_context.options |= {"err_detect": "explode"}
-        for packet in packets(container, stream):
-            frames, refused = decode(packet)
+        for packet, frames, refused in decoded(container, stream):
             run.damage += refused or packet.is_corrupt
             for frame in frames:
                 run.take(frame)

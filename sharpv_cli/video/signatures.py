@@ -141,7 +141,7 @@ def _is_zlib(head: bytes) -> bool:
 
 def _is_lzma_alone(head: bytes) -> bool:
     """The format of `lzma` before xz: by the checks of XZ Utils, since it has no magic of its own."""
-    if len(head) < 18 or head[0] >= 225 or head[13]:
+    if len(head) < 18 or not 0 < head[0] < 225 or head[13]:  # 0 is what GXF and streams of MPEG begin with
         return False
     dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
     usual = dictionary >= 4096 and f"{dictionary:b}".rstrip("0") in ("1", "11")

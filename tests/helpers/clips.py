@@ -147,3 +147,34 @@ def dolby_vision(profile: int, compatible: int) -> bytes:
     """An MP4 Dolby Vision configuration box, of level 1 and without an enhancement layer."""
     record = bytes([1, 0, profile << 1, 1 << 3 | 5, compatible << 4]) + bytes(19)
     return struct.pack(">I4s", 32, b"dvcC" if profile <= 7 else b"dvvC") + record
+
+
+def with_samples(path: Path, source: Path, count: int) -> Path:
+    """An MP4 of the same stream whose index names so many samples of one byte each; the file holds the bytes."""
+    data, table = source.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl"]
+
+    def kept(*names: bytes, inside: int) -> bytes:
+        return b"".join(_box(name, slice_of(*table[:inside], name)) for name in names)
+
+    def slice_of(*names: bytes) -> bytes:
+        start, end = find_box(data, *names)
+        return data[start:end]
+
+    head = kept(b"ftyp", inside=0)
+    index = kept(b"stsd", inside=5) + b"".join(
+        _box(name, bytes(4), struct.pack(f">{len(numbers)}I", *numbers))
+        for name, numbers in (
+            (b"stts", (1, count, 1)),
+            (b"stsc", (1, 1, count, 1)),
+            (b"stsz", (1, count)),
+            (b"stco", (1, len(head) + 8)),
+        )
+    )
+    for depth, names in ((4, (b"vmhd", b"dinf")), (3, (b"mdhd", b"hdlr")), (2, (b"tkhd",)), (1, (b"mvhd",))):
+        index = kept(*names, inside=depth) + _box(table[depth], index)
+    path.write_bytes(head + _box(b"mdat", bytes(count)) + _box(b"moov", index))
+    return path
+
+
+def _box(name: bytes, *parts: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + sum(map(len, parts)), name) + b"".join(parts)
