@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 from held_out_clips import held_out_clips
-from run_cli import ROOT, SHARPV, environment, grown, run, scripted
+from run_cli import ROOT, SHARPV, grown, run, scripted, started
 
 QUESTIONS = ("how many objects are there?", "describe the video.")
 
@@ -108,8 +108,7 @@ def manifest(folder: Path, clips: Path, count: int = 20) -> Path:
 
 
 def start(home: Path, *args: str) -> subprocess.Popen[str]:
-    command, pipe = [*SHARPV, "batch", "m.jsonl", "-o", "r.jsonl", *args], subprocess.PIPE
-    return subprocess.Popen(command, env=environment(home), cwd=home, stdout=pipe, stderr=pipe, text=True)
+    return started(SHARPV, "batch", "m.jsonl", "-o", "r.jsonl", *args, home=home)
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from run_cli import ROOT, SHARPV, environment, run
+from run_cli import ROOT, SHARPV, run, started
 
 from sharpv_cli.video.encoding import write_clip
 
@@ -61,14 +60,7 @@ def test_five_minutes_at_a_frame_a_second(home: Path) -> None:
 
 
 def test_ctrl_c_while_chunks_come_leaves_at_once(home: Path) -> None:
-    process = subprocess.Popen(
-        [*SHARPV, "ask", "long.mp4", "what?", "--fps", "2", "--verbose"],
-        env=environment(home),
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(SHARPV, "ask", "long.mp4", "what?", "--fps", "2", "--verbose", home=home)
     assert process.stderr is not None
     seen = next(line for line in process.stderr if "preparing the frames took" in line)
     assert seen

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from run_cli import ROOT, SHARPV, environment, grown, run, scripted
+from run_cli import ROOT, SHARPV, environment, grown, run, scripted, started
 
 from sharpv_cli.evaluation.datasets import shapes
 
@@ -113,9 +113,7 @@ COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", "40", "--jso
 
 
 def start(clips: Path, home: Path, *args: str) -> subprocess.Popen[str]:
-    command = [*SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED, *args]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment(home), cwd=home, stdout=pipe, stderr=pipe, text=True)
+    return started(SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED, *args, home=home)
 
 
 def figures(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from forked_commands import run_all
+from run_cli import SHARPV, run
 from safetensors.torch import load_file, save_file
 from tiny_families import folder as family_folder
 from tiny_model import folder
@@ -157,13 +157,11 @@ def test_planted_code_runs_by_no_command(tmp_path: Path) -> None:
         "batch": ["batch", "clips", "-q", "How many objects are there?", *of, "-o", "out.jsonl"],
     }
 
-    done = dict(
-        zip(
-            commands,
-            run_all(list(commands.values()), tmp_path, SHARPV_MODEL=model, SHARPV_FRAMES="2"),
-            strict=True,
-        )
-    )
+    changes = {"SHARPV_MODEL": model, "SHARPV_FRAMES": "2"}
+    done = {
+        name: run(SHARPV, *args, home=tmp_path, stdin="y\n" * 20, **changes)
+        for name, args in commands.items()
+    }
 
     assert not marker.exists()
     for name, one in done.items():

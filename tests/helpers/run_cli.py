@@ -12,14 +12,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from forking import Forked
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
+_READ_BY_PYTHON = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "TZ")
 PIECES = ["[red] is ", "not :smile: markup, ", "naïve"]
 TEXT = "".join(PIECES)
 # What a terminal would obey: a title, a cleared screen, C1's own, text turned around; sequences come in two pieces.
@@ -43,18 +46,35 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
 def run(
     command: list[str], *args: str, home: Path, stdin: str | None = None, **changes: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *args],
-        env=environment(home, **changes),
-        cwd=home,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    file = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with started(command, *args, home=home, stdin=file, **changes) as process:
+        try:
+            out, errors = process.communicate(stdin, timeout=120)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess([*command, *args], process.returncode, out, errors)
+
+
+def started(
+    command: list[str], *args: str, home: Path, stdin: int = subprocess.DEVNULL, **changes: str
+) -> subprocess.Popen[str]:
+    """Forked, unless a variable is for what the process that it is forked from has imported already."""
+    pipe, forked = subprocess.PIPE, _as_fork(command, changes)
+    return (Forked if forked else subprocess.Popen)(
+        [*(forked or command), *args], env=environment(home, **changes), cwd=home,
+        stdin=stdin, stdout=pipe, stderr=pipe, encoding="utf-8",
+    )  # fmt: skip
+
+
+def _as_fork(command: list[str], changes: Mapping[str, str]) -> list[str]:
+    """What `Forked` is to run, nothing where it cannot."""
+    own = all(name.startswith("SHARPV_") or name == "COLUMNS" for name in changes)
+    if sys.platform != "linux" or any(name.startswith(_READ_BY_PYTHON) for name in changes):
+        return []
+    if command == SHARPV:
+        return ["sharpv_cli.__main__"] if own else []
+    return ["run_cli", *command[2:]] if command[:2] == scripted("")[:2] else []
 
 
 def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
@@ -206,9 +226,12 @@ def _dropped(profile: Any) -> Any:
     return replace(profile, engines=tuple(engines), sweep_failures=failures)
 
 
-if __name__ == "__main__":
-    scenario = sys.argv.pop(1)
-    _script(scenario)
+def main() -> None:
+    _script(sys.argv.pop(1))
     from sharpv_cli.__main__ import main
 
+    main()
+
+
+if __name__ == "__main__":
     main()
