@@ -6,12 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from sharpv_cli import signals
+from sharpv_cli import garbage, signals
 
 
 def main() -> None:
     """Run the command line."""
     signals.end_at_once()  # before the imports, which take most of the time of a short run
+    garbage.put_off()
     # Threads of OpenMP that spin while they wait double a run on a busy machine; read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.argv[1:2] == ["ask"] or sys.argv[1:3] == ["warm", "start"]:

@@ -69,6 +69,24 @@ def test_a_crash_is_a_refusal_and_the_child_is_replaced(film, reader):
     assert first != second
 
 
+def test_a_child_that_was_started_ahead_is_the_one_that_reads(film):
+    isolated.start()
+    child = isolated._spare._child
+    assert child is not None
+    isolated.start()  # one is enough
+    with IsolatedReader() as reader:
+        pid, _ = reader.read(film, hostile_work.process_and_torch)
+    assert pid == child._process.pid
+
+
+def test_a_child_that_does_not_come_is_told_by_whoever_reads(film, monkeypatch):
+    isolated._spare.keep(None)
+    monkeypatch.setattr(isolated, "_PROGRAM", "raise SystemExit(1)")
+    isolated.start()
+    with IsolatedReader() as reader, pytest.raises(ShortageError, match="reads videos could not start"):
+        reader.read(film, hostile_work.process_and_torch)
+
+
 def test_a_hang_ends_at_the_limit(film, reader):
     started = time.monotonic()
     with pytest.raises(VideoError, match=r"reading film took longer than 0\.5 s"):

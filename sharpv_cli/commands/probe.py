@@ -16,6 +16,7 @@ from sharpv_cli.commands.options import (
     takes_settings,
 )
 from sharpv_cli.commands.preparing import opened, read_settings, say_settings
+from sharpv_cli.video import isolated
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved
@@ -44,6 +45,7 @@ def probe(
       sharpv probe talk.mp4 -p llava-ov-7b --json | jq .memory.advice
     """
     terminal.set_level(quiet=quiet, verbose=verbose)
+    isolated.start()
     resolved = read_settings(flags, profile)
     if show_settings:
         say_settings(resolved)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from sharpv_cli import garbage
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models import checkpoint, generation, layers, parts, quantized
 from sharpv_cli.models.attention import Attention, choose_attention
@@ -121,6 +122,7 @@ def load(
     processor = _read_processor(found)
     if memory_check:
         require_weights(described, dtype.itemsize, placement.name, placement.available_bytes())
+    garbage.resume()  # all is imported, and the weights, which may be replaced, are not there yet
     between_steps()
     model = _read_model(found, config, dtype, attention, placement)
     between_steps()

@@ -37,8 +37,15 @@ def serve(descriptor: int, share: int, memory_bytes: int) -> None:
     cores.share(share)
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
         wire.send(connection, "ready")
+        _prepare()
         while True:
             _work(connection, *wire.receive(connection))
+
+
+def _prepare() -> None:
+    """Import what reading takes before there is anything to read; what fails now fails again then."""
+    with suppress(ImportError, OSError, MemoryError):
+        from sharpv_cli.video import decoding, probe  # noqa: F401
 
 
 def _work(

@@ -164,16 +164,22 @@ _spare = _Spare()
 atexit.register(_spare.keep, None)
 
 
+def start() -> None:
+    """Have a child ready by the time that a reader needs one: it starts beside whatever comes first."""
+    with suppress(ShortageError):  # whoever reads finds out
+        _spare.keep(_child(cores()))
+
+
 def _child(share: int) -> _Child:
     return _spare.take(share) or _Child(share)
 
 
 class _Child:
-    """The process, and one video after the other that it reads."""
+    """The process, and one video after the other that it reads; the first waits until it is ready."""
 
     def __init__(self, share: int) -> None:
         self._share = share
-        self._killed = False
+        self._killed = self._ready = False
         with shortage.Attempt("starting the process that reads videos") as attempt:
             self._start()
         if attempt.error is not None:
@@ -196,14 +202,13 @@ class _Child:
                     pass_fds=(theirs.fileno(),),
                     process_group=0,  # Ctrl-C is for the parent to decide
                 )
-            on_failure.callback(self.end)
-            self._expect_ready()
             on_failure.pop_all()
 
     def _expect_ready(self) -> None:
         """Raises ShortageError: nothing else keeps Python and its libraries from starting a second time."""
         with suppress(EOFError, ConnectionError):
-            if self._connection.poll(_START_SEC) and wire.receive(self._connection):
+            if self._ready or (self._connection.poll(_START_SEC) and wire.receive(self._connection)):
+                self._ready = True
                 return
         raise ShortageError(
             "the process that reads videos could not start",
@@ -215,6 +220,8 @@ class _Child:
         return self._share == share and self._process.poll() is None
 
     def begin(self, path: FilePath, work: object, streams: bool) -> None:
+        """Waits for a child that has just been started. Raises ShortageError where it does not come."""
+        self._expect_ready()
         self._path, self._seconds = path, limits_of(path).timeout
         self._doing = f"reading {shown(path)}"
         with suppress(ConnectionError):  # `answer` finds out what became of it

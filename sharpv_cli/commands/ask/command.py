@@ -34,6 +34,7 @@ from sharpv_cli.commands.preparing import (
 from sharpv_cli.commands.question import NO_QUESTION, piped_question, read_questions
 from sharpv_cli.errors import UsageError
 from sharpv_cli.session import require_own_process
+from sharpv_cli.video import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -109,6 +110,7 @@ def ask(
         require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
     elif not asked and not (video != "-" and (asked := piped_question())):
         raise NO_QUESTION
+    isolated.start()
     resolved = read_settings(flags, profile)
     exports = None
     if chart_out is not None:
