@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,26 +12,27 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sharpv_cli.report.chart import AnswerChart
+from sharpv_cli.report.pages import svg_page
 from sharpv_cli.types import Answer
 
 EIGHT_AT_40 = """\
 time                 kept/total  percent
 0:00.5  ███████████     196/196   100.0%
-0:01.5  █▍               24/196    12.2%
-0:02.5  █▎               23/196    11.7%
-0:03.5  █▎               22/196    11.2%
-0:04.5  █▏               21/196    10.7%
-0:05.5  █▏               20/196    10.2%
-0:06.5  █▏               19/196     9.7%
-0:07.5  █                18/196     9.2%
+0:01.5  █▍─────────      24/196    12.2%
+0:02.5  █▎─────────      23/196    11.7%
+0:03.5  █▎─────────      22/196    11.2%
+0:04.5  █▏─────────      21/196    10.7%
+0:05.5  █▏─────────      20/196    10.2%
+0:06.5  █▏─────────      19/196     9.7%
+0:07.5  █──────────      18/196     9.2%
 
-layers  visual KV  similarity
+layers  visual KV  similarity (M 0.2)
 0–3     kept       0.31 to 0.81
 4–7     discarded  0.02 to 0.18
 8–9     kept       0.24 to 0.33
 
-visual retention  ███▎             21.9%
-KV retention      ██               13.1%
+visual retention  ███▎───────────  21.9%
+KV retention      ██─────────────  13.1%
 KV bytes dense    15.9 MiB
 KV bytes now      2.6 MiB
 TTFT              182 ms
@@ -46,21 +48,21 @@ engine            fast (serves qwen2)
 EIGHT_AT_80 = """\
 time              visual tokens kept                         kept/total  percent
 0:00.5            █████████████████████████████████████████     196/196   100.0%
-0:01.5            █████                                          24/196    12.2%
-0:02.5            ████▊                                          23/196    11.7%
-0:03.5            ████▋                                          22/196    11.2%
-0:04.5            ████▍                                          21/196    10.7%
-0:05.5            ████▏                                          20/196    10.2%
-0:06.5            ████                                           19/196     9.7%
-0:07.5            ███▊                                           18/196     9.2%
+0:01.5            █████────────────────────────────────────      24/196    12.2%
+0:02.5            ████▊────────────────────────────────────      23/196    11.7%
+0:03.5            ████▋────────────────────────────────────      22/196    11.2%
+0:04.5            ████▍────────────────────────────────────      21/196    10.7%
+0:05.5            ████▏────────────────────────────────────      20/196    10.2%
+0:06.5            ████─────────────────────────────────────      19/196     9.7%
+0:07.5            ███▊─────────────────────────────────────      18/196     9.2%
 
-layers            visual KV  similarity     KV bytes
-0–3               kept       0.31 to 0.81    1.6 MiB
-4–7               discarded  0.02 to 0.18  240.0 KiB
-8–9               kept       0.24 to 0.33  806.0 KiB
+layers            visual KV  similarity (M 0.2)   KV bytes
+0–3               kept       0.31 to 0.81          1.6 MiB
+4–7               discarded  0.02 to 0.18        240.0 KiB
+8–9               kept       0.24 to 0.33        806.0 KiB
 
-visual retention  █████████                                    343/1568    21.9%
-KV retention      █████▍                                                   13.1%
+visual retention  █████████────────────────────────────────    343/1568    21.9%
+KV retention      █████▍───────────────────────────────────                13.1%
 KV bytes dense    15.9 MiB  KV bytes now  2.6 MiB
 TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
@@ -73,21 +75,21 @@ engine            fast (serves qwen2)
 EIGHT_AT_120 = """\
 time              visual tokens kept                                             kept/total  percent
 0:00.5            █████████████████████████████████████████████████████████████     196/196   100.0%
-0:01.5            ███████▌                                                           24/196    12.2%
-0:02.5            ███████▏                                                           23/196    11.7%
-0:03.5            ██████▉                                                            22/196    11.2%
-0:04.5            ██████▌                                                            21/196    10.7%
-0:05.5            ██████▎                                                            20/196    10.2%
-0:06.5            █████▉                                                             19/196     9.7%
-0:07.5            █████▋                                                             18/196     9.2%
+0:01.5            ███████▌─────────────────────────────────────────────────────      24/196    12.2%
+0:02.5            ███████▏─────────────────────────────────────────────────────      23/196    11.7%
+0:03.5            ██████▉──────────────────────────────────────────────────────      22/196    11.2%
+0:04.5            ██████▌──────────────────────────────────────────────────────      21/196    10.7%
+0:05.5            ██████▎──────────────────────────────────────────────────────      20/196    10.2%
+0:06.5            █████▉───────────────────────────────────────────────────────      19/196     9.7%
+0:07.5            █████▋───────────────────────────────────────────────────────      18/196     9.2%
 
-layers            visual KV  similarity     KV bytes
-0–3               kept       0.31 to 0.81    1.6 MiB
-4–7               discarded  0.02 to 0.18  240.0 KiB
-8–9               kept       0.24 to 0.33  806.0 KiB
+layers            visual KV  similarity (M 0.2)   KV bytes
+0–3               kept       0.31 to 0.81          1.6 MiB
+4–7               discarded  0.02 to 0.18        240.0 KiB
+8–9               kept       0.24 to 0.33        806.0 KiB
 
-visual retention  █████████████▍                                                   343/1568    21.9%
-KV retention      ████████                                                                     13.1%
+visual retention  █████████████▍───────────────────────────────────────────────    343/1568    21.9%
+KV retention      ████████─────────────────────────────────────────────────────                13.1%
 KV bytes dense    15.9 MiB  KV bytes now  2.6 MiB
 TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
@@ -100,21 +102,21 @@ engine            fast (serves qwen2)
 EIGHT_IN_ASCII = """\
 time    visual tokens kept               kept/total  percent
 0:00.5  ###############################     196/196   100.0%
-0:01.5  ####                                 24/196    12.2%
-0:02.5  ####                                 23/196    11.7%
-0:03.5  ###                                  22/196    11.2%
-0:04.5  ###                                  21/196    10.7%
-0:05.5  ###                                  20/196    10.2%
-0:06.5  ###                                  19/196     9.7%
-0:07.5  ###                                  18/196     9.2%
+0:01.5  ####...........................      24/196    12.2%
+0:02.5  ####...........................      23/196    11.7%
+0:03.5  ###............................      22/196    11.2%
+0:04.5  ###............................      21/196    10.7%
+0:05.5  ###............................      20/196    10.2%
+0:06.5  ###............................      19/196     9.7%
+0:07.5  ###............................      18/196     9.2%
 
-layers  visual KV  similarity     KV bytes
-0-3     kept       0.31 to 0.81    1.6 MiB
-4-7     discarded  0.02 to 0.18  240.0 KiB
-8-9     kept       0.24 to 0.33  806.0 KiB
+layers  visual KV  similarity (M 0.2)   KV bytes
+0-3     kept       0.31 to 0.81          1.6 MiB
+4-7     discarded  0.02 to 0.18        240.0 KiB
+8-9     kept       0.24 to 0.33        806.0 KiB
 
-visual retention  #####                      343/1568  21.9%
-KV retention      ###                                  13.1%
+visual retention  #####....................  343/1568  21.9%
+KV retention      ###......................            13.1%
 KV bytes dense    15.9 MiB  KV bytes now  2.6 MiB
 TTFT              182 ms    TPOT          12.1 ms
 model load        4.21 s    video decode  310 ms
@@ -169,18 +171,18 @@ engine
 # 600 frames, 6.5 s apart: 19 a row makes 31 rows and one of the last 11.
 HOUR_HEAD = """\
 time              visual tokens kept                         kept/total  percent
-0:00:03–0:02:00   █████▏                                       475/3724    12.8%
-0:02:07–0:04:04   ██▊                                          255/3724     6.8%
+0:00:03–0:02:00   █████▏──────────────────────────────────     475/3724    12.8%
+0:02:07–0:04:04   ██▊─────────────────────────────────────     255/3724     6.8%
 """
 HOUR_TAIL = """\
-1:01:48–1:03:45   ██▋                                          250/3724     6.7%
-1:03:52–1:04:57   █▍                                            77/2156     3.6%
+1:01:48–1:03:45   ██▋─────────────────────────────────────     250/3724     6.7%
+1:03:52–1:04:57   █▍──────────────────────────────────────      77/2156     3.6%
 
 layers            visual KV  similarity     KV bytes
 0–27              kept       not measured  212.1 MiB
 
-visual retention  ██▋                                       7695/117600     6.5%
-KV retention      ██▋                                                       6.5%
+visual retention  ██▋─────────────────────────────────────  7695/117600     6.5%
+KV retention      ██▋─────────────────────────────────────                  6.5%
 KV bytes dense    3.1 GiB  KV bytes now  212.1 MiB
 TTFT              182 ms   TPOT          12.1 ms
 model load        4.21 s   video decode  310 ms
@@ -192,13 +194,13 @@ engine            fast (serves qwen2)
 
 ONE_FRAME = """\
 time              visual tokens kept                         kept/total  percent
-0:00.5                                                            0/196     0.0%
+0:00.5            ─────────────────────────────────────────       0/196     0.0%
 
-layers            visual KV  similarity   KV bytes
-0–1               discarded  0.10        120.0 KiB
+layers            visual KV  similarity (M 0.2)   KV bytes
+0–1               discarded  0.10                120.0 KiB
 
-visual retention                                                  0/196     0.0%
-KV retention                                                                0.0%
+visual retention  ─────────────────────────────────────────       0/196     0.0%
+KV retention      ─────────────────────────────────────────                 0.0%
 KV bytes dense    512.0 KiB  KV bytes now  120.0 KiB
 TTFT              182 ms     TPOT          one token only
 model load        4.21 s     video decode  310 ms
@@ -257,7 +259,7 @@ def test_one_frame_with_nothing_kept_and_one_token() -> None:
 
 def test_no_layer_discarded_is_one_run() -> None:
     chart = drawn(make_answer(8, discard_below=-1.0), 80)
-    assert "\n0–9               kept       0.02 to 0.81   3.9 MiB\n" in chart
+    assert "\n0–9               kept       0.02 to 0.81        3.9 MiB\n" in chart
     assert "discarded" not in chart
 
 
@@ -288,10 +290,30 @@ def test_every_width_names_both_budgets(width: int) -> None:
 def test_bars_are_full_or_empty_only_at_all_or_nothing() -> None:
     lines = drawn(make_answer(3, tokens=10_000, kept=[9_999, 1, 0]), 80).splitlines()[1:4]
     assert [line.split()[-1] for line in lines] == [">99.9%", "<0.1%", "0.0%"]
-    bars = [line[18:60].split("  ")[0].rstrip() for line in lines]
+    bars = [line[18:60].split("  ")[0].rstrip("─") for line in lines]
     assert bars[0][-1] == "▉"
     assert bars[1] == "▏"
     assert bars[2] == ""
+
+
+def test_similarities_have_the_digits_that_tell_them_from_m() -> None:
+    """0.1987 is no 0.20 that was discarded, and 0.19996 none that was kept."""
+    chart = drawn(make_answer(2, similarities=[0.31, 0.2, 0.1987, 0.5]), 80)
+    assert [line[29:43] for line in chart.splitlines() if " kept " in line or "discarded" in line][1:] == [
+        "0.200 to 0.310",
+        "0.199         ",
+        "0.500         ",
+    ]
+    assert "0.20000 to 0.30000" in drawn(make_answer(2, similarities=[0.3, 0.2, 0.19996]), 80)
+    assert "similarity (M 0.2)" in chart
+
+
+def test_no_two_words_of_a_picture_touch() -> None:
+    """Each begins where it is placed: a space at its beginning is not drawn everywhere."""
+    page = svg_page(AnswerChart(make_answer(8)), width=80, title="chart").decode()
+    texts = re.findall(r"<text [^>]*line-[^>]*>([^<]*)</text>", page)
+    assert "KV&#160;bytes&#160;now&#160;&#160;" in texts
+    assert not [text for text in texts if text.startswith("&#160;")]
 
 
 def test_foreign_text_is_shown_as_it_is() -> None:

@@ -37,7 +37,7 @@ class AnswerChart:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, glyphs = min(options.max_width, MAX_WIDTH), glyphs_for(options)
         frames, budgets = bar_lines(self._answer, figures.MAX_ROWS, width, glyphs)
-        layers = layer_lines(figures.layer_rows(self._answer.layers), width, glyphs)
+        layers = layer_lines(self._answer, figures.layer_rows(self._answer), width, glyphs)
         facts = _fact_lines(self._answer, width, glyphs)
         yield from (*frames, Text(), *layers, Text(), *budgets, *facts)
 
@@ -101,20 +101,20 @@ def _bar_table(first: str, rows: Sequence[_BarRow], width: int, glyphs: Glyphs) 
     heads = (first, "visual tokens kept", "kept/total", "percent") if first else ("", "", "", "")
     columns = (
         Column(heads[0], tuple(row.label for row in rows)),
-        BarColumn(heads[1], tuple(row.ratio for row in rows), rank=1, style=ACCENT),
+        BarColumn(heads[1], tuple(row.ratio for row in rows), rank=1, style=ACCENT, track=True),
         Column(heads[2], tuple(row.count for row in rows), rank=2, right=True, style="dim"),
         Column(heads[3], tuple(format_percent(row.ratio) for row in rows), right=True),
     )
     return table(columns, width, glyphs)
 
 
-def layer_lines(rows: Sequence[LayerRow], width: int, glyphs: Glyphs) -> list[Text]:
+def layer_lines(reading: Reading, rows: Sequence[LayerRow], width: int, glyphs: Glyphs) -> list[Text]:
     """A header, and a line a row of layers."""
     label_width = LABEL_WIDTH if width >= ALIGNED_WIDTH else 0
     columns = (
         Column("layers", tuple(row.numbers(glyphs.dash).ljust(label_width) for row in rows)),
         Column("visual KV", tuple(row.verdict for row in rows)),
-        Column("similarity", tuple(row.similarity_text for row in rows), rank=1),
+        Column(figures.similarity_head(reading.m), tuple(row.similarity_text for row in rows), rank=1),
         Column(
             "KV bytes", tuple(format_bytes(row.kv_bytes) for row in rows), rank=2, right=True, style="dim"
         ),

@@ -10,6 +10,7 @@ from sharpv_cli.report.sizes import Clock, format_bytes, format_seconds
 from sharpv_cli.types import Answer, FrameRetention, LayerReport, Reading
 
 MAX_ROWS = 32
+_SIMILARITY_DIGITS = range(2, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class LayerRow:
     visual_kv_kept: bool
     kv_bytes: int
     counted: str | None = None
+    digits: int = 2
 
     def numbers(self, dash: str) -> str:
         if self.counted is not None:
@@ -54,7 +56,7 @@ class LayerRow:
     def similarity_text(self) -> str:
         if self.similarity is None:
             return "not measured"
-        low, high = (f"{value:.2f}" for value in self.similarity)
+        low, high = (f"{value:.{self.digits}f}" for value in self.similarity)
         return low if low == high else f"{low} to {high}"
 
     @property
@@ -85,20 +87,24 @@ def frame_rows(retention: Sequence[FrameRetention], limit: int = MAX_ROWS) -> li
     ]
 
 
-def layer_rows(layers: Sequence[LayerReport]) -> list[LayerRow]:
+def layer_rows(reading: Reading) -> list[LayerRow]:
     """One row a run of neighbouring layers with the same verdict."""
-    runs = groupby(layers, key=lambda layer: layer.visual_kv_kept)
-    return [_layer_row(tuple(run), kept) for kept, run in runs]
+    runs = groupby(reading.layers, key=lambda layer: layer.visual_kv_kept)
+    digits = similarity_digits(reading.layers, reading.m)
+    return [_layer_row(tuple(run), kept, digits) for kept, run in runs]
 
 
-def verdict_rows(layers: Sequence[LayerReport]) -> list[LayerRow]:
+def verdict_rows(reading: Reading) -> list[LayerRow]:
     """One row a verdict, however the layers alternate."""
+    layers, digits = reading.layers, similarity_digits(reading.layers, reading.m)
     verdicts = dict.fromkeys(layer.visual_kv_kept for layer in layers)
     groups = [(kept, tuple(one for one in layers if one.visual_kv_kept == kept)) for kept in verdicts]
-    return [replace(_layer_row(run, kept), counted=f"{len(run)} of {len(layers)}") for kept, run in groups]
+    counted = [f"{len(run)} of {len(layers)}" for _, run in groups]
+    rows = [_layer_row(run, kept, digits) for kept, run in groups]
+    return [replace(row, counted=count) for row, count in zip(rows, counted, strict=True)]
 
 
-def _layer_row(run: tuple[LayerReport, ...], kept: bool) -> LayerRow:
+def _layer_row(run: tuple[LayerReport, ...], kept: bool, digits: int) -> LayerRow:
     measured = [layer.similarity for layer in run if layer.similarity is not None]
     return LayerRow(
         first=run[0].layer,
@@ -106,7 +112,24 @@ def _layer_row(run: tuple[LayerReport, ...], kept: bool) -> LayerRow:
         similarity=(min(measured), max(measured)) if measured else None,
         visual_kv_kept=kept,
         kv_bytes=sum(layer.kv_bytes for layer in run),
+        digits=digits,
     )
+
+
+def similarity_digits(layers: Sequence[LayerReport], m: float | None) -> int:
+    """As many as it takes to see on which side of M each layer lies."""
+    measured = [layer.similarity for layer in layers if layer.similarity is not None]
+    if m is None:
+        return _SIMILARITY_DIGITS.start
+    for digits in _SIMILARITY_DIGITS:
+        if all((round(value, digits) >= m) == (value >= m) for value in measured):
+            return digits
+    return _SIMILARITY_DIGITS.stop
+
+
+def similarity_head(m: float | None) -> str:
+    """What heads similarities: with the M that they are compared with."""
+    return "similarity" if m is None else f"similarity (M {m:g})"
 
 
 def clock_of(answer: Reading) -> Clock:

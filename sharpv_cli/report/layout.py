@@ -24,11 +24,12 @@ class Glyphs:
     dash: str
     ellipsis: str
     mark: str
+    track: str
     ascii_only: bool
 
 
-UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", "│", ascii_only=False)
-ASCII = Glyphs("#", "-", "...", "|", ascii_only=True)
+UNICODE = Glyphs("▏▎▍▌▋▊▉█", "–", "…", "│", "─", ascii_only=False)
+ASCII = Glyphs("#", "-", "...", "|", ".", ascii_only=True)
 
 
 def glyphs_for(options: ConsoleOptions) -> Glyphs:
@@ -45,6 +46,7 @@ class Column:
     rank: int = 0
     right: bool = False
     style: str = ""
+    track: str = ""  # what a cell may end in that is not of its style
 
     @property
     def width(self) -> int:
@@ -54,6 +56,9 @@ class Column:
         """Row `row` padded to the column's width, row 0 being the header."""
         value = (self.header, *self.cells)[row]
         pad = " " * (self.width - cell_len(value))
+        if row and self.track:
+            filled = value.rstrip(self.track)
+            return Text.assemble((filled, self.style), (value.removeprefix(filled), "dim"), pad)
         return Text(pad + value if self.right else value + pad, style=self.style if row else "dim")
 
 
@@ -61,7 +66,8 @@ class Column:
 class BarColumn:
     """Ratios in [0, 1], drawn as bars over whatever width the other columns leave.
 
-    Where `mark` is a ratio, a line through all rows stands at its place, headed by the header.
+    Where `mark` is a ratio, a line through all rows stands at its place, headed by the header. A `track` shows where
+    the ratio 1 is.
     """
 
     header: str
@@ -69,6 +75,7 @@ class BarColumn:
     rank: int = 0
     style: str = ""
     mark: float | None = None
+    track: bool = False
     width = MIN_BAR
 
     def drawn(self, width: int, glyphs: Glyphs) -> Column:
@@ -78,7 +85,9 @@ class BarColumn:
             place = min(int(self.mark * width), width - 1)
             bars = [_marked(text, place, glyphs.mark) for text in bars]
             header = " " * min(place, width - len(header)) + header
-        return Column(set_cell_size(header, width), tuple(bars), style=self.style)
+        track = glyphs.track if self.track else ""
+        cells = (text.ljust(width, track) if track else text for text in bars)
+        return Column(set_cell_size(header, width), tuple(cells), style=self.style, track=track)
 
 
 def _marked(text: str, place: int, mark: str) -> str:
@@ -115,7 +124,10 @@ def natural_width(columns: Sequence[Column | BarColumn]) -> int:
 
 
 def _joined(cells: Sequence[Text]) -> Text:
-    line = Text(" " * GAP).join(cells)
+    """A gap belongs to the cell before it: in a picture each word then begins where it is placed."""
+    for cell in cells[:-1]:
+        cell.append(" " * GAP)
+    line = Text.assemble(*cells)
     line.rstrip()
     return line
 

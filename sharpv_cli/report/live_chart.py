@@ -36,8 +36,8 @@ class ReadingChart:
     def _choices(self, width: int, glyphs: Glyphs) -> Iterator[list[Text]]:
         """From the richest to the poorest; of the frames each has as many groups as fit."""
         reading = self._reading
-        runs = layer_lines(figures.layer_rows(reading.layers), width, glyphs)
-        verdicts = layer_lines(figures.verdict_rows(reading.layers), width, glyphs)
+        runs = layer_lines(reading, figures.layer_rows(reading), width, glyphs)
+        verdicts = layer_lines(reading, figures.verdict_rows(reading), width, glyphs)
         facts = fact_lines(figures.model_facts(reading), width, glyphs)
         yield self._composed(figures.MAX_ROWS, [Text(), *runs], facts, width, glyphs)
         yield self._composed(_FEW_ROWS, [Text(), *runs], [], width, glyphs)

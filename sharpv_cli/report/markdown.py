@@ -38,9 +38,9 @@ def _frames(answer: Answer) -> str:
 def _layers(answer: Answer) -> str:
     rows = (
         (row.numbers(_DASH), row.verdict, row.similarity_text, format_bytes(row.kv_bytes))
-        for row in figures.layer_rows(answer.layers)
+        for row in figures.layer_rows(answer)
     )
-    return table(("layers", "visual KV", "similarity", "KV bytes"), "lllr", rows)
+    return table(("layers", "visual KV", figures.similarity_head(answer.m), "KV bytes"), "lllr", rows)
 
 
 def _facts(answer: Answer) -> str:

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 T = TypeVar("T")
-_SVG_LENGTH = re.compile(r'(<text [^>]*?)( textLength="[^"]*")([^>]*>)([^<]*)')
+_SVG_TEXT = re.compile(r'(<text [^>]*?x=")([^"]*)("[^>]*?)( textLength=")([^"]*)("[^>]*>)([^<]*)')
+_SVG_SPACE = "&#160;"
 
 
 def svg_page(*content: RenderableType, width: int, title: str) -> bytes:
     """`content`, one below the other, as an SVG `width` columns wide that loads nothing."""
     console = _drawn(content, width, color=True)
     code = templates.SVG.replace("TITLE", title)
-    return _SVG_LENGTH.sub(
+    return _SVG_TEXT.sub(
         _fitted, console.export_svg(theme=templates.THEME, code_format=code, font_aspect_ratio=0.602)
     ).encode()
 
@@ -95,8 +96,16 @@ def _console(width: int, *, color: bool) -> Console:
 def _fitted(match: re.Match[str]) -> str:
     """A text element of Rich's SVG, stretched to its cells: spacing it out would leave seams in the bars.
 
-    Wide characters keep their own width, for Rich counts them as one cell here and they would overlap.
+    It begins with its first word, placed where that is: not everything that draws SVG draws the spaces before it. Wide
+    characters keep their own width, for Rich counts them as one cell here and they would overlap.
     """
-    tag, length, rest, text = match.groups()
-    wide = cell_len(html.unescape(text)) != len(html.unescape(text))
-    return f"{tag}{rest}{text}" if wide else f'{tag} lengthAdjust="spacingAndGlyphs"{length}{rest}{text}'
+    tag, x, place, attribute, length, rest, text = match.groups()
+    cells = len(html.unescape(text))
+    if cell_len(html.unescape(text)) != cells:
+        return f"{tag}{x}{place}{rest[1:]}{text}"
+    word = text
+    while word.startswith(_SVG_SPACE):
+        word = word.removeprefix(_SVG_SPACE)
+    blank = float(length) * (cells - len(html.unescape(word))) / cells
+    fitted = f'{place} lengthAdjust="spacingAndGlyphs"{attribute}{float(length) - blank:g}{rest}'
+    return f"{tag}{float(x) + blank:g}{fitted}{word}" if word else ""

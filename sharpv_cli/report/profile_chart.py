@@ -99,7 +99,7 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
     columns = (
         Column("layer", tuple(f"{layer.layer}".ljust(pad) for layer in layers)),
         BarColumn("M" if mark is not None else "", ratios, rank=2, style=ACCENT, mark=mark),
-        Column("similarity", tuple(figures.similarity_text(layer) for layer in layers), rank=1, right=True),
+        Column("similarity", figures.similarity_texts(layers, m), rank=1, right=True),
         Column("visual KV", tuple(figures.verdict(layer) for layer in layers)),
         Column("KV bytes", tuple(format_bytes(layer.kv_bytes) for layer in layers), rank=3, right=True),
     )

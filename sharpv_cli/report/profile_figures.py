@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sharpv_cli.report import figures
 from sharpv_cli.report import profile_numbers as numbers
-from sharpv_cli.report.figures import Fact
+from sharpv_cli.report.figures import Fact, similarity_digits
 from sharpv_cli.report.sizes import (
     format_bytes,
     format_count,
@@ -192,8 +192,10 @@ def caption(profile: ClipProfile, dash: str) -> str:
     return "; ".join(sentences)
 
 
-def similarity_text(layer: LayerReport) -> str:
-    return NOT_MEASURED if layer.similarity is None else f"{layer.similarity:.2f}"
+def similarity_texts(layers: Sequence[LayerReport], m: float | None) -> tuple[str, ...]:
+    digits = similarity_digits(layers, m)
+    values = (layer.similarity for layer in layers)
+    return tuple(NOT_MEASURED if value is None else f"{value:.{digits}f}" for value in values)
 
 
 def verdict(layer: LayerReport) -> str:

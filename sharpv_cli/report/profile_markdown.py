@@ -79,14 +79,10 @@ def _frames(method: MethodProfile) -> str:
 
 
 def _layers(method: MethodProfile, m: float | None) -> str:
+    layers = method.answer.layers
     rows = [
-        (
-            f"{layer.layer}",
-            figures.similarity_text(layer),
-            figures.verdict(layer),
-            format_bytes(layer.kv_bytes),
-        )
-        for layer in method.answer.layers
+        (f"{layer.layer}", similarity, figures.verdict(layer), format_bytes(layer.kv_bytes))
+        for layer, similarity in zip(layers, figures.similarity_texts(layers, m), strict=True)
     ]
     total = ("all", "", "", format_bytes(method.answer.memory.kv_bytes))
     threshold = "" if m is None else f", M = {m:.2f}"

@@ -96,6 +96,7 @@ def make_answer(
         seed=None,
         engine="fast",
         engine_reason="serves qwen2",
+        m=None if None in similarities else discard_below,
     )
     return replace(answer, **changes)
 
