@@ -26,6 +26,7 @@ from sharpv_cli.models.soundness import require_counts, require_sizes
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
 
+_MOST_TOKENS = 1 << 31  # frames, or rows or columns of visual tokens
 FACTS_FOLDER = BUILTIN_FOLDER.parent / "configs"
 
 
@@ -55,13 +56,21 @@ class KnownModel:
         Raises VideoError where the model takes no frames of such a shape.
         """
         try:
-            return self.family.grid(self.config, self.video_processor, frames, height, width)
-        except ValueError as error:
-            with Using("video processor", self.id):  # which is to blame if it takes no usual ones
-                self.family.grid(self.config, self.video_processor, frames, *USUAL_SIZE)
+            return self._grid(frames, height, width)
+        except ModelError as error:
+            self._grid(frames, *USUAL_SIZE)  # the processor is to blame if it takes no usual ones
             raise VideoError(
-                f"{self.id} takes no frames of {width} x {height}: {first_sentence(error)}", hint=OTHER_SHAPE
+                f"{self.id} takes no frames of {width} x {height}: {first_sentence(error.__cause__ or error)}",
+                hint=OTHER_SHAPE,
             ) from error
+
+    def _grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Raises ModelError for whatever its numbers make of such frames that is no grid."""
+        with Using("video processor", self.id):
+            grid = self.family.grid(self.config, self.video_processor, frames, height, width)
+            if not all(isinstance(side, int) and 0 < side < _MOST_TOKENS for side in grid):
+                raise ValueError(f"it makes {' x '.join(map(str, grid))} tokens of a video")
+        return grid
 
     @property
     def context(self) -> int | None:
