@@ -6,14 +6,3 @@ Importing it imports no torch, so that arguments, profile and video can be refus
 from sharpv_cli.pipeline.compared import ENGINES, METHODS, engine_names, method_names
 from sharpv_cli.pipeline.lanes import SweptSettings
 from sharpv_cli.pipeline.profiling import DEFAULT_NEW_TOKENS, Plan, profile
-
-__all__ = [
-    "DEFAULT_NEW_TOKENS",
-    "ENGINES",
-    "METHODS",
-    "Plan",
-    "SweptSettings",
-    "engine_names",
-    "method_names",
-    "profile",
-]

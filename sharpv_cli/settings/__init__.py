@@ -23,25 +23,3 @@ from sharpv_cli.settings.schema import (
     decisive,
     defaults,
 )
-
-__all__ = [
-    "BUILTIN_MODEL",
-    "DEFAULT_PROFILE",
-    "FLAGS",
-    "NO_PROFILE",
-    "GenerationSettings",
-    "MemorySettings",
-    "ModelSettings",
-    "PromptSettings",
-    "Resolved",
-    "SamplingSettings",
-    "Settings",
-    "VideoSettings",
-    "VisualSettings",
-    "as_yaml",
-    "decisive",
-    "defaults",
-    "profile_paths",
-    "resolve",
-    "variable",
-]

@@ -34,32 +34,3 @@ from sharpv_cli.terminal.progress import Counting, Progress, Transfer
 
 # KeyboardInterrupt must not be raised while torch is imported.
 heavy_imports = signals.uninterruptible
-
-__all__ = [
-    "INTERRUPTED",
-    "SOME_FAILED",
-    "Counting",
-    "Progress",
-    "ReaderClosed",
-    "Transfer",
-    "debug",
-    "draws",
-    "heavy_imports",
-    "is_verbose",
-    "leave",
-    "lines_left",
-    "report_crash",
-    "report_error",
-    "require_stdout",
-    "say",
-    "set_level",
-    "show",
-    "start_over",
-    "stderr",
-    "stdout_is_terminal",
-    "stdout_kept",
-    "wait_for_readers",
-    "write_answer",
-    "write_json",
-    "write_report",
-]

@@ -11,8 +11,6 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models.families import internvl, llava, perception_lm, qwen_vl, smolvlm, video_llama_3
 from sharpv_cli.models.families.family import Family, FrameLayout
 
-__all__ = ["FAMILIES", "Family", "FrameLayout", "family_of"]
-
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family
     for family in (
