@@ -18,6 +18,14 @@ Flags = Mapping[str, object]
 """Settings given on the command line, by flag name (`max-frames`); None is unset."""
 
 
+def option(usage: str, help: str, *, panel: str | None = None, **more: Any) -> Any:
+    """`usage` is what help shows: the option's names, then what it takes."""
+    words = usage.split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = None if words[-1] in names else words[-1]
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **more)
+
+
 def profile_names(incomplete: str) -> list[str]:
     """Shell completion of `--profile`."""
     from sharpv_cli.settings import profile_paths
@@ -27,11 +35,9 @@ def profile_names(incomplete: str) -> list[str]:
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option(
-        "--profile",
-        "-p",
-        metavar="NAME|PATH",
-        help="A profile, with all settings; see `sharpv models list`. By default tiny, the built-in model.",
+    option(
+        "--profile -p NAME|PATH",
+        "A profile, with all settings; see `sharpv models list`. By default tiny, the built-in model.",
         autocompletion=profile_names,
     ),
 ]
@@ -43,104 +49,83 @@ VideoArgument = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON document instead of text.", rich_help_panel="Output"),
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", help="Print only errors on stderr.", rich_help_panel="Output")
-]
+JsonOption = Annotated[bool, option("--json", "Print one JSON document instead of text.", panel="Output")]
+QuietOption = Annotated[bool, option("--quiet", "Print only errors on stderr.", panel="Output")]
 VerboseOption = Annotated[
     bool,
-    typer.Option(
-        "--verbose",
-        help="Print the device, backend, frames and time of each stage on stderr.",
-        rich_help_panel="Output",
+    option(
+        "--verbose", "Print the device, backend, frames and time of each stage on stderr.", panel="Output"
     ),
 ]
 ShowSettingsOption = Annotated[
-    bool,
-    typer.Option(
-        "--show-settings",
-        help="Print each setting and where it came from, on stderr.",
-        rich_help_panel="Output",
-    ),
+    bool, option("--show-settings", "Print each setting and where it came from, on stderr.", panel="Output")
 ]
 
 
-def _option(kind: Any, *names: str, panel: str, help: str, metavar: str | None = None) -> Any:
-    shown = metavar or "|".join(get_args(kind)) or None
-    return Annotated[kind | None, typer.Option(*names, help=help, metavar=shown, rich_help_panel=panel)]
+def _option(panel: str, kind: Any, usage: str, help: str) -> Any:
+    values = "|".join(get_args(kind))
+    return Annotated[kind | None, option(f"{usage} {values}", help, panel=panel)]
 
 
-_video = functools.partial(_option, panel="Video")
-_model = functools.partial(_option, panel="Model")
-_pruning = functools.partial(_option, panel="Pruning")
-_answer = functools.partial(_option, panel="Answer")
+_video = functools.partial(_option, "Video")
+_model = functools.partial(_option, "Model")
+_pruning = functools.partial(_option, "Pruning")
+_answer = functools.partial(_option, "Answer")
 
 # In the order of the help. The names without their dashes are those of sharpv_cli.settings.FLAGS.
 SETTING_OPTIONS: Mapping[str, Any] = {
-    "frames": _video(int, "--frames", metavar="N", help="Take N frames, spread over the clip."),
-    "fps": _video(float, "--fps", metavar="X", help="Take X frames per second instead of --frames."),
-    "max-frames": _video(int, "--max-frames", metavar="N", help="Maximum number of frames with --fps."),
-    "start": _video(float, "--start", metavar="SEC", help="Take frames from here on."),
-    "end": _video(float, "--end", metavar="SEC", help="Take frames up to here."),
-    "allow-url": _video(bool, "--allow-url/--no-allow-url", help="VIDEO may be an http(s) address."),
-    "picture": _video(bool, "--picture/--no-picture", help="VIDEO may be a still picture: one frame."),
-    "max-pixels": _video(int, "--max-pixels", metavar="N", help="Maximum number of pixels in a picture."),
-    "max-bytes": _video(
-        int, "--max-bytes", metavar="N", help="Maximum number of bytes read from stdin, a pipe or a URL."
-    ),
-    "timeout": _video(float, "--timeout", metavar="SEC", help="Maximum time to fetch VIDEO, and to read it."),
-    "model": _model(str, "--model", metavar="ID|FOLDER", help="Hub id, or a folder with a checkpoint."),
-    "revision": _model(str, "--revision", metavar="REV", help="Branch, tag or commit on the hub."),
-    "device": _model(
-        str,
-        "--device",
-        metavar="NAME",
-        help="auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs.",
-    ),
-    "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", help="Number format."),
-    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", help="Attention backend."),
+    "frames": _video(int, "--frames N", "Take N frames, spread over the clip."),
+    "fps": _video(float, "--fps X", "Take X frames per second instead of --frames."),
+    "max-frames": _video(int, "--max-frames N", "Maximum number of frames with --fps."),
+    "start": _video(float, "--start SEC", "Take frames from here on."),
+    "end": _video(float, "--end SEC", "Take frames up to here."),
+    "allow-url": _video(bool, "--allow-url/--no-allow-url", "VIDEO may be an http(s) address."),
+    "picture": _video(bool, "--picture/--no-picture", "VIDEO may be a still picture: one frame."),
+    "max-pixels": _video(int, "--max-pixels N", "Maximum number of pixels in a picture."),
+    "max-bytes": _video(int, "--max-bytes N", "Maximum number of bytes read from stdin, a pipe or a URL."),
+    "timeout": _video(float, "--timeout SEC", "Maximum time to fetch VIDEO, and to read it."),
+    "model": _model(str, "--model ID|FOLDER", "Hub id, or a folder with a checkpoint."),
+    "revision": _model(str, "--revision REV", "Branch, tag or commit on the hub."),
+    "device": _model(str, "--device NAME", "auto, cpu, cuda, cuda:1, mps, or balanced: split over all GPUs."),
+    "dtype": _model(Literal["auto", "float32", "bfloat16", "float16"], "--dtype", "Number format."),
+    "attention": _model(Literal["auto", "flash", "sdpa", "eager"], "--attention", "Attention backend."),
     "engine": _model(
         Literal["auto", "fast", "reference"],
         "--engine",
-        help="sharpv's own passes over the weights, or those of transformers (reference); "
+        "sharpv's own passes over the weights, or those of transformers (reference); "
         "auto: fast where it can.",
     ),
     "memory-check": _model(
-        bool, "--memory-check/--no-memory-check", help="Refuse what would not fit into memory."
+        bool, "--memory-check/--no-memory-check", "Refuse what would not fit into memory."
     ),
-    "offline": _model(bool, "--offline/--no-offline", help="Never touch the network."),
+    "offline": _model(bool, "--offline/--no-offline", "Never touch the network."),
     "keep-warm": _model(
-        str, "--keep-warm", metavar="TIME", help="How long the model stays loaded afterwards: 5m, forever, 0."
+        str, "--keep-warm TIME", "How long the model stays loaded afterwards: 5m, forever, 0."
     ),
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",
-        help="Visual SharpV: keep a share of each frame, every token above a threshold, or all.",
+        "Visual SharpV: keep a share of each frame, every token above a threshold, or all.",
     ),
-    "w": _pruning(float, "--w", metavar="X", help="Weight of the spatial score, I = T + w S."),
-    "scale": _pruning(float, "--scale", metavar="X", help="Multiplier for each frame's share (adaptive)."),
-    "k": _pruning(float, "--k", metavar="X", help="Keep tokens with I above this (manual)."),
-    "min-tokens": _pruning(int, "--min-tokens", metavar="N", help="Minimum visual tokens per frame."),
+    "w": _pruning(float, "--w X", "Weight of the spatial score, I = T + w S."),
+    "scale": _pruning(float, "--scale X", "Multiplier for each frame's share (adaptive)."),
+    "k": _pruning(float, "--k X", "Keep tokens with I above this (manual)."),
+    "min-tokens": _pruning(int, "--min-tokens N", "Minimum visual tokens per frame."),
     "memory": _pruning(
-        bool, "--memory/--no-memory", help="Memory SharpV: discard the visual KV entries of degraded layers."
+        bool, "--memory/--no-memory", "Memory SharpV: discard the visual KV entries of degraded layers."
     ),
-    "m": _pruning(float, "--m", metavar="X", help="A layer whose similarity is below this is degraded."),
+    "m": _pruning(float, "--m X", "A layer whose similarity is below this is degraded."),
     "positions": _pruning(
-        Literal["original", "contiguous"], "--positions", help="Kept tokens keep their gaps, or close up."
+        Literal["original", "contiguous"], "--positions", "Kept tokens keep their gaps, or close up."
     ),
-    "max-new-tokens": _answer(
-        int, "--max-new-tokens", metavar="N", help="Maximum number of tokens in the answer."
-    ),
-    "temperature": _answer(float, "--temperature", metavar="X", help="0 is greedy."),
-    "stop": _answer(str, "--stop", metavar="TEXT", help="End the answer before this text."),
-    "seed": _answer(int, "--seed", metavar="N", help="Random seed; used only above temperature 0."),
+    "max-new-tokens": _answer(int, "--max-new-tokens N", "Maximum number of tokens in the answer."),
+    "temperature": _answer(float, "--temperature X", "0 is greedy."),
+    "stop": _answer(str, "--stop TEXT", "End the answer before this text."),
+    "seed": _answer(int, "--seed N", "Random seed; used only above temperature 0."),
     "stream": _answer(
         bool,
         "--stream/--no-stream",
-        help="Print the answer as it comes, or once it is complete.  [default: as it comes on a terminal]",
+        "Print the answer as it comes, or once it is complete.  [default: as it comes on a terminal]",
     ),
 }
 

@@ -20,14 +20,10 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
+    option,
     takes_settings,
 )
-from sharpv_cli.commands.preparing import (
-    name_demo_model,
-    read_settings,
-    say_settings,
-    warn_unlocked,
-)
+from sharpv_cli.commands.preparing import name_demo_model, read_settings, say_settings, warn_unlocked
 from sharpv_cli.errors import UsageError
 from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.text import shown
@@ -51,90 +47,57 @@ def batch(
     ],
     out: Annotated[
         str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="OUT.jsonl",
-            help="Where to append one line per question; - is stdout.",
-            show_default=False,
+        option(
+            "--out -o OUT.jsonl", "Where to append one line per question; - is stdout.", show_default=False
         ),
     ],
     questions: Annotated[
         list[str] | None,
-        typer.Option(
-            "--question",
-            "-q",
-            metavar="TEXT",
-            help="Ask this about a folder's videos, and about rows without a question; repeatable.",
+        option(
+            "--question -q TEXT",
+            "Ask this about a folder's videos, and about rows without a question; repeatable.",
         ),
     ] = None,
     profile: ProfileOption = None,
     restart: Annotated[
         bool,
-        typer.Option(
+        option(
             "--restart",
-            help="Discard OUT.jsonl and start over; by default, rerunning resumes and retries failures.",
+            "Discard OUT.jsonl and start over; by default, rerunning resumes and retries failures.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", hidden=True)] = False,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, max=MOST, help="Ask the first N questions.")
-    ] = None,
+    limit: Annotated[int | None, option("--limit N", "Ask the first N questions.", min=1, max=MOST)] = None,
     shard: Annotated[
-        str | None,
-        typer.Option("--shard", metavar="I/N", help="Only part I of N of the manifest, counting from 1."),
+        str | None, option("--shard I/N", "Only part I of N of the manifest, counting from 1.")
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(
-            "--processes",
-            metavar="N",
-            min=1,
-            max=MOST_WORKERS,
-            help="Model processes.  [default: one per GPU, else one]",
+        option(
+            "--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS
         ),
     ] = None,
     readers: Annotated[
         int | None,
-        typer.Option(
-            "--readers",
-            metavar="N",
-            min=1,
-            max=MOST_WORKERS,
-            help="Videos decoded at once, ahead of the model.",
-        ),
+        option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
     ] = None,
     runner: Annotated[
         Literal["local", "ray"],
-        typer.Option(
-            "--runner",
-            metavar="local|ray",
-            help="Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]').",
-        ),
+        option("--runner local|ray", "Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]')."),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT",
-            help="The Ray cluster.  [default: RAY_ADDRESS, else one is started here]",
-        ),
+        option("--address HOST:PORT", "The Ray cluster.  [default: RAY_ADDRESS, else one is started here]"),
     ] = None,
     num_gpus: Annotated[
         float | None,
-        typer.Option(
-            "--num-gpus",
-            metavar="X",
-            min=0,
-            max=MOST_WORKERS,
-            help="GPUs per Ray worker.  [default: 1 if there are any]",
+        option(
+            "--num-gpus X", "GPUs per Ray worker.  [default: 1 if there are any]", min=0, max=MOST_WORKERS
         ),
     ] = None,
     num_cpus: Annotated[
         float | None,
-        typer.Option(
-            "--num-cpus", metavar="X", min=0, max=MOST_WORKERS, help="CPU cores per Ray worker.  [default: 1]"
-        ),
+        option("--num-cpus X", "CPU cores per Ray worker.  [default: 1]", min=0, max=MOST_WORKERS),
     ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

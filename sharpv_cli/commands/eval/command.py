@@ -18,14 +18,10 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
+    option,
     takes_settings,
 )
-from sharpv_cli.commands.preparing import (
-    check_model,
-    name_demo_model,
-    read_settings,
-    say_settings,
-)
+from sharpv_cli.commands.preparing import check_model, name_demo_model, read_settings, say_settings
 from sharpv_cli.errors import UsageError
 from sharpv_cli.tables.shard import read_shard
 
@@ -44,99 +40,75 @@ def evaluate(
     profile: ProfileOption = None,
     methods: Annotated[
         str | None,
-        typer.Option(
-            "--methods",
-            metavar="NAME[:KEY=X],...",
-            help="Choose from dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, "
+        option(
+            "--methods NAME[:KEY=X],...",
+            "Choose from dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, "
             "dycoke and fastv.  [default: dense,sharpv]",
         ),
     ] = None,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--sweep",
-            metavar="KEY=X,...",
-            help="Add SharpV with these values of w, scale, k, min-tokens, m or positions; repeatable.",
+        option(
+            "--sweep KEY=X,...",
+            "Add SharpV with these values of w, scale, k, min-tokens, m or positions; repeatable.",
         ),
     ] = None,
     match: Annotated[
         str,
-        typer.Option(
-            "--match",
-            metavar="BUDGET",
-            help="What the other methods may keep: as many visual tokens as SharpV (sharpv), as many KV entries "
+        option(
+            "--match BUDGET",
+            "What the other methods may keep: as many visual tokens as SharpV (sharpv), as many KV entries "
             "(sharpv:kv), or a ratio.  [default: sharpv]",
             show_default=False,
         ),
     ] = "sharpv",
     baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline", metavar="NAME", help="Compare with this method.  [default: the first one]"
-        ),
+        str | None, option("--baseline NAME", "Compare with this method.  [default: the first one]")
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
+        option(
+            "--limit N",
+            "Ask N questions, spread over the dataset.  [default: all; the first 500 of shapes]",
             min=1,
             max=MOST,
-            help="Ask N questions, spread over the dataset.  [default: all; the first 500 of shapes]",
         ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(
-            "--shard",
-            metavar="I/N",
-            help="Only part I of N of the questions, counting from 1; join the files of all parts for the whole.",
+        option(
+            "--shard I/N",
+            "Only part I of N of the questions, counting from 1; join the files of all parts for the whole.",
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            "--layout",
-            metavar="NAME",
-            help="mvbench, videomme, nextqa, activitynetqa or jsonl.  [default: recognised by its files]",
+        option(
+            "--layout NAME",
+            "mvbench, videomme, nextqa, activitynetqa or jsonl.  [default: recognised by its files]",
         ),
     ] = None,
     clips: Annotated[
-        Path | None,
-        typer.Option(
-            "--clips", metavar="DIR", help="Where the clips of shapes are kept.  [default: the cache folder]"
-        ),
+        Path | None, option("--clips DIR", "Where the clips of shapes are kept.  [default: the cache folder]")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE.jsonl",
-            help="Where to append each answer; rerunning resumes.  [default: sharpv-eval-DATASET.jsonl]",
+        option(
+            "--out -o FILE.jsonl",
+            "Where to append each answer; rerunning resumes.  [default: sharpv-eval-DATASET.jsonl]",
         ),
     ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what is in --out and start over.")
-    ] = False,
+    restart: Annotated[bool, option("--restart", "Discard what is in --out and start over.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     show_settings: ShowSettingsOption = False,
     export_markdown: Annotated[
-        str | None,
-        typer.Option(
-            "--export-markdown", metavar="FILE|-", help="The report as Markdown.", rich_help_panel="Exports"
-        ),
+        str | None, option("--export-markdown FILE|-", "The report as Markdown.", panel="Exports")
     ] = None,
     chart_out: Annotated[
         str | None,
-        typer.Option(
-            "--chart-out",
-            metavar="FILE",
-            help="The report, to FILE.svg, .html, .md or .txt.",
-            rich_help_panel="Exports",
-        ),
+        option("--chart-out FILE", "The report, to FILE.svg, .html, .md or .txt.", panel="Exports"),
     ] = None,
 ) -> None:
     """Measure on a benchmark how often each pruning method is right, at which budgets.

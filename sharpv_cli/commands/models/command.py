@@ -9,7 +9,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands import pulling
-from sharpv_cli.commands.options import JsonOption, profile_names
+from sharpv_cli.commands.options import JsonOption, option, profile_names
 from sharpv_cli.errors import UsageError
 from sharpv_cli.text import printable
 
@@ -79,13 +79,10 @@ def show_model(name: NameArgument) -> None:
 @app.command("pull")
 def pull_model(
     name: Annotated[
-        str,
-        typer.Argument(metavar="NAME|ID", help="A profile, or a hub id.", autocompletion=profile_names),
+        str, typer.Argument(metavar="NAME|ID", help="A profile, or a hub id.", autocompletion=profile_names)
     ],
-    revision: Annotated[
-        str | None, typer.Option("--revision", metavar="REV", help="Branch, tag or commit on the hub.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    revision: Annotated[str | None, option("--revision REV", "Branch, tag or commit on the hub.")] = None,
+    yes: Annotated[bool, option("--yes -y", "Download without asking.")] = False,
 ) -> None:
     """Download a model, or what is missing or newer of it, and print its folder.
 

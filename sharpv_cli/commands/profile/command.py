@@ -20,6 +20,7 @@ from sharpv_cli.commands.options import (
     ShowSettingsOption,
     VerboseOption,
     VideoArgument,
+    option,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
@@ -48,7 +49,7 @@ _STAGES = {"load": "loading the model", "decode": "decoding the video"}
 
 
 def _export(name: str, what: str) -> object:
-    return typer.Option(f"--export-{name}", metavar="FILE|-", help=what, rich_help_panel="Exports")
+    return option(f"--export-{name} FILE|-", what, panel="Exports")
 
 
 MOST_ROUNDS = 100_000  # each of them is an answer
@@ -58,45 +59,26 @@ MOST_ROUNDS = 100_000  # each of them is an answer
 def profile(
     flags: Flags,
     video: VideoArgument,
-    question: Annotated[
-        str,
-        typer.Option(
-            "--question",
-            "-q",
-            metavar="TEXT",
-            help="The question.",
-        ),
-    ] = "Describe the video.",
+    question: Annotated[str, option("--question -q TEXT", "The question.")] = "Describe the video.",
     profile: ProfileOption = None,
     methods: Annotated[
         str | None,
-        typer.Option(
-            "--methods",
-            metavar="NAME,...",
-            help="Choose from dense, visual, memory and sharpv.  [default: all]",
-        ),
+        option("--methods NAME,...", "Choose from dense, visual, memory and sharpv.  [default: all]"),
     ] = None,
     engines: Annotated[
         str | None,
-        typer.Option(
-            "--engines",
-            metavar="NAME,...",
-            help="Compare engines too: choose from stock (transformers' generate), reference and fast.",
+        option(
+            "--engines NAME,...",
+            "Compare engines too: choose from stock (transformers' generate), reference and fast.",
         ),
     ] = None,
-    warmup: Annotated[
-        int,
-        typer.Option("--warmup", metavar="N", min=0, max=MOST_ROUNDS, help="Warm-up rounds, not counted."),
-    ] = 1,
-    runs: Annotated[
-        int, typer.Option("--runs", metavar="N", min=1, max=MOST_ROUNDS, help="Timed rounds.")
-    ] = 5,
+    warmup: Annotated[int, option("--warmup N", "Warm-up rounds, not counted.", min=0, max=MOST_ROUNDS)] = 1,
+    runs: Annotated[int, option("--runs N", "Timed rounds.", min=1, max=MOST_ROUNDS)] = 5,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--sweep",
-            metavar="KEY=X,...",
-            help="Also measure these values of w, m, k (implies --prune manual), scale or frames (dense too); "
+        option(
+            "--sweep KEY=X,...",
+            "Also measure these values of w, m, k (implies --prune manual), scale or frames (dense too); "
             "repeatable.",
         ),
     ] = None,
@@ -109,12 +91,7 @@ def profile(
     export_csv: Annotated[str | None, _export("csv", "The times, one row per run.")] = None,
     chart_out: Annotated[
         str | None,
-        typer.Option(
-            "--chart-out",
-            metavar="FILE",
-            help="The charts, to FILE.svg, .html, .png, .md or .txt.",
-            rich_help_panel="Exports",
-        ),
+        option("--chart-out FILE", "The charts, to FILE.svg, .html, .png, .md or .txt.", panel="Exports"),
     ] = None,
 ) -> None:
     """Measure tokens, time and memory on a clip: dense and SharpV, side by side.
