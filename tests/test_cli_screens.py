@@ -84,6 +84,20 @@ def test_a_question_for_which_other_tokens_are_kept_has_its_own_chart(home: Path
     assert sum(line.startswith("time") for line in lines) == 2
 
 
+@pytest.mark.parametrize("mode", ["--stream", "--no-stream"])
+def test_nothing_stands_between_a_question_and_its_answer(home: Path, mode: str) -> None:
+    """Neither the stage that was drawn meanwhile nor how long it took."""
+    command = scripted("slow-start")
+    lines = screen_of(command, *ASK, mode, "--verbose", "--model", "./", home=home, columns=90, rows=30)
+    asked = place(lines, f"> {QUESTION}")
+    assert lines[asked + 1] == TEXT
+    assert [line.split()[:2] for line in lines[asked + 2 :]] == [
+        ["detail:", "answering"],
+        ["detail:", "decoding"],
+        ["TTFT", "182"],
+    ]
+
+
 @pytest.mark.parametrize(("mode", "rest"), [("--quiet", []), ("--no-stats", ["note:", "warning:"])])
 def test_without_statistics_the_answer_stands_alone(home: Path, mode: str, rest: list[str]) -> None:
     lines = screen_of(scripted("answer"), *ASK, mode, home=home, columns=120, rows=24)

@@ -67,11 +67,15 @@ class Progress:
         if self._enabled and self._still:
             self._live.refresh()
 
-    def stop(self) -> None:
-        """Take the line off the screen."""
+    def hide(self) -> None:
+        """Take the line off the screen; the stage goes on."""
         if self._live.is_started:
             self._live.stop()
             self._leaving.close()
+
+    def stop(self) -> None:
+        """Take the line off the screen; the stage is over."""
+        self.hide()
         self._view.end()
 
 

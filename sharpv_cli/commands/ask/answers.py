@@ -143,28 +143,29 @@ class Answers:
             terminal.show(_named(question))
 
     def _write(self, text: str) -> None:
-        self._progress.stop()
         if self._manner.stream:
+            self._progress.hide()
             self._line_open = True
             self._written += len(text)  # before the write, which Ctrl-C ends only once the text is under way
             terminal.write_answer(text)
 
     def _close_line(self) -> None:
-        self._progress.stop()
         if self._line_open:
             self._line_open = False
             terminal.write_answer("\n")
+        self._progress.stop()
 
     def _finish(self, answer: Answer) -> None:
         """A piece that Ctrl-C kept from us is part of the answer all the same."""
         if answer.finish_reason == "interrupted" and not self._manner.loop:
             self.exit_code = terminal.INTERRUPTED
         self._write(answer.text[self._written :])
-        self._close_line()
+        self._progress.hide()
         if self._manner.as_json:
             terminal.write_json(self._document(answer), several=self._manner.several)
         elif not self._manner.stream:
             terminal.write_answer(f"{answer.text}\n")
+        self._close_line()
         self._tell_figures(answer)
         self._last, self._count = answer, self._count + 1
 
