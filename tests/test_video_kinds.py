@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from sharpv_cli.errors import VideoError
+from sharpv_cli.units import memory_size
 from sharpv_cli.video.decoding import sample_frames
-from sharpv_cli.video.probe import probe
+from sharpv_cli.video.probe import probe, scan
 from sharpv_cli.video.sampling import Sampling
 
 TESTS = Path(__file__).resolve().parent
@@ -204,3 +205,49 @@ def test_a_gif_of_very_many_frames(tmp_path):
     head = b"GIF89a" + struct.pack("<HHBBB", 32, 32, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     (tmp_path / "long.gif").write_bytes(head + frame * 20_000 + b";")
     assert take(tmp_path / "long.gif")[0].frames_total == 20_000
+
+
+JOINED = {
+    "mp4": {},
+    "mov": {},
+    "flv": {},
+    "asf": {"codec": "wmv2", "container": "asf"},
+    "y4m": {"codec": "rawvideo"},
+    "apng": {"codec": "apng", "pix_fmt": "rgb24", "container": "apng"},
+    "ivf": {"codec": "libvpx"},
+    "nut": {},
+}
+READ_ON = {
+    "mxf": {"codec": "mpeg2video"},
+    "mkv": {},
+    "avi": {"codec": "mpeg4"},
+    "ts": {},
+    "gif": {"codec": "gif", "pix_fmt": "rgb8"},
+}
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_a_second_film_behind_the_first_is_said(tmp_path, kind):
+    one = clips.encode(tmp_path / f"one.{kind}", 20, **JOINED[kind])
+    assert not any("another film" in warning for warning in scan(one).warnings)
+    (tmp_path / f"both.{kind}").write_bytes(one.read_bytes() * 2)
+    warnings = take(tmp_path / f"both.{kind}")[1].warnings
+    size = memory_size(one.stat().st_size)
+    assert any(f"the last {size} of the file are another film" in warning for warning in warnings)
+
+
+def test_a_film_of_another_kind_behind_the_first_is_said(tmp_path):
+    mkv, mp4 = clips.encode(tmp_path / "a.mkv", 20), clips.encode(tmp_path / "a.mp4", 20)
+    for first, second in ((mkv, mp4), (mp4, mkv)):
+        (tmp_path / first.name.replace("a", "b")).write_bytes(first.read_bytes() + second.read_bytes())
+        warnings = scan(tmp_path / first.name.replace("a", "b")).warnings
+        assert any("another film" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("kind", READ_ON)
+def test_where_films_may_be_joined_all_is_read(tmp_path, kind):
+    one = clips.encode(tmp_path / f"one.{kind}", 20, **READ_ON[kind])
+    (tmp_path / f"both.{kind}").write_bytes(one.read_bytes() * 2)
+    info, sample = take(tmp_path / f"both.{kind}")
+    assert info.frames_total == 40
+    assert not any("another film" in warning for warning in sample.warnings)

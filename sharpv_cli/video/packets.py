@@ -125,7 +125,8 @@ class Packets:
 
     @property
     def _known(self) -> NDArray[np.int64]:
-        return self._all[self._all != _UNKNOWN]
+        every = self._all
+        return every[every != _UNKNOWN]
 
 
 def check_count(count: int, name: str) -> None:

@@ -19,6 +19,7 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.types import VideoInfo
 from sharpv_cli.video.colours import colour_warnings
 from sharpv_cli.video.declared import Declared, declared, pixel_aspect
+from sharpv_cli.video.joined import unread
 from sharpv_cli.video.local import FilePath, name_of, notes_of
 from sharpv_cli.video.opening import blame_machine, decode, decoded, open_video, packets
 from sharpv_cli.video.packets import Packets, check_count
@@ -66,12 +67,13 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
             raise dolby_vision(path, said.dolby_vision)
         check_count(_indexed(container, stream), shown(path))
         found = Packets()
-        first = None
+        first, last = None, 0
         for place, packet in enumerate(packets(container, stream)):
             if packet.has_sidedata("encryption_info"):  # what a decoder makes of it can look like pictures
                 raise encrypted(path)
             first = _only_picture(packet, stream) if place == 0 else first
             found.add(packet)
+            last = max(last, packet.pos or 0)
             if place % _CHECK_EACH == 0:
                 found.check(shown(path))
         first = first or _first_picture(path)
@@ -79,7 +81,9 @@ def scanned(path: FilePath) -> Iterator[tuple[Scan, Opened]]:
             raise _nothing(path, found)
         if len(found) == 1 and container.format.name in ("gif", "apng"):
             raise picture(path)
-        yield _summary(path, container, stream, found, first, said), (container, stream)
+        joined = unread(path, container.format.name.split(","), last)
+        plan = _summary(path, container, stream, found, first, said)
+        yield replace(plan, warnings=(*plan.warnings, *joined)), (container, stream)
 
 
 def _indexed(container: InputContainer, stream: VideoStream) -> int:
