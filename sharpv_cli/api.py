@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
 from sharpv_cli.pipeline.frames import returned, source
-from sharpv_cli.pipeline.opening import VideoPath, open_clip
+from sharpv_cli.pipeline.looks import Look, open_look
+from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import (
@@ -28,7 +29,6 @@ from sharpv_cli.types import (
 )
 
 if TYPE_CHECKING:
-    from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.video.probe import Scan
 
@@ -159,9 +159,9 @@ class Sharpv:
     def _opened(
         self, video: VideoPath, settings: Settings, scan: Scan | None
     ) -> Generator[StageStarted | Loaded, None, Video]:
-        clip, spent = yield from open_clip(video, settings, scan, self._session)
-        self._session = clip.session
-        return Video(clip, spent)
+        look = yield from open_look(video, settings, scan, self._session)
+        self._session = look.prompts.clip.session
+        return Video(look)
 
     def _settings_for(self, flags: Flags) -> Settings:
         """The settings of a question. Raises UsageError where they are wrong, or would need another model."""
@@ -189,22 +189,20 @@ class Sharpv:
 class Video:
     """A video that was opened: questions about it share one look. A context manager."""
 
-    def __init__(self, clip: Clip, spent: Spent) -> None:
-        from sharpv_cli.pipeline.prompts import SharedPrompts
-
-        self._clip, self._spent = clip, spent
-        self._prompts = SharedPrompts(clip)
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._spent: Spent | None = look.spent
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._clip.frames.__exit__()
+        self._look.__exit__()
 
     @property
     def info(self) -> VideoInfo:
         """What the file holds."""
-        return self._clip.info
+        return self._look.prompts.clip.info
 
     def ask(self, question: str) -> Answer:
         """The answer, which is the one that the question gets alone."""
@@ -218,8 +216,8 @@ class Video:
         """As `Sharpv.events`, from "preprocess" on."""
         from sharpv_cli.pipeline.question import Spent, answer
 
-        spent, self._spent = self._spent, Spent()
-        yield from answer(self._prompts, question, last=last, spent=spent)
+        spent, self._spent = self._spent or Spent(), None
+        yield from answer(self._look.prompts, question, last=last, spent=spent)
 
 
 class Stream(Iterator[str]):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mounts import on_full_disk
 from run_cli import SHARPV, environment, run
 from terminals import screen_of
 
@@ -116,10 +117,11 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_way_of_asking_is_the_same(home: Path, line: str) -> None:
-    cold, warm = shell(home, line, **COLD), shell(home, line)
-    assert warm.returncode == cold.returncode, warm.stderr
-    assert without_times(warm.stdout) == without_times(cold.stdout)
-    assert shape(warm.stderr) == shape(cold.stderr)
+    cold = shell(home, line, **COLD)
+    for warm in (shell(home, line), shell(home, line)):  # the same clip again
+        assert warm.returncode == cold.returncode, warm.stderr
+        assert without_times(warm.stdout) == without_times(cold.stdout)
+        assert shape(warm.stderr) == shape(cold.stderr)
 
 
 def test_a_terminal_shows_the_same(home: Path) -> None:
@@ -147,6 +149,24 @@ def test_the_model_is_loaded_once_and_json_says_so(home: Path) -> None:
     assert second["warm"] and second["answer"] == first["answer"] == "left"
     assert second["timing"]["load_sec"] < 0.5
     assert server(home).process == process
+
+
+def test_a_clip_that_was_asked_about_is_neither_decoded_nor_encoded_again(home: Path) -> None:
+    """By whatever name; a new file in its place is."""
+    clip = home / "asked.mp4"
+    shutil.copy(home / CLIP, clip)
+    time.sleep(2.1)  # a file that was written just now may be written again within one tick of its clock
+    first, again, linked = (timing(home, name) for name in ("asked.mp4", "demo/../asked.mp4", str(clip)))
+    assert first["decode_sec"] and first["vision_sec"]
+    assert not any(timing_[stage] for timing_ in (again, linked) for stage in ("decode_sec", "vision_sec"))
+    assert server(home).clips
+    shutil.copy(home / "demo" / "arriving.mp4", clip)
+    assert timing(home, "asked.mp4")["vision_sec"]
+
+
+def timing(home: Path, clip: str) -> dict[str, float]:
+    found: dict[str, float] = json.loads(ask(home, clip, QUESTION, "--json").stdout)["timing"]
+    return found
 
 
 def test_it_holds_nothing_of_a_command_that_is_over(home: Path) -> None:
@@ -253,6 +273,21 @@ def test_a_stale_socket_is_replaced(home: Path) -> None:
     assert server(home).process != process
 
 
+def test_on_a_full_disk_and_with_a_home_that_is_read_only_commands_do_the_work_themselves(
+    home: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir(mode=0o700)
+    before = on_full_disk(place, "sharpv/run", read_only=home)
+    done = run(
+        [*before, *SHARPV], "ask", CLIP, QUESTION, "--quiet", home=home, **WARM, XDG_RUNTIME_DIR=str(place)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
+    done = run([*before, *SHARPV], "warm", home=home, **WARM)
+    assert done.returncode == 5
+    assert done.stderr.startswith("error: no model can be kept loaded here")
+
+
 def test_nobody_else_may_reach_it(home: Path) -> None:
     ask(home, CLIP, QUESTION)
     path = where(home)
@@ -294,6 +329,19 @@ def test_an_older_version_ends(home: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the older process is still there")
+
+
+def test_newer_files_of_a_checkout_are_another_version(home: Path, tmp_path: Path) -> None:
+    package = Path(address.__file__).parents[1]
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    code = "import os; from sharpv_cli.warm import address; print(address.socket_path(os.environ))"
+    environ = surroundings(home, PYTHONPATH=str(tmp_path))
+    found = []
+    for _ in range(2):
+        os.utime(tmp_path / package.name / "text.py")
+        done = run([sys.executable, "-P", "-c", code], home=home, **environ)
+        found.append(Path(done.stdout.strip()))
+    assert address.is_older(*found), found
 
 
 @pytest.mark.parametrize(

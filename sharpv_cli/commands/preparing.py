@@ -64,8 +64,9 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
     from sharpv_cli.pipeline.frames import scan
+    from sharpv_cli.pipeline.looks import scan_of
 
-    found = scan(video, resolved.settings)
+    found = scan_of(video, resolved.settings) or scan(video, resolved.settings)
     check_model(resolved)
     return found
 

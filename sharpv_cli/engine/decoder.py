@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, SharpVLayer
-from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.weights import DecoderWeights, LayerWeights
 from sharpv_cli.models.capture import DEEPSTACK, MASK, Prompt
 
@@ -108,7 +108,7 @@ def read(
     operations: Operations,
     prompt: Prompt,
     cache: SharpVCache,
-    memory: MemorySharpV | None,
+    memory: Observer | None,
 ) -> Tensor:
     """Pass `prompt`, behind what `cache` holds, through the decoder; the last token's normed state [1, D]."""
     last: Tensor | None = None
@@ -142,7 +142,7 @@ def _read_part(
     operations: Operations,
     prompt: Prompt,
     cache: SharpVCache,
-    memory: MemorySharpV | None,
+    memory: Observer | None,
     at_end: bool,
 ) -> Tensor:
     """The hidden states, [P, D]."""

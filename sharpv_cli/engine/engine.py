@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
-from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.memory import Discard, MemorySharpV, Observer
 from sharpv_cli.engine.sampling import Guide, Sampler
 from sharpv_cli.models.capture import Prompt
 
@@ -76,12 +76,20 @@ class Engine(ABC):
     needs_scores: ClassVar[bool] = False
     """Whether it holds attention scores of all pairs of tokens, layer by layer."""
 
+    @property
+    def always_in_two(self) -> bool:
+        """Whether an only question, too, is read behind what all questions of its clip share.
+
+        So its answer has the same bits whether that was read now or for an earlier question.
+        """
+        return False
+
     def __init__(self, model: Any, reason: str = "asked for") -> None:
         self.model = model
         self.reason = reason
 
     @abstractmethod
-    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: Observer | None = None) -> Tensor:
         """Pass a prompt, or the part of one that `cache` does not hold yet, through the language model.
 
         `memory` sees every decoder layer's output. Gives the logits of the last token, float32 [1, vocabulary].
@@ -188,10 +196,8 @@ class Engine(ABC):
         The prefix stays as it is for the next prompt, unless this is the `last` one: then its memory is used up.
         """
         cache = prefix.cache if last else prefix.cache.fork()
-        logits = self.read(prompt.tail(prefix.length), cache)
-        stays = others(prompt.visual, len(prompt))
-        for layer in prefix.degraded:
-            cache.layers[layer].retain(stays)
+        discard = Discard(prefix.degraded, cache, others(prompt.visual, len(prompt)))
+        logits = self.read(prompt.tail(prefix.length), cache, discard)
         return Prefill(prompt, logits, cache, prefix.similarities, prefix.degraded)
 
     def _memory(

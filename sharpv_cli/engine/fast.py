@@ -20,7 +20,7 @@ from sharpv_cli.engine.cache import SharpVCache
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.late import Late
-from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.engine.steps import EagerSteps, Steps
 from sharpv_cli.models.capture import Prompt
@@ -73,6 +73,11 @@ class FastEngine(Engine):
         self._flash = flash
         self._idle: GraphSteps | None = None  # waits for the next answer
 
+    @property
+    def always_in_two(self) -> bool:
+        """In float32; in half precision each pass over the weights would take a few per cent of a GPU's prefill."""
+        return bool(self.model.dtype == torch.float32)
+
     def warm_up(self) -> None:
         """On CUDA, compile and load all kernels with a prompt of a few tokens, so that no answer waits for it."""
         device = self.model.device
@@ -96,7 +101,7 @@ class FastEngine(Engine):
         self._idle = None
 
     @torch.no_grad()
-    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: Observer | None = None) -> Tensor:
         last = decoder.read(self._decoder, self._operations, prompt, cache, memory)
         logits: Tensor = self.model.get_output_embeddings()(last[None])
         return logits[:, -1].float()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
 from sharpv_cli.engine.engine import Prefill, Prefix
-from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.models.capture import Prompt
@@ -64,7 +64,7 @@ class FastVEngine(ReferenceEngine):
         return super().prefill(prompt, m=None)
 
     @torch.no_grad()
-    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: Observer | None = None) -> Tensor:
         assert memory is None and not cache.get_seq_length(), (
             "FastV reads whole prompts, without Memory SharpV"
         )

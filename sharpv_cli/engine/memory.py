@@ -5,7 +5,9 @@ when too little of the visual input is left in it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -17,6 +19,35 @@ from sharpv_cli.pruning.memory import similarity_at
 
 # On CUDA the decision waits this many layers: the device still has work when the host waits for a number.
 CUDA_LAG = 2
+
+
+class Observer(Protocol):
+    """Sees the output of decoder layers while a prompt is read."""
+
+    @property
+    def measured_layers(self) -> tuple[int, ...]:
+        """The layers whose output is wanted."""
+
+    def __call__(self, layer: int, hidden: Tensor, part: Prompt, *, last: bool = True) -> None:
+        """One of them has put out [1, q, D] over `part` of the prompt; the parts come in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Has layers that were decided before keep only the entries that stay, int64 [n] rising, as each of them ends."""
+
+    layers: Collection[int]
+    cache: SharpVCache
+    stays: Tensor
+
+    @property
+    def measured_layers(self) -> tuple[int, ...]:
+        return tuple(sorted(self.layers))
+
+    def __call__(self, layer: int, hidden: Tensor, part: Prompt, *, last: bool = True) -> None:
+        del hidden, part
+        if last:
+            self.cache.layers[layer].retain(self.stays)
 
 
 class MemorySharpV:

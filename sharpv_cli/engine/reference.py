@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, cache_argument
 from sharpv_cli.engine.engine import Engine, Prefill
-from sharpv_cli.engine.memory import MemorySharpV
+from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.models.capture import Prompt
 from sharpv_cli.models.hooks import removed_after
@@ -25,7 +25,7 @@ class ReferenceEngine(Engine):
     name = "reference"
 
     @torch.no_grad()
-    def read(self, prompt: Prompt, cache: SharpVCache, memory: MemorySharpV | None = None) -> Tensor:
+    def read(self, prompt: Prompt, cache: SharpVCache, memory: Observer | None = None) -> Tensor:
         with _watched(self.model.get_decoder(), prompt, memory):
             return self._forward(prompt.embeds, prompt.position_ids, cache, **prompt.extra)
 
@@ -65,13 +65,13 @@ class ReferenceEngine(Engine):
 
 
 @contextmanager
-def _watched(decoder: Any, prompt: Prompt, memory: MemorySharpV | None) -> Iterator[None]:
+def _watched(decoder: Any, prompt: Prompt, memory: Observer | None) -> Iterator[None]:
     """Show `memory` the output of each decoder layer it asks for; the hooks are removed however the pass ends."""
     if memory is None:
         yield
         return
 
-    def show(index: int, observe: MemorySharpV) -> Any:
+    def show(index: int, observe: Observer) -> Any:
         def after(_layer: Any, _args: Any, output: Any) -> None:
             observe(index, output[0] if isinstance(output, tuple) else output, prompt)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
-from sharpv_cli.models.capture import Prompt, VisualPrompt, capture
+from sharpv_cli.models.capture import DEEPSTACK, Prompt, VisualPrompt, capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.models.wording import Wording, Wordings
@@ -45,6 +45,11 @@ class Clip:
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""
         return replace(self, frames=Frames.announced(take, self.frames.coming))
+
+    def asked_again(self, session: Session, settings: Settings, path: str) -> Clip:
+        """For a later command, which knows the same file as `path` and may want other answers about it."""
+        frames = replace(self.frames, info=replace(self.frames.info, path=path))
+        return replace(self, session=session, settings=settings, frames=frames)
 
     @property
     def info(self) -> VideoInfo:
@@ -110,6 +115,15 @@ class Encoded:
     words: Wording | None = None
     keep: Tensor | None = None
     tail: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes, the frames included."""
+        scores = (
+            () if self.scores is None else (self.scores.spatial, self.scores.temporal, self.scores.importance)
+        )
+        tensors: list[Tensor] = [self.whole.embeds, *self.whole.extra.get(DEEPSTACK, ()), *scores]
+        return self.clip.sample.images.nbytes + sum(tensor.nbytes for tensor in tensors)
 
 
 Encoding = Generator[StageStarted, None, Encoded]

@@ -5,7 +5,7 @@ What the prefill takes depends on what is kept, which nobody knows before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.long.chunks import CHUNK_FRAMES
 from sharpv_cli.pipeline.selecting import scale_that_keeps
 from sharpv_cli.settings.limits import require_length
+from sharpv_cli.shelf import SHELF
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def memory_told(clip: Clip) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
+        SHELF.give_up()
         raise ResourceError(
             f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
             hint="take fewer --frames, or a smaller model",
@@ -53,7 +55,7 @@ def require_question(clip: Clip, question: str) -> None:
     if not _unchecked(clip):
         device = clip.loaded.device
         request = replace(_request(clip), text_tokens=tokens)
-        require_prefill(request, 0, str(device), available_bytes(device))
+        _in_free_memory(lambda: require_prefill(request, 0, str(device), available_bytes(device)))
 
 
 def require_encoding(clip: Clip) -> None:
@@ -61,7 +63,9 @@ def require_encoding(clip: Clip) -> None:
     if _unchecked(clip):
         return
     device = clip.loaded.device
-    require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
+    _in_free_memory(
+        lambda: require_frames(_request(clip), str(device), available_bytes(device), host_bytes())
+    )
 
 
 def require_reading(kept: Kept) -> None:
@@ -70,12 +74,14 @@ def require_reading(kept: Kept) -> None:
     if _unchecked(clip):
         return
     device = clip.loaded.device
-    require_prefill(
-        replace(_request(clip), text_tokens=text_tokens),
-        int(kept.selection.keep.sum()),
-        str(device),
-        available_bytes(device),
-        partial(scale_that_keeps, kept.scores, clip.settings.visual),
+    _in_free_memory(
+        lambda: require_prefill(
+            replace(_request(clip), text_tokens=text_tokens),
+            int(kept.selection.keep.sum()),
+            str(device),
+            available_bytes(device),
+            partial(scale_that_keeps, kept.scores, clip.settings.visual),
+        )
     )
 
 
@@ -86,6 +92,16 @@ def require_dense(clip: Clip) -> None:
         return
     request, device = _request(clip), clip.loaded.device
     require_prefill(request, request.visual_tokens, str(device), available_bytes(device))
+
+
+def _in_free_memory(check: Callable[[], None]) -> None:
+    """What a process that stays holds of earlier clips is given up before an answer is refused for want of memory."""
+    try:
+        check()
+    except ResourceError:
+        if not SHELF.give_up():
+            raise
+        check()
 
 
 def _request(clip: Clip) -> Request:

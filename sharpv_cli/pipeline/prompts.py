@@ -11,11 +11,15 @@ from torch import Tensor
 from sharpv_cli.engine.engine import Prefill, Prefix
 from sharpv_cli.errors import SharpvError
 from sharpv_cli.metrics import StageClock
+from sharpv_cli.models.available import available_bytes
 from sharpv_cli.models.common import CommonPrompt, common_of
 from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding, Kept
 from sharpv_cli.pipeline.frames import encode
 from sharpv_cli.pipeline.long.encoding import reword
 from sharpv_cli.pipeline.selecting import Selection
+from sharpv_cli.session import Session
+from sharpv_cli.settings import Settings
+from sharpv_cli.shelf import SHELF
 
 
 @dataclass
@@ -43,17 +47,47 @@ class Prompts:
 class SharedPrompts(Prompts):
     """Of several questions: frames are preprocessed, encoded and read once, and each question goes on from there.
 
-    Each is answered as it would be alone. The `last` one uses up what is shared.
+    Each is answered as it would be alone. The `last` one uses up what is shared, unless the clip `stays` for later
+    commands: `begin` is one of them. An only question of a command is read as that of another one: in two parts where
+    the engine always does that, else as a whole.
     """
 
+    stays: bool = False
+    _alone: bool = field(default=False, init=False)
+    _count: int = field(default=0, init=False)
     _encoded: Encoded | None = field(default=None, init=False)
     _common: CommonPrompt | None = field(default=None, init=False)
     _prefix: _SharedPrefix | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def build(self, question: str, clock: StageClock, *, last: bool) -> Encoding:
+    def begin(self, session: Session, settings: Settings, path: str) -> None:
+        """A further command asks about the clip: `Clip.asked_again`."""
+        assert self._encoded is not None
+        self._count = 0
+        self.clip = self.clip.asked_again(session, settings, path)
+        self._encoded = replace(self._encoded, clip=self._encoded.clip.asked_again(session, settings, path))
+
+    @property
+    def complete(self) -> bool:
+        """Whether further questions can be asked without looking at the video."""
+        return self._encoded is not None and self._failure is None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held for further questions."""
         if self._encoded is None:
-            return (yield from self._first(question, clock, last))
+            return 0
+        shared = 0 if self._prefix is None else self._prefix.prefix.cache.nbytes
+        return self._encoded.nbytes + shared
+
+    def free_bytes(self) -> int | None:
+        """Bytes that are free where they are held."""
+        return available_bytes(self.clip.loaded.device)
+
+    def build(self, question: str, clock: StageClock, *, last: bool) -> Encoding:
+        self._alone, self._count = last and not self._count, self._count + 1
+        if self._encoded is None:
+            return (yield from self._first(question, clock))
         with clock.stage("preprocess"):
             words = self._encoded.wordings.of(question)
             if (encoded := self._shared(words.ids)) is not None:
@@ -65,17 +99,18 @@ class SharedPrompts(Prompts):
 
     def prefill(self, kept: Kept, *, last: bool) -> Prefill:
         self.shared_bytes = None
-        if kept.encoded.tail is None:
-            return super().prefill(kept, last=last)
         engine, prompt, m = self.clip.engine, kept.prompt, self.clip.threshold
+        if kept.encoded.tail is None or (self._alone and not engine.always_in_two):
+            return super().prefill(kept, last=last)
         length = len(prompt) - kept.encoded.tail
-        prefix = self._prefix_for(kept.selection, lambda: engine.read_prefix(prompt, length, m=m))
-        self.shared_bytes = prefix.cache.nbytes
-        if last:
+        prefix = self._prefix_for(kept.selection, m, lambda: engine.read_prefix(prompt, length, m=m))
+        self.shared_bytes = None if self._alone else prefix.cache.nbytes
+        used_up = last and not (self.stays and SHELF.has_room_for(prefix.cache.nbytes, self.free_bytes()))
+        if used_up:
             self._common = self._prefix = self._encoded = None
-        return engine.read_on(prefix, prompt, last=last)
+        return engine.read_on(prefix, prompt, last=used_up)
 
-    def _first(self, question: str, clock: StageClock, last: bool) -> Encoding:
+    def _first(self, question: str, clock: StageClock) -> Encoding:
         """Encode the clip, and find what its prompts may have in common; an only question is like any single one."""
         if self._failure is not None:
             raise self._failure
@@ -86,7 +121,7 @@ class SharedPrompts(Prompts):
             if frames is not None and frames.touched:
                 self._failure = error  # those that were taken do not come again
             raise
-        if last:
+        if self._alone and not self.stays and not self.clip.engine.always_in_two:
             return encoded
         self._common = common_of(encoded.whole)
         whole = encoded.whole if self._common is None else self._common.head
@@ -102,18 +137,23 @@ class SharedPrompts(Prompts):
         whole, tail = asked
         return replace(self._encoded, whole=whole, tail=tail)
 
-    def _prefix_for(self, selection: Selection, read: Callable[[], Prefix]) -> Prefix:
-        """The shared prefix; read again only where a question is so long that SharpV has to keep less for it."""
-        if self._prefix is None or not self._prefix.fits(selection):
+    def _prefix_for(self, selection: Selection, m: float | None, read: Callable[[], Prefix]) -> Prefix:
+        """The shared prefix; read again only where a question is so long that SharpV has to keep less for it.
+
+        Or where a later command has another threshold `m`.
+        """
+        if self._prefix is None or not self._prefix.fits(selection, m):
             self._prefix = None  # its memory first
-            self._prefix = _SharedPrefix(selection, read())
+            self._prefix = _SharedPrefix(selection, m, read())
         return self._prefix.prefix
 
 
 @dataclass(frozen=True, slots=True)
 class _SharedPrefix:
     selection: Selection
+    m: float | None
     prefix: Prefix
 
-    def fits(self, other: Selection) -> bool:
-        return self.selection.contiguous == other.contiguous and torch.equal(self.selection.keep, other.keep)
+    def fits(self, other: Selection, m: float | None) -> bool:
+        same = self.selection.contiguous == other.contiguous and self.m == m
+        return same and torch.equal(self.selection.keep, other.keep)

@@ -22,4 +22,5 @@ from sharpv_cli.settings.schema import (
     VisualSettings,
     decisive,
     defaults,
+    looking,
 )

@@ -237,6 +237,19 @@ def decisive(settings: Settings) -> dict[str, object]:
     return told
 
 
+def looking(settings: Settings) -> Settings:
+    """The settings that decide what of a video a language model gets to read; all others are as by default.
+
+    How long an answer may be is one of them: the context that it leaves decides how many visual tokens are kept.
+    """
+    default = Settings()
+    generation = default.generation.model_copy(update={"max_new_tokens": settings.generation.max_new_tokens})
+    others = {
+        name: getattr(default, name) for name in ("memory", "offline", "memory_check", "keep_warm", "stream")
+    }
+    return settings.model_copy(update={"generation": generation, **others})
+
+
 GROUPS: dict[str, type[_Group]] = {
     name: field.annotation
     for name, field in Settings.model_fields.items()

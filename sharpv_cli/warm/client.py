@@ -50,7 +50,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a resident process says of itself: bytes of its resident memory, seconds, commands in line.
+    """What a resident process says of itself: bytes of memory, clips that it holds, seconds, commands in line.
 
     `model`, `device` and `dtype` are None before a model was loaded, `keep_sec` where it stays for ever.
     """
@@ -59,6 +59,7 @@ class Status:
     device: str | None
     dtype: str | None
     memory_bytes: int
+    clips: int
     idle_sec: float
     keep_sec: float | None
     waiting: int
@@ -123,7 +124,10 @@ def connect(path: Path) -> socket.socket | None:
 
 def start(path: Path) -> socket.socket | None:
     """Start a resident process, or wait for the one that another command has just started; None where none comes."""
-    with address.held(path.with_suffix(".start")) as first:  # of many commands at once, one starts it
+    with (
+        suppress(OSError),  # a full disk, no further process
+        address.held(path.with_suffix(".start")) as first,  # of many commands at once, one starts it
+    ):
         begun = _detached(path) if first else None
         until = time.monotonic() + _START_SEC
         while time.monotonic() < until:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import resource
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from sharpv_cli.models.checkpoint import locate
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
+from sharpv_cli.shelf import SHELF, give_memory_back
 from sharpv_cli.units import memory_size, seconds_of
 
 
@@ -26,6 +24,7 @@ class Keeper:
         self._key: object = None
         self._used = time.monotonic()
         self._told = False
+        self._frozen = False
         self.keep_sec = 0.0  # until a model was loaded there is nothing to stay for
 
     def open(self, settings: Settings, make: Callable[[], Session]) -> Session:
@@ -35,17 +34,20 @@ class Keeper:
         if self._session is not None and key == self._key:
             return replace(self._session, warm=True)
         self._session = self._key = None
-        gc.collect()  # its memory first
+        gc.unfreeze()
+        SHELF.give_up()
+        give_memory_back()  # its memory first
         self._session, self._key = make(), key
+        self._frozen = False
         return self._session
 
     def tidy(self) -> None:
         """Give back what one command took: nobody waits for it now."""
         self._used = time.monotonic()
-        gc.collect()
-        if sys.platform == "linux":
-            with suppress(OSError, AttributeError):  # another C library than glibc
-                ctypes.CDLL(None).malloc_trim(0)
+        give_memory_back()
+        if not self._frozen:
+            gc.freeze()  # models and libraries are no garbage: looking through them takes a quarter of a second
+            self._frozen = True
 
     def news(self) -> str | None:
         """What is said once, when a model has come to stay."""
@@ -66,6 +68,7 @@ class Keeper:
             "device": info and info.device,
             "dtype": info and info.dtype,
             "memory_bytes": _resident_bytes(),
+            "clips": len(SHELF),
             "idle_sec": time.monotonic() - self._used,
             "keep_sec": None if self.keep_sec == float("inf") else self.keep_sec,
         }

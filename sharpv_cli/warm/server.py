@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sharpv_cli import session, signals, terminal
+from sharpv_cli.shelf import PLACES, SHELF
 from sharpv_cli.warm import address, wire
 from sharpv_cli.warm.keeper import Keeper
 from sharpv_cli.warm.line import Command, attend
@@ -36,6 +37,7 @@ def serve(path: Path, run: Callable[[list[str]], int | None]) -> None:
             return
         os.chdir("/")
         signals.stay()
+        SHELF.places = PLACES
         keeper = Keeper()
         session.keep_with(keeper.open)
         with _listening(path) as listener:
@@ -95,6 +97,7 @@ class _Server:
                     return
                 self._serve(command)
                 idle_until = time.monotonic() + self._keeper.keep_sec
+            SHELF.fit()  # others may want the memory by now
             if _inode(self._path) != self._identity:
                 return  # who looks for this process would not find it: its folder was cleaned up
 

@@ -15,6 +15,20 @@ folder=$(dirname "$0") && mount --bind "$folder" "$folder" && mount --bind "$0" 
   mount -o remount,bind,ro "$folder" && exec "$@"
 """
 
+# Three inodes: the folder itself and two in it.
+_FULL = """
+mount -t tmpfs -o size=4k,nr_inodes=3,mode=700 tmpfs "$0" && (umask 077; mkdir -p "$0/$1") &&
+  mount --bind "$2" "$2" && mount -o remount,bind,ro "$2" && shift 2 && exec "$@"
+"""
+
+
+def on_full_disk(folder: Path, inside: str, *, read_only: Path) -> list[str]:
+    """What to put before a command: `folder` takes nothing but the folders `inside` it, which are there already.
+
+    And nothing can be written into `read_only`.
+    """
+    return [*_namespace(), "sh", "-c", _FULL, str(folder), inside, str(read_only)]
+
 
 def mounted_alone(file: Path) -> list[str]:
     """What to put before a command: the file is a mount of its own, over which nothing can be renamed."""

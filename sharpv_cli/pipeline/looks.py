@@ -1,0 +1,125 @@
+"""The clips that a process which stays looked at last: a further question about one of them pays only for itself.
+
+A file is the same when device, inode, size and times are. Importing this imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Self
+
+from sharpv_cli import metrics
+from sharpv_cli.pipeline.frames import timed
+from sharpv_cli.pipeline.opening import VideoPath, open_clip
+from sharpv_cli.session import Session, open_session
+from sharpv_cli.settings import Settings, looking
+from sharpv_cli.shelf import SHELF
+from sharpv_cli.types import Loaded, StageStarted
+from sharpv_cli.video.local import FilePath, name_of, notes_of
+
+if TYPE_CHECKING:
+    from sharpv_cli.pipeline.prompts import SharedPrompts
+    from sharpv_cli.pipeline.question import Spent
+    from sharpv_cli.video.probe import Scan
+
+_SETTLED_SEC = 2.0  # a file that was written just now may be written again within one tick of its clock
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A video that was opened, for questions about it; `spent` counts with the first one. A context manager.
+
+    In a process that stays it is held when it is closed, for later commands.
+    """
+
+    video: FilePath
+    prompts: SharedPrompts
+    spent: Spent
+    scan: Scan | None
+    key: Key | None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        clip = self.prompts.clip
+        clip.frames.__exit__()
+        if self.key is None:
+            return
+        if self.prompts.complete and _key_of(self.video, clip.settings) == self.key:
+            SHELF.put(self.key, self)
+        else:  # the file has changed meanwhile, or there is nothing to go on from
+            SHELF.drop(self.key)
+
+    @property
+    def nbytes(self) -> int:
+        return self.prompts.nbytes
+
+    def free_bytes(self) -> int | None:
+        return self.prompts.free_bytes()
+
+
+def open_look(
+    video: VideoPath, settings: Settings, scan: Scan | None = None, session: Session | None = None
+) -> Generator[StageStarted | Loaded, None, Look]:
+    """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
+    key = _key_of(video, settings)
+    if key is not None and SHELF.get(key) is not None:
+        look = _again(video, settings, key, session)
+        if look is not None:
+            clip = look.prompts.clip
+            yield Loaded(clip.info, clip.sample, clip.loaded.info)
+            return look
+    clip, spent = yield from open_clip(video, settings, scan, session)
+    from sharpv_cli.pipeline.prompts import SharedPrompts
+
+    return Look(video, SharedPrompts(clip, stays=key is not None), spent, scan, key)
+
+
+def scan_of(video: FilePath, settings: Settings) -> Scan | None:
+    """The scan of a video that a look is held of."""
+    key = _key_of(video, settings)
+    held: Look | None = None if key is None else SHELF.get(key)
+    return None if held is None else held.scan
+
+
+def _again(video: FilePath, settings: Settings, key: Key, session: Session | None) -> Look | None:
+    """What is held, with the model that it was made with; where that was exchanged, nothing is held any more."""
+    from sharpv_cli.pipeline.question import Spent
+
+    started = metrics.now()
+    ready, load_sec = timed(lambda: session or open_session(settings))
+    held: Look | None = SHELF.get(key)
+    if held is None or held.prompts.clip.loaded is not ready.loaded:
+        return None
+    held.prompts.begin(ready, settings, name_of(video))
+    return Look(video, held.prompts, Spent(load_sec, started=started), held.scan, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """All that decides what is read of a video, but for the model that is loaded; `suffix` names its container."""
+
+    file: tuple[int, ...]
+    suffix: str
+    notes: tuple[str, ...]
+    settings: Settings
+
+
+def _key_of(video: FilePath, settings: Settings) -> Key | None:
+    """None where nothing will be held: in most processes, and of a file that may still change unseen."""
+    if not SHELF.places:
+        return None
+    try:
+        found = os.stat(video)  # noqa: PTH116 - it may be any kind of path
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or time.time() - found.st_ctime < _SETTLED_SEC:
+        return None
+    file = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return Key(file, PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
