@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from web_server import serving
 
 from sharpv_cli.batch.manifest import Manifest, read_manifest
 from sharpv_cli.batch.planning import Plan, plan
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.tables.shard import Shard, read_shard
+from sharpv_cli.video import stamp as stamping
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.sources import local_video
 
@@ -302,11 +304,63 @@ def test_an_answer_without_pruning_does_not_depend_on_how_it_would_be_pruned(tmp
 
 def test_a_video_of_the_same_size_and_time_in_its_place_is_asked_again(tmp_path: Path) -> None:
     video, digests = tmp_path / "a.mp4", set()
-    for content in (b"1" * 300_000, b"2" + b"1" * 299_999, b"1" * 299_999 + b"2"):
+    middle = b"1" * 150_000 + b"2" + b"1" * 149_999
+    for content in (b"1" * 300_000, b"2" + b"1" * 299_999, b"1" * 299_999 + b"2", middle):
         video.write_bytes(content)
         os.utime(video, ns=(1, 1))
         digests.add(planned(read_manifest(written(tmp_path, GOOD), ())).asked[0].digest)
-    assert len(digests) == 3
+    assert len(digests) == 4
+
+
+def test_of_a_long_video_pieces_all_over_it_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamping, "_PIECE", 100)
+    contents = [bytearray(100_000) for _ in range(4)]
+    for number, place in ((1, 50), (2, 99_950), (3, (100_000 - 100) * 31 // 63)):
+        contents[number][place] = 1
+    stamps = set()
+    for content in contents:
+        (tmp_path / "a.mp4").write_bytes(content)
+        stamps.add(stamping.stamp(str(tmp_path / "a.mp4")))
+    assert len(stamps) == 4
+    contents[0][120] = 1
+    (tmp_path / "a.mp4").write_bytes(contents[0])
+    assert stamping.stamp(str(tmp_path / "a.mp4")) in stamps, "what lies between them is not read"
+
+
+def test_of_an_address_the_version_counts_that_the_server_says(tmp_path: Path) -> None:
+    resolved = {"allow-url": True}
+
+    def asked() -> Plan:
+        def settings(own: Mapping[str, object]) -> Settings:
+            return resolve({**resolved, **own}, {}).settings
+
+        return plan(read_manifest(source, ()), settings, "weights", read_shard("1/1"))
+
+    with serving({}) as (server, address):
+        source = written(tmp_path, {"video": f"{address}/a.mp4?ticket=1", "question": "what?", "id": "a"})
+        found = []
+        for headers in (
+            {"ETag": '"1"'},
+            {"ETag": '"2"'},
+            {"Last-Modified": "then"},
+            {"Last-Modified": "now"},
+        ):
+            server.pages["/a.mp4?ticket=1"] = (200, headers, b"film")
+            found.append(asked())
+        digests = [one.asked[0].digest for one in found]
+        assert len(set(digests)) == 4
+        assert asked().without({"a": digests[3]}).jobs == ()
+        assert found[1].without({"a": digests[0]}).jobs == found[1].jobs
+        server.pages["/a.mp4?ticket=1"] = (200, {}, b"film")
+        silent = asked()
+        assert silent.without({"a": silent.asked[0].digest}).jobs == ()
+    gone = asked()
+    assert gone.asked[0].digest == silent.asked[0].digest
+    assert gone.without({"a": digests[0]}).jobs == (), (
+        "what was answered stays while the server cannot be asked"
+    )
+    resolved["allow-url"] = False
+    assert asked().without({"a": digests[0]}).jobs, "other settings are asked"
 
 
 @pytest.mark.parametrize("number", [2**63, 10**30, -(2**70), 10**400, 1e300])

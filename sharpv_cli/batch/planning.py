@@ -5,34 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.manifest import Failure, Manifest, Row
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.settings import decisive
+from sharpv_cli.shortage import has_threads
 from sharpv_cli.tables.shard import Shard
-from sharpv_cli.video.names import existing
+from sharpv_cli.video.download import version_of
+from sharpv_cli.video.names import existing, is_web_address
 from sharpv_cli.video.stamp import stamp
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
 
-_Stamp = tuple[str, int, int, str]
+_Stamp = tuple[str, int, int, str, str]
+_AT_A_TIME = 8
 SettingsFor = Callable[[Mapping[str, object]], "Settings"]
 """The settings of the run with a row's own in place of some; raises UsageError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `digest` changes with whatever may change its answer."""
+    """One question. `digest` changes with whatever may change its answer.
+
+    Of an address it ends in `-` and what the server says of its version, where that could be learnt.
+    """
 
     id: str
     line: int
     question: str
-    digest: str
+    digest: str = ""
+
+    def is_done(self, digest: str | None) -> bool:
+        """Whether an answer with this digest is this question's. One that cannot be asked for again stays as it is."""
+        if digest is None or digest == self.digest:
+            return digest is not None
+        return "-" not in self.digest and digest.partition("-")[0] == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class Plan:
     def without(self, done: Mapping[str, str]) -> Plan:
         """What is left where `done` holds the digests of answers by id."""
         left = [
-            replace(job, questions=tuple(q for q in job.questions if done.get(q.id) != q.digest))
+            replace(job, questions=tuple(q for q in job.questions if not q.is_done(done.get(q.id))))
             for job in self.jobs
         ]
         return replace(self, jobs=tuple(job for job in left if job.questions))
@@ -82,25 +95,47 @@ def plan(
     """
     failures = [failure for failure in manifest.failures if shard.has(failure.line)]
     looks: dict[tuple[str, str], Job] = {}
-    stamp_of = cache(_stamp)  # a video may stand in many rows
     for row in shard.of(manifest.rows, key=lambda row: row.video):
         try:
             settings = settings_for(row.settings)
         except UsageError as error:
             failures.append(Failure(row.line, row.id, UsageError(f"{row.place}: {error}", hint=error.hint)))
             continue
-        _add(looks, row, settings, (weights, *stamp_of(row.video)))
-    return Plan(_limited(list(looks.values()), limit), tuple(sorted(failures, key=lambda one: one.line)))
+        _add(looks, row, settings)
+    jobs = _with_digests(_limited(list(looks.values()), limit), weights)
+    return Plan(jobs, tuple(sorted(failures, key=lambda one: one.line)))
 
 
-def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, seen: Sequence[object]) -> None:
-    deciding = json.dumps(decisive(settings), sort_keys=True)
-    asked = tuple(
-        Asked(id, row.line, question, _digest(seen, deciding, question)) for id, question in row.asked()
-    )
+def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings) -> None:
+    asked = tuple(Asked(id, row.line, question) for id, question in row.asked())
     key = row.video, settings.model_dump_json()
     before = looks.get(key)
     looks[key] = Job(row.video, settings, (before.questions if before else ()) + asked)
+
+
+def _with_digests(jobs: Sequence[Job], weights: str) -> tuple[Job, ...]:
+    """Each video is looked at once, several at a time: disks far away and servers let one wait."""
+    videos = list(dict.fromkeys((job.video, _is_fetched(job)) for job in jobs))
+    with ExitStack() as until_done:
+        each: Callable[..., Iterable[_Stamp]] = map
+        if len(videos) > 1 and has_threads(_AT_A_TIME):
+            each = until_done.enter_context(ThreadPoolExecutor(_AT_A_TIME)).map
+        stamps = dict(zip(videos, each(lambda video: _stamp(*video), videos), strict=True))
+    return tuple(_with_digest(job, weights, stamps[job.video, _is_fetched(job)]) for job in jobs)
+
+
+def _with_digest(job: Job, weights: str, stamp: _Stamp) -> Job:
+    *seen, version = stamp
+    deciding = json.dumps(decisive(job.settings), sort_keys=True)
+    asked = (
+        replace(one, digest=_digest((weights, *seen), deciding, one.question, version))
+        for one in job.questions
+    )
+    return replace(job, questions=tuple(asked))
+
+
+def _is_fetched(job: Job) -> bool:
+    return job.settings.video.allow_url and is_web_address(job.video)
 
 
 def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
@@ -115,16 +150,21 @@ def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
     return tuple(taken)
 
 
-def _digest(seen: Sequence[object], settings: str, question: str) -> str:
-    return hashlib.sha256(json.dumps([*seen, settings, question]).encode()).hexdigest()[:16]
+def _digest(seen: Sequence[object], settings: str, question: str, version: str) -> str:
+    digest = hashlib.sha256(json.dumps([*seen, settings, question]).encode()).hexdigest()[:16]
+    return f"{digest}-{version}" if version else digest
 
 
-def _stamp(video: str) -> _Stamp:
-    """The path, the time of modification (nanoseconds, 0 where there is no such file) and what is in it."""
+def _stamp(video: str, fetched: bool) -> _Stamp:
+    """The path, the time of modification (nanoseconds, 0 where there is no such file), what is in it, and of what has
+    to be fetched the version.
+    """
+    if fetched:
+        return video, 0, 0, "", version_of(video)
     path = os.path.abspath(video)  # noqa: PTH100 - an address is left readable enough
     found = existing(video)
     try:
         modified = os.stat(found).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):  # ValueError: a NUL in the name
         modified = 0
-    return path, modified, *stamp(found)
+    return path, modified, *stamp(found), ""

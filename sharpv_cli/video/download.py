@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import json
 import ssl
 import zlib
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from sharpv_cli.video.spooling import Copy
 
 _CHUNK = 1 << 18
 _SILENCE_SEC = 60.0  # the whole download has a limit of its own, see spooling
+_VERSION_SEC = 10.0  # for a server to say which version of a file it has
 _MOST_HOPS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GET_IT_YOURSELF = "download the file yourself, then give its path"
@@ -52,12 +55,28 @@ def download(url: str, copy: Copy) -> None:
         raise _refusal(copy.name, error) from error
 
 
-def _answer(url: str, hops: Hops) -> http.client.HTTPResponse:
+def version_of(url: str) -> str:
+    """A digest of what the server says of the content's version (ETag, else its time and length), nothing of it being
+    read; empty where it does not say, or cannot be asked.
+    """
+    try:
+        with closing(_answer(url, Hops(url), _VERSION_SEC)) as response:
+            headers = response.headers
+            said = headers.get("ETag") or [headers.get("Last-Modified"), headers.get("Content-Length")]
+    except (HopError, OSError, http.client.HTTPException, ValueError):
+        return ""  # whoever downloads it says why
+    known = isinstance(said, str) or said[0]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16] if known else ""
+
+
+def _answer(url: str, hops: Hops, seconds: float | None = None) -> http.client.HTTPResponse:
     """What the last of the redirects gives. Nothing is read of what the others send beside the address."""
     opener, here = _opener(hops), url
     for _ in range(_MOST_HOPS):
         try:
-            return cast(http.client.HTTPResponse, opener.open(_request(here), timeout=_SILENCE_SEC))
+            return cast(
+                http.client.HTTPResponse, opener.open(_request(here), timeout=seconds or _SILENCE_SEC)
+            )
         except HTTPError as error:
             location = error.headers.get("Location") if error.code in _REDIRECTS else None
             if location is None:

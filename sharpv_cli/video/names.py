@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+
+
+def is_web_address(name: str) -> bool:
+    """Whether it is an address that would be downloaded if that is allowed."""
+    return bool(_WEB.match(name))
 
 
 def existing(path: str) -> str:

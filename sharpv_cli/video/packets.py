@@ -125,8 +125,8 @@ class Packets:
 
     @property
     def _known(self) -> NDArray[np.int64]:
-        every = self._all
-        return every[every != _UNKNOWN]
+        known: NDArray[np.int64] = np.extract(self._all != _UNKNOWN, self._all)
+        return known
 
 
 def check_count(count: int, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -16,14 +15,13 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.text import address_without_secrets
 from sharpv_cli.video.download import download
 from sharpv_cli.video.local import Limits, LocalVideo
-from sharpv_cli.video.names import existing
+from sharpv_cli.video.names import existing, is_web_address
 from sharpv_cli.video.pictures import as_film, left_out, needs_pillow
 from sharpv_cli.video.refusals import read_head, shown
 from sharpv_cli.video.spooling import Copy, Progress, spooled
 
 STDIN = "-"
 
-_WEB = re.compile(r"https?://", re.IGNORECASE)
 _CHUNK = 1 << 18
 
 
@@ -53,7 +51,7 @@ def _fetched(source: str, limits: Limits, progress: Progress | None, open_files:
     if source == STDIN:
         _check_stdin()
         name, write = "stdin", partial(_drain, 0)
-    elif limits.allow_url and _WEB.match(source):
+    elif limits.allow_url and is_web_address(source):
         name, write = address_without_secrets(source), partial(download, source)
     elif not source:
         raise VideoError(
