@@ -124,7 +124,7 @@ class Sharpv:
     def events(
         self, video: VideoPath, question: str, scan: Scan | None = None
     ) -> Generator[Event, None, None]:
-        """What happens while one question is answered: stages, pieces of text, and last of all Finished.
+        """What happens while one question is answered: stages, what was kept, pieces of text, and last of all Finished.
 
         `video` is a file; a `scan` of it that was made before saves another one. KeyboardInterrupt while tokens come
         ends the answer where it is, with finish_reason "interrupted"; a caller that is interrupted itself, between two

@@ -72,7 +72,7 @@ def test_ctrl_c_while_the_process_ends(home: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_mid_answer(home: Path, number: signal.Signals, code: int) -> None:
-    process = _start(home, "slow", *ASK, "--chart-out", "never.svg")
+    process = _start(home, "slow", *ASK, "--stream", "--chart-out", "never.svg")
     assert process.stdout is not None
     assert process.stderr is not None
     assert os.read(process.stdout.fileno(), 100) == b"[red] is "
