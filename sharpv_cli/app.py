@@ -26,6 +26,9 @@ from sharpv_cli.commands.profile.command import profile
 from sharpv_cli.commands.warm import app as warm_app
 from sharpv_cli.errors import SharpvError
 from sharpv_cli.text import shown
+from sharpv_cli.warm import client
+
+shortage.neighbours.append(client.neighbour)
 
 # Narrower than Typer goes by itself: below it, help would be broken in the middle of words.
 _TYPER_LEAST_COLUMNS = 52

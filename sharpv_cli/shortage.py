@@ -37,6 +37,9 @@ _THREADS_OF = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RA
 _HINT = "close other programs, or raise the limit of this process"
 _RAISED_BY = {MEMORY: "`ulimit -v`, the container", THREADS: "`ulimit -u`", FILES: "`ulimit -n`"}
 
+neighbours: list[Callable[[], str | None]] = []
+"""Each tells, where memory is short, which other process of ours holds some and how to end it; `app` knows them."""
+
 
 def told(error: BaseException, doing: str) -> SharpvError:
     """The error as one that a user is told: ShortageError, or its own kind, or a bug of ours."""

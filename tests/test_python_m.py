@@ -39,6 +39,8 @@ COMMANDS = {
     ),
     "benchmarks.limits_check": ("--clips 1 --cores 64 --limited 0", "all is right"),
     "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),
+    "benchmarks.starts": ("--runs 1 --loop 0 --only 'client alone'", "| client alone |"),
+    "benchmarks.warm_check": ("--clips 1 --idle 0.1 --kills 0 --clients 0", "times"),
     "benchmarks.sharing_cost": (f"CLIP --runs 1 -q '{QUESTION}' -q '{QUESTION}'", "answers identical"),
     "training.demo_clips": ("clips", ""),
     "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),

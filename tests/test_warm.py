@@ -23,6 +23,11 @@ from mounts import on_full_disk
 from run_cli import SHARPV, environment, run
 from terminals import screen_of
 
+from sharpv_cli import app, shortage
+from sharpv_cli.errors import ResourceError
+from sharpv_cli.models.known import known
+from sharpv_cli.models.memory_check import require_weights
+from sharpv_cli.settings import ModelSettings
 from sharpv_cli.shapes.demo import write_demo
 from sharpv_cli.warm import address, client, wire
 
@@ -162,6 +167,20 @@ def test_a_clip_that_was_asked_about_is_neither_decoded_nor_encoded_again(home: 
     assert server(home).clips
     shutil.copy(home / "demo" / "arriving.mp4", clip)
     assert timing(home, "asked.mp4")["vision_sec"]
+
+
+def test_who_lacks_memory_is_told_of_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `batch`, `eval` and `profile` may, which are processes of their own."""
+    assert shortage.neighbours == [client.neighbour], app
+    ask(home, CLIP, QUESTION)
+    monkeypatch.setattr(os, "environ", environment(home, **surroundings(home)))
+    with pytest.raises(ResourceError) as caught:
+        require_weights(known(ModelSettings()), 4, "cpu", 1000)
+    assert f"`sharpv warm stop` ends process {server(home).process}, which keeps builtin loaded (" in str(
+        caught.value.hint
+    )
+    monkeypatch.setattr("sharpv_cli.signals._stays", True)
+    assert client.neighbour() is None
 
 
 def timing(home: Path, clip: str) -> dict[str, float]:
@@ -426,6 +445,7 @@ def test_it_says_what_it_is(home: Path) -> None:
     assert done.returncode == 0, done.stderr
     shown = run(SHARPV, "warm", home=home, **surroundings(home)).stdout
     assert shown.startswith("builtin on cpu (float32), ") and "without use" in shown
+    assert shown.split(" process ")[1].split(",")[0] == str(server(home).process)
     assert run(SHARPV, "warm", "stop", home=home, **surroundings(home)).returncode == 0
     assert run(SHARPV, "warm", home=home, **surroundings(home)).stdout == "no model is kept loaded\n"
     assert (

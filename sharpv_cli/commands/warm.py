@@ -96,5 +96,7 @@ def _said(status: client.Status | None) -> str:
     stays = "until `sharpv warm stop`"
     if status.keep_sec is not None:
         stays = f"for {max(0.0, status.keep_sec - status.idle_sec):.0f} s more without use"
-    clips = f", {status.clips} clip{'s' * (status.clips != 1)} at hand" if status.clips else ""
-    return f"{model}, {memory_size(status.memory_bytes)}{clips}, process {status.process}, stays {stays}"
+    held = memory_size(status.memory_bytes + status.device_bytes)
+    if status.clips:
+        held += f", {status.clips} clip{'s' * (status.clips != 1)} at hand"
+    return f"{model}, {held}, process {status.process}, stays {stays}"

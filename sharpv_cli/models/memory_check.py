@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from sharpv_cli import shortage
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.estimate import Request, estimate
 from sharpv_cli.models.known import KnownModel, known, shipped
@@ -116,9 +117,12 @@ def _require(
     said, *each = memory_sizes([total, *(size for _, size in parts)])
     listed = ", ".join(f"{name} {size}" for (name, _), size in zip(parts, each, strict=True))
     flags = list(remedies(free))
+    others = filter(None, (neighbour() for neighbour in shortage.neighbours))
     raise ResourceError(
         f"{needs} about {said}{f' ({listed})' if len(parts) > 1 else ''}; {memory_size(free)} are free on {device}",
-        hint=(f"{' or '.join(flags)} would fit" if flags else "pick a smaller model, or free memory")
+        hint="; ".join(
+            [f"{' or '.join(flags)} would fit" if flags else "pick a smaller model, or free memory", *others]
+        )
         + _OVERRIDE,
     )
 

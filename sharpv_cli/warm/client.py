@@ -21,9 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from sharpv_cli import signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
-from sharpv_cli.units import seconds_of
+from sharpv_cli.units import memory_size, seconds_of
 from sharpv_cli.warm import address, wire
 
 # In jobs that end as a whole, nothing that stays is wanted unless it is asked for.
@@ -50,7 +51,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a resident process says of itself: bytes of memory, clips that it holds, seconds, commands in line.
+    """What a resident process says of itself: bytes of its memory, on the host and on a
+    device with a memory of its own, clips that it holds, seconds, commands in line.
 
     `model`, `device` and `dtype` are None before a model was loaded, `keep_sec` where it stays for ever.
     """
@@ -59,6 +61,7 @@ class Status:
     device: str | None
     dtype: str | None
     memory_bytes: int
+    device_bytes: int
     clips: int
     idle_sec: float
     keep_sec: float | None
@@ -75,6 +78,16 @@ def status(path: Path) -> Status | None:
         wire.send(connection, {"status": True})
         return Status(**wire.receive(connection)[0])
     return None
+
+
+def neighbour() -> str | None:
+    """Of what a process of its own may do where memory does not hold both; None where there is no resident process."""
+    path = None if signals.stays() else address.socket_path(os.environ)
+    found = None if path is None else status(path)
+    if found is None or found.model is None:
+        return None
+    held = memory_size(found.memory_bytes + found.device_bytes)
+    return f"`sharpv warm stop` ends process {found.process}, which keeps {found.model} loaded ({held})"
 
 
 def stop(path: Path) -> bool:

@@ -68,6 +68,7 @@ class Keeper:
             "device": info and info.device,
             "dtype": info and info.dtype,
             "memory_bytes": _resident_bytes(),
+            "device_bytes": 0 if self._session is None else _device_bytes(self._session),
             "clips": len(SHELF),
             "idle_sec": time.monotonic() - self._used,
             "keep_sec": None if self.keep_sec == float("inf") else self.keep_sec,
@@ -80,6 +81,15 @@ def _files_of(settings: Settings) -> list[tuple[str, int, int, int]]:
     files = sorted(folder.iterdir()) if folder is not None else []
     found = ((file.name, file.stat()) for file in files if file.is_file())
     return [(name, at.st_ino, at.st_size, at.st_ctime_ns) for name, at in found]
+
+
+def _device_bytes(session: Session) -> int:
+    """Of this process, in a GPU's memory."""
+    if session.loaded.device.type != "cuda":
+        return 0
+    import torch
+
+    return sum(torch.cuda.memory_reserved(number) for number in range(torch.cuda.device_count()))
 
 
 def _resident_bytes() -> int:
