@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from run_cli import PIECES, TEXT, environment, run, scripted
+from terminals import everything
 
 ASK = ["ask", "clip.mp4", "what?"]
 WHOLE = [f"{TEXT}\n"]
@@ -59,14 +60,14 @@ def test_a_terminal_gets_the_answer_as_it_comes(home: Path, mode: list[str], com
     with subprocess.Popen(
         command, cwd=home, env=environment(home), stdout=theirs, stderr=subprocess.PIPE, text=True
     ) as asking:
+        os.close(theirs)
         assert asking.stderr is not None
         assert any("piece" in line for line in asking.stderr)  # said when the first piece was dealt with
-        assert bool(select.select([ours], [], [], 0)[0]) == comes
+        assert bool(select.select([ours], [], [], 30 if comes else 0.1)[0]) == comes
         asking.send_signal(signal.SIGINT)
         asking.communicate(timeout=30)
-    assert os.read(ours, 1000).decode() == "[red] is \r\n"
+    assert everything(ours) == "[red] is \r\n"
     os.close(ours)
-    os.close(theirs)
 
 
 def test_commands_at_once_on_one_pipe_do_not_mix_their_words(home: Path) -> None:

@@ -52,7 +52,7 @@ def on_terminal(
         stderr=subprocess.PIPE if stdout else theirs,
     )
     os.close(theirs)
-    seen = _read(ours)
+    seen = everything(ours)
     out, err = process.communicate(timeout=30)
     os.close(ours)
     return Seen(process.returncode, seen, (err if stdout else out).decode())
@@ -74,13 +74,13 @@ def screen_of(
     )
     os.close(theirs)
     screen = pyte.Screen(columns, rows)
-    pyte.Stream(screen).feed(_read(ours))
+    pyte.Stream(screen).feed(everything(ours))
     os.close(ours)
     assert process.wait(60) == 0, screen.display
     return [line.rstrip() for line in screen.display if line.strip()]
 
 
-def _read(terminal: int) -> str:
+def everything(terminal: int) -> str:
     """All that comes until its last writer is gone, which Linux tells by an error."""
     seen = b""
     while select.select([terminal], [], [], 30)[0]:
