@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sharpv_cli.session import Session
@@ -149,13 +149,5 @@ class EngineLane(Lane):
 def _engine_run(answer: Answer) -> tuple[EngineAnswer, EngineRun]:
     """What an answer tells that stock's tells as well."""
     timing, memory = answer.timing, answer.memory
-    run = EngineRun(
-        preprocess_sec=timing.preprocess_sec,
-        vision_sec=timing.vision_sec,
-        prune_sec=timing.prune_sec,
-        prefill_sec=timing.prefill_sec,
-        ttft_sec=timing.ttft_sec,
-        tpot_sec=timing.tpot_sec,
-        total_sec=timing.total_sec,
-    )
+    run = EngineRun(**{field.name: getattr(timing, field.name) for field in fields(EngineRun)})
     return EngineAnswer(answer.text, answer.token_ids, memory.kv_bytes, memory.peak_bytes), run

@@ -18,41 +18,15 @@ from sharpv_cli.text import printable
 DEFAULT_PROFILE = "tiny"
 NO_PROFILE = "none"
 
-# The long flag of a setting (also SHARPV_<FLAG>, with underscores and capitals) and the key it sets.
+_OTHER_NAMES = {"model.id": "model", "visual.mode": "prune", "memory.enabled": "memory"}
+_IN_FILES_ONLY = {"model.family", "sampling.strategy", "prompt.system", "prompt.suffix"}
+
 FLAGS = {
-    "model": "model.id",
-    "revision": "model.revision",
-    "dtype": "model.dtype",
-    "attention": "model.attention",
-    "frames": "sampling.frames",
-    "fps": "sampling.fps",
-    "max-frames": "sampling.max_frames",
-    "start": "sampling.start",
-    "end": "sampling.end",
-    "allow-url": "video.allow_url",
-    "picture": "video.picture",
-    "max-pixels": "video.max_pixels",
-    "max-bytes": "video.max_bytes",
-    "timeout": "video.timeout",
-    "prune": "visual.mode",
-    "w": "visual.w",
-    "scale": "visual.scale",
-    "k": "visual.k",
-    "min-tokens": "visual.min_tokens",
-    "memory": "memory.enabled",
-    "m": "memory.m",
-    "max-new-tokens": "generation.max_new_tokens",
-    "temperature": "generation.temperature",
-    "stop": "generation.stop",
-    "seed": "generation.seed",
-    "positions": "positions",
-    "device": "device",
-    "engine": "engine",
-    "offline": "offline",
-    "memory-check": "memory_check",
-    "keep-warm": "keep_warm",
-    "stream": "stream",
+    _OTHER_NAMES.get(key) or key.rpartition(".")[2].replace("_", "-"): key
+    for key in defaults()
+    if key not in _IN_FILES_ONLY
 }
+"""The long flag of a setting (also SHARPV_<FLAG>, with underscores and capitals) and the key that it sets."""
 _OTHER_VARIABLES = ("SHARPV_PROFILE", "SHARPV_DEBUG")
 
 _Layer = dict[str, tuple[object, str]]  # dotted key -> value, origin
