@@ -14,16 +14,16 @@ from sharpv_cli.errors import ModelError, ResourceError, UsageError
 from sharpv_cli.pipeline.frames import returned, source
 from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
+from sharpv_cli.seen.recall import Recall
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import (
     Answer,
     Event,
     Finished,
-    Loaded,
+    Noted,
     QuestionFailed,
     QuestionStarted,
-    StageStarted,
     TextPiece,
     VideoInfo,
 )
@@ -68,6 +68,8 @@ class Flags(TypedDict, total=False):
     memory_check: bool | None
     keep_warm: str | None
     stream: bool | None
+    seen: Literal["auto", "off", "only", "refresh"] | None
+    seen_max_bytes: int | None
 
 
 class Sharpv:
@@ -120,23 +122,30 @@ class Sharpv:
             returned(self._opened(local, settings, None)) as opened,
         ):
             yield opened
+            for _ in opened.kept():
+                pass  # there is nobody to tell
 
     def events(
-        self, video: VideoPath, question: str, scan: Scan | None = None
+        self, video: VideoPath, question: str, scan: Scan | None = None, recall: Recall | None = None
     ) -> Generator[Event, None, None]:
-        """What happens while one question is answered: stages, what was kept, pieces of text, and last of all Finished.
+        """What happens while one question is answered: stages, what was kept, pieces of text, then Finished.
 
-        `video` is a file; a `scan` of it that was made before saves another one. KeyboardInterrupt while tokens come
-        ends the answer where it is, with finish_reason "interrupted"; a caller that is interrupted itself, between two
-        events, gets the same Finished from `events.throw(KeyboardInterrupt())`. Closing the generator at any time
-        cleans up.
+        `video` is a file; a `scan` or `recall` of it that was made before saves another one. KeyboardInterrupt while
+        tokens come ends the answer where it is, with finish_reason "interrupted"; a caller that is interrupted itself,
+        between two events, gets the same Finished from `events.throw(KeyboardInterrupt())`. Closing the generator at
+        any time cleans up.
         """
-        opened = yield from self._opened(video, self.settings, scan)
+        opened = yield from self._opened(video, self.settings, scan, recall)
         with opened:
             yield from opened.events(question, last=True)
+            yield from opened.kept()
 
     def events_of_all(
-        self, video: VideoPath, questions: Iterable[str], scan: Scan | None = None
+        self,
+        video: VideoPath,
+        questions: Iterable[str],
+        scan: Scan | None = None,
+        recall: Recall | None = None,
     ) -> Generator[Event, None, None]:
         """As `events`, of several questions about a video, which is decoded, encoded and read once.
 
@@ -147,7 +156,7 @@ class Sharpv:
         one.
         """
         count = len(questions) if isinstance(questions, Sized) else None
-        opened = yield from self._opened(video, self.settings, scan)
+        opened = yield from self._opened(video, self.settings, scan, recall)
         with opened:
             for number, question in enumerate(questions, start=1):
                 yield QuestionStarted(number, question)
@@ -155,11 +164,13 @@ class Sharpv:
                     yield from opened.events(question, last=number == count)
                 except (UsageError, ModelError, ResourceError) as error:
                     yield QuestionFailed(number, question, error)
+            yield from opened.kept()
 
     def _opened(
-        self, video: VideoPath, settings: Settings, scan: Scan | None
-    ) -> Generator[StageStarted | Loaded, None, Video]:
-        look = yield from open_look(video, settings, scan, self._session)
+        self, video: VideoPath, settings: Settings, scan: Scan | None, recall: Recall | None = None
+    ) -> Generator[Event, None, Video]:
+        recall = recall or Recall.at(video, settings)
+        look = yield from open_look(video, settings, scan, self._session, recall)
         self._session = look.prompts.clip.session
         return Video(look)
 
@@ -218,6 +229,10 @@ class Video:
 
         spent, self._spent = self._spent or Spent(), None
         yield from answer(self._look.prompts, question, last=last, spent=spent)
+
+    def kept(self) -> Iterator[Noted]:
+        """As `Look.kept`."""
+        return self._look.kept()
 
 
 class Stream(Iterator[str]):

@@ -50,20 +50,21 @@ def write_whole(target: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[FileIO]:
+def replacing(target: Path, *, rights: int | None = None) -> Iterator[FileIO]:
     """A new file, unbuffered, that takes `target`'s place when the block ends well; whoever opened it closes it.
 
     Its name is drawn at random and opened exclusively: other processes, which may have our process id in another
-    container, and links that somebody planted never meet it. It gets the rights of the file that it replaces. Raises
-    OSError.
+    container, and links that somebody planted never meet it. It gets `rights`, by default those of the file that it
+    replaces. Raises OSError.
     """
     final = _final(target)
     partial = final.with_name(f".sharpv-{secrets.token_hex(8)}.part")
     with signals.unfinished(partial), ExitStack() as on_failure:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = FileIO(os.open(partial, flags, 0o666), "r+")
+        file = FileIO(os.open(partial, flags, 0o666 if rights is None else rights), "r+")
         on_failure.push(file)
-        _take_rights(file, final)
+        if rights is None:
+            _take_rights(file, final)
         yield file
         if not file.closed:
             os.fsync(file.fileno())

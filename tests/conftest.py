@@ -10,6 +10,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it
 os.environ["SHARPV_KEEP_WARM"] = "0"  # no process outlives a test, but for those of test_warm.py
+os.environ["SHARPV_SEEN"] = "off"  # nothing of a test stays in the user's cache
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store in this process either, but for tests of the store, which have one of their own."""
+    if not request.module.__name__.startswith("test_seen"):
+        monkeypatch.setattr("sharpv_cli.seen.store.Store.of", lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_a_machine_that_can_ask(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1
     found = checks(done)
     assert found["sharpv.version"]["value"] == sharpv_cli.__version__
-    assert found["sharpv.variables"]["value"] == "SHARPV_KEEP_WARM=0 SHARPV_W=2"
+    assert found["sharpv.variables"]["value"] == "SHARPV_KEEP_WARM=0 SHARPV_SEEN=off SHARPV_W=2"
     assert found["models.cache"]["value"].startswith(str(tmp_path / ".cache" / "huggingface" / "hub"))
     assert found["models.model"]["bytes"] > 10**6
     assert found["device.memory"]["value"].startswith("weights ")

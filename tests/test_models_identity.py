@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_model import folder
 
-from sharpv_cli import smallfile
-from sharpv_cli.models import identity
+from sharpv_cli import digests, smallfile
 from sharpv_cli.models.identity import checkpoint_identity
 from sharpv_cli.settings import ModelSettings
 
@@ -86,11 +85,11 @@ def test_weights_are_read_once_and_again_when_they_changed(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    monkeypatch.setattr(identity, "_LARGE_BYTES", 1000)
-    monkeypatch.setattr(identity, "_SETTLED_SEC", -1.0)
-    digest = identity.hashlib.file_digest
+    monkeypatch.setattr(digests, "_LARGE_BYTES", 1000)
+    monkeypatch.setattr(digests, "_SETTLED_SEC", -1.0)
+    digest = digests.hashlib.file_digest
     monkeypatch.setattr(
-        identity.hashlib,
+        digests.hashlib,
         "file_digest",
         lambda stream, kind: (read.append(stream.name), digest(stream, kind))[1],
     )
@@ -144,8 +143,8 @@ def test_a_memory_that_is_no_file_is_read_with_a_bound(
 def test_a_memory_that_cannot_be_written_is_no_fault(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "_LARGE_BYTES", 1000)
-    monkeypatch.setattr(identity, "_SETTLED_SEC", -1.0)
+    monkeypatch.setattr(digests, "_LARGE_BYTES", 1000)
+    monkeypatch.setattr(digests, "_SETTLED_SEC", -1.0)
     (tmp_path / "cache").write_text("a file")
 
     assert of(copy)

@@ -27,7 +27,7 @@ KEYS = {
     "question": "",
     "answer": "",
     "finish_reason": "",
-    "video": "path duration_sec fps width height rotation_deg frames_total",
+    "video": "path duration_sec fps width height rotation_deg frames_total seen",
     "sampling": "strategy frames timestamps_sec",
     "model": "id revision family dtype device attention engine engine_reason",
     "profile": "name source settings",

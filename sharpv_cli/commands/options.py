@@ -102,6 +102,13 @@ SETTING_OPTIONS: Mapping[str, Any] = {
     "keep-warm": _model(
         str, "--keep-warm TIME", "How long the model stays loaded afterwards: 5m, forever, 0."
     ),
+    "seen": _video(
+        Literal["auto", "off", "only", "refresh"],
+        "--seen",
+        "What was kept of a VIDEO that was seen before: use and add to it, leave it alone, use nothing else, or make "
+        "it anew.",
+    ),
+    "seen-max-bytes": _video(int, "--seen-max-bytes N", "Maximum number of bytes kept of videos."),
     "prune": _pruning(
         Literal["adaptive", "manual", "off"],
         "--prune",

@@ -16,6 +16,7 @@ from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
+    from sharpv_cli.seen.recall import Recall
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.probe import Scan
@@ -56,6 +57,17 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
     with terminal.Transfer() as bar, source(video, resolved.settings, bar.show) as local:
         bar.stop()
         yield local
+
+
+def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Recall | None]:
+    """As `check_inputs`, and what is kept of the video: where there is something, it is not scanned."""
+    from sharpv_cli.seen.recall import Recall
+
+    recall = Recall.at(video, resolved.settings)
+    if recall is None or not recall.expected:
+        return check_inputs(video, resolved), recall
+    check_model(resolved)
+    return None, recall
 
 
 def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:

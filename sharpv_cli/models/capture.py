@@ -72,8 +72,8 @@ class VisualPrompt:
     `slots` int64 [T, f], the place in the N tokens of every visual token of every frame, in raster order of
     `grid` (rows, columns); `extra` as in Prompt.
 
-    Of a long clip only what pruning may keep is held: then `present` int64 [P], rising, says which of the N tokens
-    the P `embeds` are, among them every one that is no slot. None means all.
+    Of a long clip, or one that was seen before, only what pruning may keep is held: then `present` int64 [P], rising,
+    says which of the N tokens the P `embeds` are, and `extra` is of; among them every one that is no slot. None: all.
     """
 
     embeds: Tensor
@@ -113,7 +113,6 @@ class VisualPrompt:
     def head(self, length: int) -> VisualPrompt:
         """The first `length` tokens, every visual one among them."""
         assert int(self.slots.max()) < length, (int(self.slots.max()), length)
-        index = torch.arange(length, device=self.embeds.device)
         held = self.embeds.shape[1] - (len(self) - length)  # all that is left out is text
         return replace(
             self,
@@ -121,7 +120,7 @@ class VisualPrompt:
             present=None if self.present is None else self.present[:held],
             position_ids=self.position_ids[..., :length],
             input_ids=self.input_ids[:, :length],
-            extra=_pick(self.extra, index),
+            extra=_pick(self.extra, torch.arange(held, device=self.embeds.device)),
         )
 
     def extend(self, ids: Tensor, embeds: Tensor, position_ids: Tensor) -> VisualPrompt:
@@ -157,12 +156,13 @@ class VisualPrompt:
         positions = self.position_ids[..., index]
         if contiguous:
             positions = torch.arange(len(index), device=index.device).expand_as(positions)
+        rows = self._rows(index)
         return Prompt(
-            embeds=self.embeds[:, self._rows(index)],
+            embeds=self.embeds[:, rows],
             position_ids=positions,
             input_ids=self.input_ids[:, index],
             visual=visual[index].nonzero().flatten(),
-            extra=_pick(self.extra, index),
+            extra=_pick(self.extra, rows),
         )
 
     def _rows(self, index: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import BatchFeature
+from transformers.video_utils import VideoMetadata
 
 from sharpv_cli.models.blame import Using
 from sharpv_cli.models.chat import render
@@ -32,6 +33,8 @@ _SHARED_PIXELS = {"video_llama_3"}
 
 # Their processors copy pixels, which takes memory for tensors with numbers; others want numbers, for NumPy.
 _COPIED_PIXELS = {"internvl"}
+
+_METADATA = "video_metadata"
 
 Instead = Callable[..., Any]
 """What is called with the real video processor, and what that would be called with."""
@@ -66,6 +69,18 @@ class Wording:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What a video processor made of a video, but for its pixels, of which there are `shapes` and number formats.
+
+    `metadata` is what it says of the video itself, where it does.
+    """
+
+    shapes: Mapping[str, tuple[tuple[int, ...], str]]
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wordings:
     """The wording of any question about one video, by the processor's own means. Raises what `build_inputs` raises."""
 
@@ -84,6 +99,16 @@ class Wordings:
             inputs = processed(self.loaded, self.info, images, metadata, text, {})
         return Wording(text, inputs["input_ids"], self.loaded.family.layout(self.loaded.model.config, inputs))
 
+    @property
+    def is_long(self) -> bool:
+        """Whether they are made of two frames."""
+        return isinstance(self.instead, _Grown)
+
+    @property
+    def made(self) -> Made | None:
+        """What they are made of otherwise; None where that cannot be written down."""
+        return self.instead.made if isinstance(self.instead, _Noted) else None
+
 
 def wordings_of_long(
     loaded: LoadedModel,
@@ -98,6 +123,13 @@ def wordings_of_long(
     return Wordings(loaded, info, plan, size, prompt, _Grown(len(plan), sized, _blanks(loaded)))
 
 
+def wordings_made(
+    loaded: LoadedModel, info: VideoInfo, sample: FrameSample, prompt: PromptSettings, made: Made
+) -> Wordings:
+    """As `inputs_and_wordings` gives them of a video, of which there is no more than what was `made`."""
+    return Wordings(loaded, info, sample, sample.size, prompt, _Noted.of(made, _blanks(loaded)))
+
+
 def inputs_and_wordings(
     loaded: LoadedModel,
     info: VideoInfo,
@@ -108,7 +140,7 @@ def inputs_and_wordings(
     on_device: bool = False,
 ) -> tuple[dict[str, Tensor], Wordings]:
     """What `build_inputs` gives for a first question, and the wordings of others."""
-    made = _Made(_blanks(loaded))
+    made = _Noted(_blanks(loaded))
     text = render(loaded, question, prompt)
     with _called_instead(loaded, made.note):
         inputs = frame_inputs(loaded, info, sample, text, on_device=on_device)
@@ -147,12 +179,37 @@ class _VideoProcessor:
         return self._call(self._real, videos, **options)
 
 
-class _Made:
+class _Noted:
     """What a video processor made of a video: noted, and given again without its pixels."""
 
     def __init__(self, blank: Blank) -> None:
         self._blank = blank
         self._values: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, made: Made, blank: Blank) -> _Noted:
+        noted = cls(blank)
+        shaped = {name: blank(shape, getattr(torch, dtype)) for name, (shape, dtype) in made.shapes.items()}
+        noted._values = {**shaped, **made.tensors}
+        if made.metadata is not None:
+            noted._values[_METADATA] = [VideoMetadata(**made.metadata)]
+        return noted
+
+    @property
+    def made(self) -> Made | None:
+        values = dict(self._values)
+        metadata = values.pop(_METADATA, None)
+        if not all(isinstance(value, Tensor) for value in values.values()):
+            return None
+        pixels = {name for name, value in values.items() if _has_pixels(value)}
+        return Made(
+            {
+                name: (tuple(values[name].shape), str(values[name].dtype).removeprefix("torch."))
+                for name in pixels
+            },
+            {name: value for name, value in values.items() if name not in pixels},
+            None if metadata is None else asdict(metadata[0]),
+        )
 
     def note(self, real: Any, videos: Any, **options: Any) -> Any:
         made = real(videos, **options)

@@ -23,6 +23,7 @@ from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.sinks import Take
 
 if TYPE_CHECKING:
+    from sharpv_cli.seen.entry import Entry
     from sharpv_cli.settings import Settings
 
 
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 class Clip:
     """Frames of a video, the session that answers about them, and the settings of the answer.
 
-    With `new_tokens` an answer has exactly so many, whatever the settings.
+    With `new_tokens` an answer has exactly so many, whatever the settings. `seen` is what an earlier look left of them:
+    then they are small pictures, and not looked at again.
     """
 
     session: Session
     frames: Frames
     settings: Settings
     new_tokens: int | None = None
+    seen: Entry | None = None
 
     def __post_init__(self) -> None:
         # Whoever makes a clip answers about it in the same thread; the model may have been loaded in another one.

@@ -100,16 +100,20 @@ def decode_isolated(
 def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
     """5. Preprocess, and 6. encode: the whole prompt as the stock model would read it.
 
-    Frames that come in chunks are taken, once for all. Raises UsageError for what no prompt may hold, ResourceError
-    before anything is begun that would not fit into memory, and what taking frames raises.
+    Of a clip that was seen before it is put together of what was kept. Frames that come in chunks are taken, once for
+    all. Raises UsageError for what no prompt may hold, ResourceError before anything is begun that would not fit into
+    memory, VideoError where what was kept is of no use, and what taking frames raises.
     """
     from sharpv_cli.models.wording import inputs_and_wordings
     from sharpv_cli.pipeline.clip import Encoded
     from sharpv_cli.pipeline.fitting import require_encoding
     from sharpv_cli.pipeline.long.encoding import encode_chunks
+    from sharpv_cli.pipeline.recalling import encode_seen
     from sharpv_cli.types import StageStarted
 
     yield StageStarted("preprocess")
+    if clip.seen is not None:
+        return encode_seen(clip, clip.seen, question, clock)
     with clock.stage("preprocess"):
         require_encoding(clip)
     if clip.frames.coming is not None:

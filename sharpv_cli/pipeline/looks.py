@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Self
 from sharpv_cli import metrics
 from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
+from sharpv_cli.seen.recall import Recall
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, looking
 from sharpv_cli.shelf import SHELF
-from sharpv_cli.types import Loaded, StageStarted
+from sharpv_cli.types import Loaded, Noted, StageStarted
 from sharpv_cli.video.local import FilePath, name_of, notes_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _SETTLED_SEC = 2.0  # a file that was written just now may be written again with
 class Look:
     """A video that was opened, for questions about it; `spent` counts with the first one. A context manager.
 
-    In a process that stays it is held when it is closed, for later commands.
+    `recall` keeps on disk what was seen, None where that is not wanted. In a process that stays it is held when it is
+    closed, for later commands.
     """
 
     video: FilePath
@@ -42,6 +44,7 @@ class Look:
     spent: Spent
     scan: Scan | None
     key: Key | None
+    recall: Recall | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +52,7 @@ class Look:
     def __exit__(self, *_: object) -> None:
         clip = self.prompts.clip
         clip.frames.__exit__()
+        self.prompts.first = None
         if self.key is None:
             return
         if self.prompts.complete and _key_of(self.video, clip.settings) == self.key:
@@ -63,22 +67,37 @@ class Look:
     def free_bytes(self) -> int | None:
         return self.prompts.free_bytes()
 
+    def kept(self) -> Iterator[Noted]:
+        """Keep on disk what was seen, for questions of another day; what there is to say about it."""
+        recall, first = self.recall, self.prompts.first
+        if recall is None:
+            return
+        if first is not None and first.clip.seen is None:
+            from sharpv_cli.pipeline.recalling import keep_seen
+
+            keep_seen(recall, first)
+        yield from map(Noted, recall.notes)
+
 
 def open_look(
-    video: VideoPath, settings: Settings, scan: Scan | None = None, session: Session | None = None
+    video: VideoPath,
+    settings: Settings,
+    scan: Scan | None = None,
+    session: Session | None = None,
+    recall: Recall | None = None,
 ) -> Generator[StageStarted | Loaded, None, Look]:
     """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
     key = _key_of(video, settings)
-    if key is not None and SHELF.get(key) is not None:
+    if key is not None and SHELF.get(key) is not None and settings.seen != "refresh":
         look = _again(video, settings, key, session)
         if look is not None:
             clip = look.prompts.clip
             yield Loaded(clip.info, clip.sample, clip.loaded.info)
             return look
-    clip, spent = yield from open_clip(video, settings, scan, session)
+    clip, spent = yield from open_clip(video, settings, scan, session, recall)
     from sharpv_cli.pipeline.prompts import SharedPrompts
 
-    return Look(video, SharedPrompts(clip, stays=key is not None), spent, scan, key)
+    return Look(video, SharedPrompts(clip, stays=key is not None), spent, scan, key, recall)
 
 
 def scan_of(video: FilePath, settings: Settings) -> Scan | None:

@@ -8,10 +8,12 @@ from collections.abc import Generator
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.pipeline.frames import decode, timed
+from sharpv_cli.seen.recall import Recall
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.types import Loaded, StageStarted
 
@@ -29,14 +31,31 @@ T = TypeVar("T")
 
 
 def open_clip(
-    video: VideoPath, settings: Settings, scan: Scan | None = None, session: Session | None = None
+    video: VideoPath,
+    settings: Settings,
+    scan: Scan | None = None,
+    session: Session | None = None,
+    recall: Recall | None = None,
 ) -> Generator[StageStarted | Loaded, None, tuple[Clip, Spent]]:
     """The model and the video, decoded or still coming; with the seconds spent.
 
-    A `scan` of the video or a `session` that is there already saves another one. The clip's frames are to be closed.
-    Raises VideoError, ModelError, ResourceError, UsageError.
+    A `scan` of the video or a `session` that is there already saves another one. Where `recall` says that something
+    is kept of the video, the model is loaded first, and the video only decoded if it is of no use. The clip's frames
+    are to be closed. Raises VideoError, ModelError, ResourceError, UsageError.
     """
     started = metrics.now()
+    load_sec = 0.0
+    if recall is not None and recall.expected:
+        if session is None:
+            yield StageStarted("load")
+            session, load_sec = timed(lambda: open_session(settings))
+        assert session is not None
+        seen, recall_sec = timed(partial(_recalled, video, settings, session, recall))
+        if seen is not None:
+            from sharpv_cli.pipeline.question import Spent
+
+            yield Loaded(seen.info, seen.sample, session.loaded.info)
+            return seen, Spent(load_sec, started=started, recall_sec=recall_sec)
     if session is None:
         yield StageStarted("load")
     yield StageStarted("decode")
@@ -49,8 +68,21 @@ def open_clip(
         on_failure.enter_context(frames)
         yield Loaded(frames.info, frames.sample, loading.value.loaded.info)
         on_failure.pop_all()
-    spent = Spent(loading.seconds, frames.seconds, max(0.0, decoding.ended - loading.ended), started)
-    return Clip(loading.value, frames, settings), spent
+    waited = max(0.0, decoding.ended - loading.ended)
+    return Clip(loading.value, frames, settings), Spent(
+        load_sec + loading.seconds, frames.seconds, waited, started
+    )
+
+
+def _recalled(video: VideoPath, settings: Settings, session: Session, recall: Recall) -> Clip | None:
+    """The clip as an earlier look left it. Raises VideoError where nothing else may be used."""
+    entry = recall.entry(session)
+    if entry is None:
+        return None
+    from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.recalling import frames_seen
+
+    return Clip(session, frames_seen(video, entry), settings, seen=entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,21 +26,28 @@ from sharpv_cli.shelf import SHELF
 class Prompts:
     """Of single questions: with everything off, each is what stock `generate` reads, bit for bit.
 
-    `shared_bytes` is the KV cache that is held for further questions, None where there is none.
+    `shared_bytes` is the KV cache that is held for further questions, None where there is none; `first` the first
+    prompt that was encoded.
     """
 
     clip: Clip
     shared_bytes: int | None = field(default=None, init=False)
+    first: Encoded | None = field(default=None, init=False)
 
     def build(self, question: str, clock: StageClock, *, last: bool) -> Encoding:
         """The whole prompt; after the `last` question there is no other."""
         del last
-        return encode(self.clip, question, clock)
+        return self._encode(question, clock)
 
     def prefill(self, kept: Kept, *, last: bool) -> Prefill:
         """Have the language model read what is kept of it."""
         del last
         return self.clip.engine.prefill(kept.prompt, m=self.clip.threshold)
+
+    def _encode(self, question: str, clock: StageClock) -> Encoding:
+        encoded = yield from encode(self.clip, question, clock)
+        self.first = self.first or encoded
+        return encoded
 
 
 @dataclass
@@ -95,7 +102,7 @@ class SharedPrompts(Prompts):
             self._prefix = None  # its memory is this question's now
             if self.clip.frames.coming is not None:
                 return reword(self._encoded, words)
-        return (yield from encode(self.clip, question, clock))
+        return (yield from self._encode(question, clock))
 
     def prefill(self, kept: Kept, *, last: bool) -> Prefill:
         self.shared_bytes = None
@@ -116,7 +123,7 @@ class SharedPrompts(Prompts):
             raise self._failure
         frames = self.clip.frames.coming
         try:
-            encoded = yield from encode(self.clip, question, clock)
+            encoded = yield from self._encode(question, clock)
         except (SharpvError, RuntimeError, MemoryError) as error:
             if frames is not None and frames.touched:
                 self._failure = error  # those that were taken do not come again

@@ -37,12 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds before a question that count in its Timings; `started` is when its total began, now when None."""
+    """Seconds before a question that count in its Timings; `started` is when its total began, now when None.
+
+    `recall_sec` went into reading what was kept of the frames: they count as preprocessing.
+    """
 
     load_sec: float = 0.0
     decode_sec: float = 0.0
     decode_wait_sec: float = 0.0
     started: float | None = None
+    recall_sec: float = 0.0
 
 
 def answer(prompts: Prompts, question: str, *, last: bool = False, spent: Spent = Spent()) -> Iterator[Event]:
@@ -106,7 +110,8 @@ class _Answering:
         ended = metrics.now()
         first = self.token_times[0] if self.token_times else ended
         total = ended - (began if self.spent.started is None else self.spent.started)
-        yield Finished(self._answer(kept, reading, self._timings(first - began - self.told_sec, total)))
+        first_sec = first - began - self.told_sec + self.spent.recall_sec
+        yield Finished(self._answer(kept, reading, self._timings(first_sec, total)))
 
     def _decode(self, prefill: Prefill, reading: Reading) -> Iterator[Event]:
         generation = self.clip.settings.generation
@@ -179,6 +184,7 @@ class _Answering:
             engine_reason=reading.engine_reason,
             m=reading.m,
             warm=clip.session.warm,
+            seen=clip.seen is not None,
             warnings=reading.warnings,
             token_ids=tuple(self.token_ids),
         )
@@ -209,7 +215,7 @@ class _Answering:
             load_sec=self.spent.load_sec,
             decode_sec=self.spent.decode_sec + seconds["decode"],
             decode_wait_sec=self.spent.decode_wait_sec + seconds["decode_wait"],
-            preprocess_sec=seconds["preprocess"],
+            preprocess_sec=self.spent.recall_sec + seconds["preprocess"],
             vision_sec=seconds["vision"],
             prune_sec=seconds["prune"],
             prefill_sec=seconds["prefill"],

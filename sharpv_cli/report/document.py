@@ -66,7 +66,7 @@ def error_document(error: SharpvError, *, line: int, id: str | None = None) -> d
 def clip_blocks(answer: Answer) -> dict[str, object]:
     """What was asked about and what answered: video, sampling, model."""
     return {
-        "video": pick(answer.video, _VIDEO),
+        "video": {**pick(answer.video, _VIDEO), "seen": answer.seen},
         "sampling": {
             "strategy": answer.sample.strategy,
             "frames": len(answer.sample),

@@ -23,4 +23,5 @@ from sharpv_cli.settings.schema import (
     decisive,
     defaults,
     looking,
+    visual_part,
 )

@@ -197,12 +197,11 @@ def _text(value: object, key: str, path: Path) -> str | None:
 
 
 def _unknown_key(dotted: str, path: Path, line: int, top: tuple[str, ...]) -> UsageError:
-    """The nearest known key, compared whole and, for a key put in the wrong group, by its last part."""
+    """The nearest known key: one put in the wrong group, else compared whole, else by its last part."""
     known = [*defaults(), *top]
     leaf = dotted.rpartition(".")[2]
     by_leaf = {key.rpartition(".")[2]: key for key in known}
-    near = difflib.get_close_matches(dotted, known, n=1) or [
-        by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, n=1)
-    ]
+    right = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(dotted, known, n=1)
+    near = right or [by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, n=1)]
     hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
     return UsageError(f"{path}:{line}: unknown key `{dotted}`", hint=hint)

@@ -69,6 +69,7 @@ Float = Annotated[float, BeforeValidator(_no_bool)]
 Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
 KeepWarm = Annotated[str, BeforeValidator(_time_as_text), AfterValidator(_readable_time)]
+Seen = Annotated[Literal["auto", "off", "only", "refresh"], BeforeValidator(_off_is_text)]
 Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
 
 
@@ -221,10 +222,43 @@ class Settings(_Group):
         default=None,
         description="print an answer as it comes, or when it is complete; by default as it comes on a terminal only",
     )
+    seen: Seen = Field(
+        default="auto",
+        description="what was kept of a video that was seen before: use and add to it, leave it alone, use nothing "
+        "else, or make it anew",
+    )
+    seen_max_bytes: Int = Field(
+        default=10 << 30,
+        ge=0,
+        lt=2**63,
+        description="maximum number of bytes kept of videos; least recent go first",
+    )
 
 
 # Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
-_NOT_DECISIVE = frozenset({"device", "engine", "offline", "memory_check", "video", "keep_warm", "stream"})
+_NOT_DECISIVE = frozenset(
+    {"device", "engine", "offline", "memory_check", "video", "keep_warm", "stream", "seen", "seen_max_bytes"}
+)
+# Settings that do not decide what the language model gets of a video: those that come after it, those that decide where
+# it is made and under which limits, and `scale`, a smaller one of which keeps a part of what a larger one does. What a
+# checkpoint, its number format, its attention, the device and the engine are is known once the model is loaded.
+_AFTER_THE_VIDEO: dict[str, set[str] | bool] = {
+    "model": True,
+    "generation": True,
+    "memory": True,
+    "prompt": True,
+    "positions": True,
+    "device": True,
+    "engine": True,
+    "offline": True,
+    "memory_check": True,
+    "keep_warm": True,
+    "stream": True,
+    "seen": True,
+    "seen_max_bytes": True,
+    "video": {"allow_url", "max_bytes", "timeout"},
+    "visual": {"scale"},
+}
 
 
 def decisive(settings: Settings) -> dict[str, object]:
@@ -244,10 +278,14 @@ def looking(settings: Settings) -> Settings:
     """
     default = Settings()
     generation = default.generation.model_copy(update={"max_new_tokens": settings.generation.max_new_tokens})
-    others = {
-        name: getattr(default, name) for name in ("memory", "offline", "memory_check", "keep_warm", "stream")
-    }
+    names = ("memory", "offline", "memory_check", "keep_warm", "stream", "seen", "seen_max_bytes")
+    others = {name: getattr(default, name) for name in names}
     return settings.model_copy(update={"generation": generation, **others})
+
+
+def visual_part(settings: Settings) -> dict[str, object]:
+    """The settings that decide what the language model gets of a video, and every one that nobody says not to."""
+    return settings.model_dump(exclude=_AFTER_THE_VIDEO)
 
 
 GROUPS: dict[str, type[_Group]] = {

@@ -18,6 +18,7 @@ from sharpv_cli.types.events import (
     Event,
     Finished,
     Loaded,
+    Noted,
     PromptRead,
     QuestionFailed,
     QuestionStarted,

@@ -142,7 +142,8 @@ class Answer(Reading):
 
     `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
-    `token_ids` are those that were generated; `warm`: the model was loaded already, by an earlier command.
+    `token_ids` are those that were generated; `warm`: the model was loaded already, by an earlier command; `seen`: the
+    video was not looked at, for an earlier look was kept.
     """
 
     text: str
@@ -156,6 +157,7 @@ class Answer(Reading):
     timing: Timings
     seed: int | None
     warm: bool = False
+    seen: bool = False
     token_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event of the pipeline."""
+    """An event of the pipeline: the answer is complete."""
 
     answer: Answer
 
@@ -64,4 +64,11 @@ class QuestionFailed:
     error: SharpvError
 
 
-Event = StageStarted | Loaded | QuestionStarted | PromptRead | TextPiece | Finished | QuestionFailed
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An event of the pipeline: a sentence for the user that belongs to no answer."""
+
+    text: str
+
+
+Event = StageStarted | Loaded | QuestionStarted | PromptRead | TextPiece | Finished | QuestionFailed | Noted

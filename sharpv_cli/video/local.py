@@ -34,13 +34,15 @@ class Limits:
 class LocalVideo(os.PathLike[str]):
     """A regular file to read, `path`, under the `name` by which the user knows it.
 
-    It is a path like any other to whoever opens it. `notes` are warnings that its readers hand on.
+    It is a path like any other to whoever opens it. `notes` are warnings that its readers hand on. `private`: it is a
+    copy that nobody else writes to.
     """
 
     path: str
     name: str
     limits: Limits = Limits()
     notes: tuple[str, ...] = ()
+    private: bool = False
 
     def __fspath__(self) -> str:
         return self.path
@@ -59,3 +61,8 @@ def limits_of(path: FilePath) -> Limits:
 
 def notes_of(path: FilePath) -> tuple[str, ...]:
     return path.notes if isinstance(path, LocalVideo) else ()
+
+
+def is_private(path: FilePath) -> bool:
+    """Whether it is a copy of our own, of which nobody else knows."""
+    return isinstance(path, LocalVideo) and path.private

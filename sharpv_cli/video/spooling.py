@@ -85,7 +85,7 @@ def spooled(
                 f"{shown(name)} was not complete after {limits.timeout:g} s ({memory_size(copy.received)} came)",
                 hint="give it more time with --timeout" if copy.received else "is anything writing to it?",
             ) from error
-        yield LocalVideo(path, name, limits)
+        yield LocalVideo(path, name, limits, private=True)
 
 
 @contextmanager

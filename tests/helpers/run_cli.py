@@ -39,7 +39,7 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHARPV_", "XDG_"))}
     unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONWARNINGS")
     plain = {name: value for name, value in kept.items() if name not in unset}
-    alone = {"SHARPV_KEEP_WARM": "0"}  # no process outlives a test
+    alone = {"SHARPV_KEEP_WARM": "0", "SHARPV_SEEN": "off"}  # nothing outlives a test
     return {**plain, **alone, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}
 
 
@@ -100,8 +100,8 @@ def _script(scenario: str) -> None:
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    Sharpv.events = lambda self, video, question, scan: _events(scenario, question)
-    Sharpv.events_of_all = lambda self, video, questions, scan: _events_of_all(scenario, questions)
+    Sharpv.events = lambda self, video, question, scan, recall: _events(scenario, question)
+    Sharpv.events_of_all = lambda self, video, questions, scan, recall: _events_of_all(scenario, questions)
     pipeline.profile = lambda video, question, settings, plan, scan: _profile_events(scenario, question, plan)
 
 

@@ -92,6 +92,7 @@ class Answers:
         from sharpv_cli.types import (
             Finished,
             Loaded,
+            Noted,
             PromptRead,
             QuestionFailed,
             QuestionStarted,
@@ -115,6 +116,8 @@ class Answers:
                 self._finish(answer)
             case QuestionFailed():
                 self._fail(event)
+            case Noted(text):
+                terminal.say("note", text)
 
     def _introduce(self, reading: Reading) -> None:
         """All there is to say before the answer, so that this is what one sees last."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.ask import loop
 from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
 from sharpv_cli.commands.ask.order import refuse_file
@@ -24,7 +25,7 @@ from sharpv_cli.commands.options import (
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
-    check_inputs,
+    check_unseen,
     first_after_loading,
     name_demo_model,
     opened,
@@ -39,10 +40,13 @@ from sharpv_cli.video import isolated
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from sharpv_cli.seen.recall import Recall
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Event
     from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.probe import Scan
+
+    Found = tuple[Scan | None, Recall | None]
 
 
 @takes_settings
@@ -130,9 +134,10 @@ def ask(
         loop=not asked,
     )
     with opened(video, resolved) as local:
-        scan = check_inputs(local, resolved)
+        found = check_unseen(local, resolved)
         name_demo_model(resolved)
-        code = _answer(local, scan, asked, resolved, manner)
+        code = _answer(local, found, asked, resolved, manner)
+    announce_store(resolved.settings)
     if code:
         raise typer.Exit(code)
 
@@ -143,10 +148,10 @@ def _streams(resolved: Resolved) -> bool:
     return terminal.stdout_is_terminal() if wanted is None else wanted
 
 
-def _answer(video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner) -> int:
+def _answer(video: LocalVideo, found: Found, questions: list[str], resolved: Resolved, manner: Manner) -> int:
     """Run the pipeline; the exit code."""
     with terminal.Progress() as progress:
-        events = _events(video, scan, questions, resolved, manner)
+        events = _events(video, found, questions, resolved, manner)
         with closing(events):
             answers = Answers(resolved, manner, progress)
             answers.follow(first_after_loading(events, progress, STAGES), events)
@@ -154,13 +159,13 @@ def _answer(video: LocalVideo, scan: Scan, questions: list[str], resolved: Resol
 
 
 def _events(
-    video: LocalVideo, scan: Scan, questions: list[str], resolved: Resolved, manner: Manner
+    video: LocalVideo, found: Found, questions: list[str], resolved: Resolved, manner: Manner
 ) -> Generator[Event, None, None]:
     from sharpv_cli.api import Sharpv
 
     with Sharpv(resolved.settings) as model:
         if not manner.several:
-            yield from model.events(video, questions[0], scan)
+            yield from model.events(video, questions[0], *found)
         else:
             asked = loop.typed_questions() if manner.loop else questions
-            yield from model.events_of_all(video, asked, scan)
+            yield from model.events_of_all(video, asked, *found)

@@ -1,0 +1,204 @@
+"""One clip as it was seen: the object that the pipeline has after scoring, and the bytes that it is on disk.
+
+A file is safetensors and nothing else: no code can be in it. Everything read is checked, wherever it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sharpv_cli.models.assembling import MropePositions, VisualPart
+from sharpv_cli.models.wording import Made
+from sharpv_cli.pruning.visual import Scores
+from sharpv_cli.seen.head import DIGEST, HEAD, DamagedError, Head, MadeHead, head_of, metadata_of
+from sharpv_cli.seen.thumbnails import Thumbnails
+from sharpv_cli.types import FrameSample, VideoInfo
+
+_MADE = "made."
+_DEEPSTACK = "deepstack."
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`head` says of what this is; `part` is what frames put into a prompt, on the host as in a file.
+
+    `scores` are None where nothing is pruned; of them I and r are exact, for they decide what is kept, while S and T
+    are rounded to half precision. `made` is what wordings are made of; None of a clip that came in chunks.
+    """
+
+    head: Head
+    info: VideoInfo
+    sample: FrameSample
+    part: VisualPart
+    scores: Scores | None
+    made: Made | None
+
+    def to_bytes(self) -> bytes:
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self._tensors()}
+        told = self.head.told()
+        return save(tensors, {HEAD: told, DIGEST: _digest(told, tensors)})
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        part, scores, made = self.part, self.scores, self.made
+        yield from (("held", part.held), ("rows", part.rows))
+        yield from ((f"{_DEEPSTACK}{index}", rows) for index, rows in enumerate(part.deepstack))
+        if part.positions is not None:
+            yield "positions", part.positions.within.int()
+        if scores is not None:
+            yield from (("importance", scores.importance), ("ratio", scores.ratio))
+            yield from (("spatial", scores.spatial.half()), ("temporal", scores.temporal.half()))
+        if made is not None:
+            yield from ((f"{_MADE}{name}", tensor) for name, tensor in made.tensors.items())
+        yield "indices", torch.tensor(self.sample.indices)
+        yield "timestamps", torch.tensor(self.sample.timestamps_sec, dtype=torch.float64)
+        jpegs = cast(Thumbnails, self.sample.images).jpegs
+        yield "thumbnails", torch.frombuffer(bytearray(b"".join(jpegs)), dtype=torch.uint8)
+        yield "thumbnail_sizes", torch.tensor([len(jpeg) for jpeg in jpegs])
+
+
+def made_head(made: Made | None) -> MadeHead | None:
+    if made is None:
+        return None
+    shapes = {name: (list(shape), dtype) for name, (shape, dtype) in made.shapes.items()}
+    return MadeHead.model_validate({"shapes": shapes, "metadata": made.metadata})
+
+
+def entry_of(content: bytes) -> Entry:
+    """Raises DamagedError."""
+    metadata = metadata_of(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DamagedError(f"it is cut short or damaged: {error}") from error
+    head = head_of(metadata.get(HEAD))
+    if metadata.get(DIGEST) != _digest(metadata[HEAD], tensors):
+        raise DamagedError("it is not as it was written: its digest is another one")
+    return _Tensors(head, tensors).entry()
+
+
+def _digest(told: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(told.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class _Tensors:
+    """The tensors of a file, each of which is asked for by name and has to be what it should be."""
+
+    def __init__(self, head: Head, tensors: dict[str, Tensor]) -> None:
+        self._head, self._tensors = head, tensors
+
+    def entry(self) -> Entry:
+        head, tokens = self._head, math.prod(self._head.grid)
+        held = self._take("held", (torch.bool,), None, tokens)
+        slots = len(held)
+        _require(slots > 0, "it has no frames")
+        rows = self._take("rows", _FLOATS, None, None)
+        _require(len(rows) >= int(held.sum()), "there are fewer embeddings than it says")
+        deepstack = tuple(self._deepstack(rows))
+        entry = Entry(
+            head,
+            VideoInfo(**head.info.model_dump()),
+            self._sample(),
+            VisualPart(held, rows, deepstack, self._positions(int(held.numel()))),
+            self._scores(slots, tokens),
+            self._made(),
+        )
+        _require(not self._tensors, f"nobody knows what {min(self._tensors, default='')} is")
+        return entry
+
+    def _take(self, name: str, dtypes: tuple[torch.dtype, ...], *shape: int | None) -> Tensor:
+        tensor = self._tensors.pop(name, None)
+        if tensor is None:
+            raise DamagedError(f"{name} is missing")
+        _require(tensor.dtype in dtypes, f"{name} is {tensor.dtype}")
+        fits = tensor.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
+        )
+        _require(fits, f"{name} has the shape {tuple(tensor.shape)}")
+        _require(not tensor.is_floating_point() or bool(tensor.isfinite().all()), f"{name} is not finite")
+        return tensor
+
+    def _deepstack(self, rows: Tensor) -> Iterator[Tensor]:
+        for index in range(sum(name.startswith(_DEEPSTACK) for name in self._tensors)):
+            yield self._take(f"{_DEEPSTACK}{index}", (rows.dtype,), *rows.shape)
+
+    def _positions(self, most: int) -> MropePositions | None:
+        after = self._head.after
+        if after is None:
+            return None
+        within = self._take("positions", (torch.int32,), 3, None).long()
+        _require(bool((within[:, 0] == 0).all()), "its positions do not begin at 0")
+        _require(int(within.min()) >= 0 and int(within.max()) < 2**24, "its positions are out of range")
+        _require(0 < after < 2**24 and within.shape[1] < 64 * most, "its positions are out of range")
+        return MropePositions(within, after)
+
+    def _scores(self, slots: int, tokens: int) -> Scores | None:
+        if self._head.mode == "off":
+            return None
+        half, full = (torch.float16,), (torch.float32,)
+        return Scores(
+            self._take("spatial", half, slots, tokens).float(),
+            self._take("temporal", half, slots, tokens).float(),
+            self._take("importance", full, slots, tokens),
+            self._take("ratio", full, slots),
+        )
+
+    def _made(self) -> Made | None:
+        if (head := self._head.made) is None:
+            return None
+        names = [name for name in self._tensors if name.startswith(_MADE)]
+        small = (torch.int64, torch.int32, torch.bool, torch.float32, torch.float64)
+        for name in names:
+            _require(self._tensors[name].dtype in small and self._tensors[name].ndim <= 3, f"{name} is odd")
+        tensors = {name.removeprefix(_MADE): self._tensors.pop(name) for name in names}
+        shapes = {name: (tuple(shape), dtype) for name, (shape, dtype) in head.shapes.items()}
+        return Made(shapes, tensors, head.metadata)
+
+    def _sample(self) -> FrameSample:
+        head = self._head
+        times = self._take("timestamps", (torch.float64,), None).tolist()
+        indices = self._take("indices", (torch.int64,), len(times)).tolist()
+        _require(len(times) > 0 and times[0] >= 0 and indices[0] >= 0, "its times are out of range")
+        for one in (times, indices):
+            _require(all(a < b for a, b in pairwise(one)), "its frames are not in order")
+        images = cast("NDArray[np.uint8]", self._thumbnails(len(times)))  # it looks like one
+        return FrameSample(
+            head.strategy,
+            images,
+            tuple(indices),
+            tuple(times),
+            tuple(head.warnings),
+            decoded=(head.height, head.width),
+        )
+
+    def _thumbnails(self, frames: int) -> Thumbnails:
+        sizes = self._take("thumbnail_sizes", (torch.int64,), frames)
+        content = self._take("thumbnails", (torch.uint8,), None)
+        _require(
+            bool((sizes >= 0).all()) and int(sizes.sum()) == len(content), "its thumbnails are cut short"
+        )
+        parts = content.numpy().tobytes()
+        ends = sizes.cumsum(0).tolist()
+        jpegs = (parts[end - size : end] for end, size in zip(ends, sizes.tolist(), strict=True))
+        return Thumbnails(tuple(jpegs), *self._head.thumbnails)
+
+
+def _require(right: bool, otherwise: str) -> None:
+    if not right:
+        raise DamagedError(otherwise)

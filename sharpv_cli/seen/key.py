@@ -1,0 +1,106 @@
+"""What decides the visual part of a prompt: nothing that changes it is left out, for the wrong video is a wrong answer.
+
+`VisualKey` is known without the model, `Maker` once it is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sharpv_cli import __version__
+from sharpv_cli.models.identity import checkpoint_identity
+from sharpv_cli.settings import Settings, visual_part
+
+if TYPE_CHECKING:
+    from sharpv_cli.session import Session
+
+# What decodes, prepares and encodes frames; any release of it may change a bit.
+_PACKAGES = "av numpy pillow tokenizers torch torchvision transformers timm num2words flash-attn".split()
+_OWN_CODE = ("video", "models", "pruning", "pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class VisualKey:
+    """`video` is the SHA-256 of its bytes, `checkpoint` the identity of all that is loaded; `settings` and `software`
+    are JSON, so that two keys are equal where everything in them is.
+    """
+
+    video: str
+    checkpoint: str
+    settings: str
+    software: str
+
+    @classmethod
+    def of(cls, video: str, settings: Settings) -> Self:
+        """Raises ModelError where the checkpoint cannot be used."""
+        checkpoint = checkpoint_identity(settings.model, offline=settings.offline)
+        return cls(video, checkpoint, settings_told(settings), json.dumps(software(), sort_keys=True))
+
+    @property
+    def name(self) -> str:
+        return _name(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """On what the visual part was made: number format, device, attention and engine change its bits."""
+
+    dtype: str
+    device: str
+    attention: str
+    engine: str
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        info = session.loaded.info
+        return cls(info.dtype, _device(session), info.attention, session.engine.name)
+
+    @property
+    def name(self) -> str:
+        return _name(asdict(self))
+
+
+def settings_told(settings: Settings) -> str:
+    """The settings that count, as text."""
+    return json.dumps(visual_part(settings), sort_keys=True)
+
+
+@cache
+def software() -> dict[str, str]:
+    """The versions of all that has a part in it, our own sources among them."""
+    versions = {"sharpv": __version__, "code": _own_code()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _own_code() -> str:
+    home, digest = Path(__file__).parents[1], hashlib.sha256()
+    for folder in _OWN_CODE:
+        for file in sorted((home / folder).rglob("*.py")):
+            digest.update(f"{file.relative_to(home)}:{file.stat().st_size}:".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _device(session: Session) -> str:
+    """Its kind and, as far as it is known, which one: kernels are chosen by it."""
+    import torch
+
+    device = session.loaded.device
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def _name(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,168 @@
+"""One video and the settings under which it is asked about: what is kept of it, and what will be.
+
+Nothing here delays a first answer. Before a video is decoded, only its ends are read: they tell whether there may be
+something of it. All of it is read, for its digest, where that is so, or after the answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpv_cli.digests import Facts, Remembered, digest_of, facts_of, is_settled
+from sharpv_cli.errors import ModelError, VideoError
+from sharpv_cli.seen.head import DamagedError, Head
+from sharpv_cli.seen.key import Maker, VisualKey
+from sharpv_cli.seen.store import Store, touch
+from sharpv_cli.text import shown
+from sharpv_cli.units import disk_size
+from sharpv_cli.video.local import FilePath, is_private, name_of
+from sharpv_cli.video.stamp import stamp
+
+if TYPE_CHECKING:
+    from sharpv_cli.seen.entry import Entry
+    from sharpv_cli.session import Session
+    from sharpv_cli.settings import Settings
+
+EntryFor = Callable[[VisualKey, Maker, str], "Entry | None"]
+"""Makes what is to be kept, of a key, what it was made on, and the digest of the video's ends; None: it cannot be."""
+
+_QUICK_BYTES = 32 << 20  # of a video that was written just now: read before it is decoded
+_MOST_SHARE = 4  # no entry takes more than this part of the store
+
+
+@dataclass
+class Recall:
+    """Of the video under `settings`; `notes` are sentences for the user, as they come up.
+
+    `expected` says that something may be there, so that the model is needed before the video is.
+    """
+
+    video: FilePath
+    settings: Settings
+    store: Store
+    notes: list[str] = field(default_factory=list)
+    expected: bool = field(default=False, init=False)
+    _ends: str = field(default="", init=False)
+    _facts: Facts | None = field(default=None, init=False)
+    _first_digest: str | None = field(default=None, init=False)
+    _key: VisualKey | None = field(default=None, init=False)
+
+    @classmethod
+    def at(cls, video: FilePath, settings: Settings) -> Recall | None:
+        """None where nothing is to be kept or used. Raises VideoError where only that may be used, ModelError."""
+        store = None if settings.seen == "off" else Store.of(settings.seen_max_bytes)
+        if store is None:
+            if settings.seen == "only":
+                raise _nothing_kept(video, "there is no home folder")
+            return None
+        recall = cls(video, settings, store)
+        recall._begin()
+        if settings.seen == "only" and not recall.expected:
+            raise _nothing_kept(video, "nothing is kept of it with these settings and this model")
+        return recall
+
+    def _begin(self) -> None:
+        size, ends = stamp(os.fspath(self.video))
+        if not ends:
+            return
+        self._ends = f"{ends}{size:x}"
+        try:
+            self._facts = facts_of(self.video)
+            known = self.settings.seen != "refresh" and self.store.knows(self._ends)
+            fresh = not is_private(self.video) and not is_settled(self._facts)
+            if known or (fresh and size <= _QUICK_BYTES):
+                self._first_digest = self._digest()
+        except OSError:
+            return  # whoever decodes it says what is wrong
+        if fresh and self._first_digest is None:
+            self._facts = None
+        if known and self._first_digest is not None:
+            self._key = VisualKey.of(self._first_digest, self.settings)
+            self.expected = bool(self.store.made_of(self._ends, self._key))
+
+    def entry(self, session: Session) -> Entry | None:
+        """What is kept, as it was made on the session's device. Raises VideoError where only that may be used."""
+        assert self._key is not None
+        path = self.store.path(self._ends, self._key, Maker.of(session))
+        entry = self._read(path) if path.exists() else None
+        if entry is None and self.settings.seen == "only":
+            raise _nothing_kept(self.video, "nothing is kept of it for this device and number format")
+        return entry
+
+    def _read(self, path: Path) -> Entry | None:
+        from sharpv_cli.seen.entry import entry_of
+
+        try:
+            entry = entry_of(path.read_bytes())
+            self._require_own(path, entry.head)
+        except FileNotFoundError:  # it was put out just now
+            return None
+        except (DamagedError, OSError, MemoryError) as error:
+            self.notes.append(f"what was kept of {shown(name_of(self.video))} cannot be used: {error}")
+            return None
+        if not serves(entry.head, self.settings):
+            return None
+        touch(path)
+        return entry
+
+    def _require_own(self, path: Path, head: Head) -> None:
+        """Raise DamagedError for a file of another clip under this one's name."""
+        if path != self.store.path(self._ends, head.key, head.maker):
+            raise DamagedError("it is of something else than its name says")
+
+    def keep(self, session: Session, entry_for: EntryFor) -> None:
+        """Keep what was seen, unless the video changed meanwhile; where that cannot be, `notes` say why."""
+        name, store = shown(name_of(self.video)), self.store
+        try:
+            if self._facts is None:
+                return
+            store.prepare()
+            if (digest := self._unchanged_digest(self._facts)) is None:
+                return
+            key, maker = VisualKey.of(digest, self.settings), Maker.of(session)
+            if (entry := entry_for(key, maker, self._ends)) is None:
+                return
+            content = entry.to_bytes()
+            if len(content) <= store.most_bytes // _MOST_SHARE:
+                store.write(store.path(self._ends, key, maker), content)
+                return
+            why = f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes"
+        except ModelError:
+            return  # its files are gone: whoever loads it next says so
+        except OSError as error:
+            why = f"{shown(store.folder)}: {error.strerror or error}"
+        self.notes.append(f"what was seen of {name} is not kept: {why} (--seen off does without)")
+
+    def _unchanged_digest(self, facts: Facts) -> str | None:
+        """That of the video which was decoded; None where it is another one by now."""
+        digest = self._digest()
+        unchanged = facts_of(self.video) == facts and self._first_digest in (None, digest)
+        return digest if unchanged else None
+
+    def _digest(self) -> str:
+        """Of the whole video; remembered, for one that stays where it is."""
+        if is_private(self.video):
+            return digest_of(self.video)
+        remembered = Remembered(self.store.digests)
+        digest = remembered.digest(self.video)
+        remembered.save()
+        return digest
+
+
+def serves(head: Head, settings: Settings) -> bool:
+    """Whether an entry of the right key holds all that these settings keep: of a larger scale it is a part."""
+    least = head.least_answer
+    return (head.mode != "adaptive" or settings.visual.scale <= head.scale) and (
+        least is None or settings.generation.max_new_tokens >= least
+    )
+
+
+def _nothing_kept(video: FilePath, why: str) -> VideoError:
+    return VideoError(
+        f"{shown(name_of(video))}: --seen only, and {why}",
+        hint="leave out --seen only, or look at it first with `sharpv index`",
+    )
