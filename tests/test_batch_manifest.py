@@ -17,6 +17,7 @@ from sharpv_cli.batch.manifest import Manifest, read_manifest
 from sharpv_cli.batch.planning import Plan, plan
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.tables import reading
 from sharpv_cli.tables.shard import Shard, read_shard
 from sharpv_cli.video import stamp as stamping
 from sharpv_cli.video.local import Limits
@@ -161,10 +162,19 @@ SEMICOLONS = "video;question\na.mp4;what, then?\nb.mp4;was ändert sich?\n"
         SEMICOLONS.replace(";", "\t").encode(),
         SEMICOLONS.replace(";", "|").encode(),
         ("\n" + SEMICOLONS + ";\n;\n").encode(),
+        LINES.replace("\n", ",\n").encode(),
+        LINES.replace("\n", "\r\n").encode(),
+        LINES.replace("\n", "\r").encode(),
+        LINES.replace("\n", "").encode(),
+        LINES.replace("\n", ", ").encode(),
+        "\n".join(json.dumps(entry, indent=2) for entry in ENTRIES).encode(),
+        ROWS.replace("\n", "\r").encode(),
+        SEMICOLONS.replace(";", "; ").encode(),
     ],
     ids=[
         "lines", "lines-bom", "lines-16", "lines-16-be", "lines-32", "list", "csv", "csv-16", "semicolons", "sep",
-        "tabs", "bars", "blank-rows",
+        "tabs", "bars", "blank-rows", "commas-at-ends", "lines-windows", "lines-mac", "joined", "joined-by-commas",
+        "over-lines", "csv-mac", "blanks-behind-delimiters",
     ],
 )  # fmt: skip
 def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: bytes) -> None:
@@ -182,7 +192,30 @@ def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: b
         (b"\xff\xfe\x00\xd8\x00", "begins as UTF-16 text and is none"),
         (b"a.mp4\nb.mp4\nc.mp4\n", "no line of it can be read"),
         (b"{'video': 'a.mp4'}\n" * 9, "no line of it can be read"),
-        (b'{\n  "video": "a.mp4",\n  "question": "what?"\n}\n', "no line of it can be read"),
+        (b"{'video': 'a.mp4'}\n" * 9, "m.jsonl:1 is a Python dict with single quotes, not JSON"),
+        (b"[{'video': 'a.mp4'}, {'video': 'b.mp4'}]", "is not JSON"),
+        (b'{"video": "a.mp4",}\n' * 9, "m.jsonl:1 is JSON but for a comma before the closing bracket"),
+        (b'[{"video": "a.mp4"}, ]', "is JSON but for a comma before the closing bracket"),
+        (b'[{"video": "a.mp4"}, {"video": ', "is not JSON"),
+        (
+            LINES.replace("what", "w\u00e4s").encode("cp1252"),
+            "probably Windows-1252 or Latin-1 (line 1 would read 'w\u00e4s')",
+        ),
+        (
+            ROWS.replace("then", "\u00fcber").encode("latin-1"),
+            "probably Windows-1252 or Latin-1 (line 2 would read",
+        ),
+        (
+            (LINES * 3)
+            .replace("was", "\u0447\u0442\u043e")
+            .replace("what", "\u0447\u0442\u043e")
+            .encode("cp1251", "replace"),
+            "is no UTF-8 text (line 1)",
+        ),
+        (
+            b"video,question\na.mp4;what?\nb.mp4;who?\n",
+            "has a header with ',' between its fields, and rows with ';'",
+        ),
         (b'["a.mp4", "what?"]\n["b.mp4", "who?"]\n', "no line of it can be read"),
         (b"path,question\na.mp4,what?\n", "no line of it can be read"),
         (b'{"clip": "a.mp4", "question": "what?"}\n' * 3, "no row has a field 'video', but clip, question"),
@@ -201,6 +234,32 @@ def test_what_is_wrong_with_all_of_it_is_said_once(tmp_path: Path, content: byte
     with pytest.raises(UsageError, match=r"m\.jsonl cannot be used") as caught:
         read_manifest(str(tmp_path / "m.jsonl"), ())
     assert told in str(caught.value)
+
+
+def test_a_few_broken_bytes_cost_their_own_rows(tmp_path: Path) -> None:
+    rows = [*LINES.encode().splitlines(), b'{"video": "c\xff\xfe.mp4", "question": "what?"}'] * 3
+    (tmp_path / "m.jsonl").write_bytes(b"\n".join(rows))
+    found = read_manifest(str(tmp_path / "m.jsonl"), ())
+    assert [row.line for row in found.rows] == [1, 2, 4, 5, 7, 8]
+    assert ["not UTF-8 text" in str(failure.error) for failure in found.failures] == [True] * 3
+
+
+def test_more_entries_than_memory_holds_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_MOST_ENTRIES", 5)
+    for content in (LINES * 4, json.dumps(ENTRIES * 4), LINES.replace("\n", "") * 4, ROWS * 4):
+        (tmp_path / "m").write_text(content, encoding="utf-8")
+        with pytest.raises(UsageError, match="holds more than 5 entries: split it"):
+            read_manifest(str(tmp_path / "m"), ())
+    monkeypatch.setattr(reading, "_MOST_ENTRIES", 100)
+    monkeypatch.setattr(reading, "_MOST_VALUES", 100)
+    (tmp_path / "m").write_text("[" + "{}," * 200 + "{}]")
+    with pytest.raises(UsageError, match="holds more than"):
+        read_manifest(str(tmp_path / "m"), ())
+    monkeypatch.setattr(reading, "MOST_BYTES", 100)
+    with pytest.raises(UsageError, match="it is over 100"):
+        read_manifest(str(tmp_path / "m"), ())
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])

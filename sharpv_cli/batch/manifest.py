@@ -16,7 +16,8 @@ from sharpv_cli.near import with_near_name
 from sharpv_cli.settings import FLAGS
 from sharpv_cli.smallfile import too_long
 from sharpv_cli.tables.entries import Entry, EntryError, Problem, checked_text
-from sharpv_cli.tables.reading import ANY_FORM, Table, parse_json, parse_table, read_table
+from sharpv_cli.tables.objects import parse_json
+from sharpv_cli.tables.reading import ANY_FORM, MOST_BYTES, Table, parse_table, read_table
 from sharpv_cli.text import shown
 
 # What decides the model, which is loaded once, and what guards the machine, which no list of files may lift.
@@ -26,7 +27,6 @@ OF_THE_RUN = frozenset(
 )
 _OWN = ("id", "video", "question", "questions")
 _MOST_FIELDS = 20  # that an error names
-_MOST_BYTES = 1 << 28  # of stdin
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HINT = 'each line is {"video": ..., "question": ...}, with "id" and settings such as "frames" if wanted'
 
@@ -95,9 +95,9 @@ def _read(source: str) -> Table:
         return read_table(path, path.parent, ANY_FORM)
     if sys.stdin is None:
         raise UsageError("the manifest was to come from stdin, which is closed", hint=_HINT)
-    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise too_long("the manifest on stdin", _MOST_BYTES)
+    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise too_long("the manifest on stdin", MOST_BYTES)
     return parse_table(content, "stdin", ANY_FORM)
 
 

@@ -14,7 +14,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.files import write_all
 from sharpv_cli.lines import rewriting
 from sharpv_cli.lines.piped import Piped, is_piped
-from sharpv_cli.tables.reading import parse_json
+from sharpv_cli.tables.objects import parse_json
 from sharpv_cli.text import dump, shown
 
 Document = dict[str, Any]

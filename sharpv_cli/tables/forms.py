@@ -6,6 +6,8 @@ import codecs
 import csv
 import re
 
+from sharpv_cli.text import printable
+
 _MARKS = (  # UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -13,7 +15,13 @@ _MARKS = (  # UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BROKEN = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape carries them
+# Of these the letters of Western Europe, the euro, quotes and dashes, alone or two together, beside other text.
+_LETTERS = re.compile("(?<![\udc80-\udcff])[\udc80\udc91-\udc97\udcc0-\udcfd]{1,2}(?![\udc80-\udcff])")
+_WORD = re.compile("[\\w\udc80-\udcff]*[\udc80-\udcff][\\w\udc80-\udcff]*")
+_MOSTLY, _LONGEST_WORD = 0.9, 40
 _DELIMITERS = ",;\t|"
+_LOOKED_AT, _LOOKED_AT_BYTES = 100, 1 << 20  # rows, bytes
 _COLUMN = "video"  # by which a header is known as one
 
 
@@ -33,7 +41,43 @@ def as_utf8(content: bytes) -> bytes:
         if not re.fullmatch(rb"[\t\n\r -~]+", content[:4].replace(b"\0", b"")):
             raise ValueError("is no text: it is compressed, or another kind of file")
         raise ValueError("is UTF-16 or UTF-32 text without a byte order mark; save it as UTF-8")
+    if not content.startswith(b"PAR1") and (found := _other_encoding(content)):
+        raise ValueError(found)
     return content
+
+
+def _other_encoding(content: bytes) -> str | None:
+    """What is said of a text in a single-byte encoding, or in another one that does not name itself.
+
+    A few broken bytes are none: they cost their own entries. To read it as what it seems to be would be a guess, and a
+    wrong one would ask other questions about other files.
+    """
+    if content.isascii() or _is_utf8(content):
+        return None
+    text = content[:_LOOKED_AT_BYTES].decode("utf-8", "surrogateescape")
+    lines = text.splitlines()
+    bad = [(number, line) for number, line in enumerate(lines, 1) if _BROKEN.search(line)]
+    broken = sum(map(len, _BROKEN.findall(text)))
+    if len(bad) < 2 or broken <= len(text) - len(text.encode("ascii", "ignore")) - broken:
+        return None
+    number, line = bad[0]
+    if sum(map(len, _LETTERS.findall(text))) >= broken * _MOSTLY:
+        word = _WORD.findall(line)[0].encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+        return (
+            f"is no UTF-8 text, but probably Windows-1252 or Latin-1 (line {number} would read "
+            f"'{printable(word[:_LONGEST_WORD])}'); save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        )
+    if 2 * len(bad) >= len(lines) - 1:
+        return f"is no UTF-8 text (line {number}), and does not say what it is; save it as UTF-8"
+    return None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def form_of(content: bytes, suffix: str) -> str:
@@ -56,6 +100,19 @@ def delimiter_of(first_line: str) -> str:
     if said.startswith("sep=") and len(said) == 5:  # as spreadsheets write it
         return said[-1]
     return max(_DELIMITERS, key=lambda delimiter: len(_fields(first_line, delimiter)))
+
+
+def fitting_delimiter(text: str, header: list[str]) -> str | None:
+    """The delimiter with which each row has as many fields as the header, where the header's own does not."""
+    rows = [row for row in text.splitlines()[1:] if row.strip()][:_LOOKED_AT]
+    fits = (one for one in _DELIMITERS if rows and all(len(_fields(row, one)) == len(header) for row in rows))
+    return next(fits, None) if len(header) > 1 else None
+
+
+def spaced(first_line: str, delimiter: str) -> bool:
+    """Whether a blank follows each delimiter, which is then a part of it."""
+    fields = first_line.rstrip("\r\n").split(delimiter)[1:]
+    return bool(fields) and all(field[:1] == " " for field in fields)
 
 
 def _is_header(content: bytes) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,19 @@ from typing import Any
 from sharpv_cli.errors import UsageError
 from sharpv_cli.smallfile import read_bytes
 from sharpv_cli.tables.entries import Entry, Problem
-from sharpv_cli.tables.forms import as_utf8, delimiter_of, form_of
+from sharpv_cli.tables.forms import as_utf8, delimiter_of, fitting_delimiter, form_of, spaced
+from sharpv_cli.tables.objects import like_json, lines_of, parse_json, values_in_a_row
 from sharpv_cli.text import shown
+from sharpv_cli.units import memory_size
 
 Table = tuple[list[Entry], list[Problem]]
 
 ANY_FORM = "any"
 """The kind of a table whose content tells what it is."""
-_MOST_BYTES = 1 << 32
-_MOST_STREAMED_BYTES = 1 << 28  # of a pipe, or of a device that never ends
+MOST_BYTES = 1 << 28  # of a file, a pipe, or a device that never ends
+# What is read is held in memory, and a value takes up to a hundred times its bytes.
+_MOST_ENTRIES, _MOST_VALUES, _MOST_PARQUET_BYTES = 2_000_000, 20_000_000, 1 << 30
+_SPLIT = "split it into parts"
 
 
 def read_table(path: Path, root: Path, kind: str | None = None) -> Table:
@@ -32,7 +35,7 @@ def read_table(path: Path, root: Path, kind: str | None = None) -> Table:
     """
     place = shown(path.relative_to(root) if path.is_relative_to(root) else path)
     try:
-        content = read_bytes(path, most=_MOST_BYTES if path.is_file() else _MOST_STREAMED_BYTES, name="it")
+        content = read_bytes(path, most=MOST_BYTES, name="it")
     except UsageError as error:
         return [], [Problem(place, str(error))]
     return parse_table(content, place, kind or path.suffix.lower())
@@ -44,18 +47,25 @@ def parse_table(content: bytes, place: str, kind: str) -> Table:
         content = as_utf8(content)
     except ValueError as error:
         return [], [Problem(place, str(error))]
+    if content.count(b"\n") > _MOST_ENTRIES or content.count(b",") > _MOST_VALUES:
+        return [], [Problem(place, f"holds more than {_MOST_ENTRIES:,} entries: {_SPLIT}")]
     if kind == ANY_FORM:
         kind = form_of(content, Path(place).suffix.lower())
-        if kind == ".json" and not _is_list(content):
-            kind = ".jsonl"
+        if kind == ".json" and not _is_list(content) and _is_json(lines_of(content.strip())[0]):
+            kind = ".jsonl"  # whose first line is a list
     return _READERS.get(kind, _read_json)(content, place)
 
 
 def _is_list(content: bytes) -> bool:
+    return _is_json(content) and isinstance(parse_json(content), list)
+
+
+def _is_json(content: bytes) -> bool:
     try:
-        return isinstance(parse_json(content), list)
+        parse_json(content)
     except ValueError:
         return False
+    return True
 
 
 def read_tables(paths: Iterable[Path], root: Path) -> Table:
@@ -72,39 +82,34 @@ def columns_of(path: Path) -> frozenset[str]:
     return frozenset(entries[0].values) if entries else frozenset()
 
 
-def parse_json(text: str | bytes) -> Any:
-    """json.loads, with a ValueError in words for whatever cannot be read."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text (byte {error.start})") from error
-    except json.JSONDecodeError:
-        raise
-    except ValueError as error:
-        raise ValueError("it holds a number of thousands of digits") from error
-
-
 def _read_json(content: bytes, place: str) -> Table:
     try:
         values = parse_json(content)
     except ValueError as error:
-        return [], [Problem(place, f"is not JSON: {error}")]
+        return [], [Problem(place, f"is {like_json(content) or f'not JSON: {error}'}")]
     if not isinstance(values, list):
         return [], [Problem(place, "holds no list of entries")]
+    return _numbered(values, place)
+
+
+def _numbered(values: Iterable[object], place: str) -> Table:
     return _entries((f"{place}, entry {n}", n, value) for n, value in enumerate(values, 1))
 
 
 def _read_jsonl(content: bytes, place: str) -> Table:
+    lines = lines_of(content)
+    first = next((line for line in lines if line.strip()), b"")
+    if not _is_json(_without_comma(first)) and (values := values_in_a_row(content)) is not None:
+        return _numbered(values, place)
     entries, problems = [], []
-    for number, line in enumerate(content.split(b"\n"), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = parse_json(line)
+            value = parse_json(_without_comma(line))
         except ValueError as error:
-            problems.append(Problem(f"{place}:{number}", f"is not JSON: {error}", number))
+            said = f"is {like_json(line) or f'not JSON: {error}'}"
+            problems.append(Problem(f"{place}:{number}", said, number))
             continue
         good, bad = _entries([(f"{place}:{number}", number, value)])
         entries += good
@@ -112,9 +117,18 @@ def _read_jsonl(content: bytes, place: str) -> Table:
     return entries, problems
 
 
+def _without_comma(line: bytes) -> bytes:
+    """Of a list that was cut into lines, each keeps its comma."""
+    return line.strip().removesuffix(b",")
+
+
 def _entries(values: Iterable[tuple[str, int, object]]) -> Table:
     entries, problems = [], []
     for place, number, value in values:
+        if number > _MOST_ENTRIES:
+            return [], [
+                Problem(place.partition(",")[0], f"holds more than {_MOST_ENTRIES:,} entries: {_SPLIT}")
+            ]
         if isinstance(value, dict):
             entries.append(Entry(place, number, value))
         else:
@@ -125,17 +139,29 @@ def _entries(values: Iterable[tuple[str, int, object]]) -> Table:
 def _read_csv(content: bytes, place: str) -> Table:
     # Bytes that are no UTF-8 become lone surrogates: only the entries that hold them are lost.
     text = content.decode("utf-8", "surrogateescape")
-    delimiter = delimiter_of(text.lstrip("\r\n").split("\n", 1)[0])
+    head = text.lstrip("\r\n").split("\n", 1)[0]
+    delimiter = delimiter_of(head)
     entries: list[Entry] = []
     problems: list[Problem] = []
     header: list[str] = []
     # Strict: otherwise a quote that is never closed swallows the rest of the file without a word.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        strict=True,
+        delimiter=delimiter,
+        skipinitialspace=spaced(head, delimiter),
+    )
     while True:
         line = reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
+            if problems and not entries and (other := fitting_delimiter(text, header)):
+                return [], [
+                    Problem(
+                        place, f"has a header with {delimiter!r} between its fields, and rows with {other!r}"
+                    )
+                ]
             return entries, problems
         except csv.Error as error:
             problems.append(
@@ -160,10 +186,15 @@ def _read_csv(content: bytes, place: str) -> Table:
 def _read_parquet(content: bytes, place: str) -> Table:
     arrow, parquet = _pyarrow(place)
     try:
-        rows = parquet.read_table(io.BytesIO(content)).to_pylist()
+        file = parquet.ParquetFile(io.BytesIO(content))
+        told = file.metadata
+        size = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
+        if told.num_rows > _MOST_ENTRIES or size > _MOST_PARQUET_BYTES:
+            return [], [Problem(place, f"holds {told.num_rows:,} entries in {memory_size(size)}: {_SPLIT}")]
+        rows = file.read().to_pylist()
     except (arrow.ArrowException, ValueError) as error:
         return [], [Problem(place, f"is not Parquet: {str(error).splitlines()[0]}")]
-    return _entries((f"{place}, entry {n}", n, row) for n, row in enumerate(rows, 1))
+    return _numbered(rows, place)
 
 
 def _pyarrow(place: str) -> tuple[Any, Any]:

@@ -26,7 +26,8 @@ from sharpv_cli.evaluation.datasets.collecting import (
 )
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError, Problem, checked_text
-from sharpv_cli.tables.reading import parse_json, read_tables
+from sharpv_cli.tables.objects import parse_json
+from sharpv_cli.tables.reading import read_tables
 from sharpv_cli.text import shown
 
 _SPLITS = ("test", "val", "validation", "train")

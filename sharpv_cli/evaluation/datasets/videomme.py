@@ -21,7 +21,8 @@ from sharpv_cli.evaluation.datasets.collecting import (
 )
 from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
 from sharpv_cli.tables.entries import Entry, EntryError, checked_text
-from sharpv_cli.tables.reading import parse_json, read_tables
+from sharpv_cli.tables.objects import parse_json
+from sharpv_cli.tables.reading import read_tables
 
 _TYPES = ("parquet", "jsonl", "json", "csv")
 _OWN = [
