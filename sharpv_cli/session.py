@@ -5,11 +5,13 @@ Importing this module imports neither torch nor transformers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpv_cli import shortage, signals
+from sharpv_cli.cores import cores
 from sharpv_cli.models import templates
 from sharpv_cli.models.refusal import import_framework
 
@@ -85,6 +87,7 @@ def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:
     for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
         import_framework(library)
         between_steps()
+    _use_own_cores()
     from sharpv_cli.models.loading import load
 
     loaded = load(
@@ -97,3 +100,11 @@ def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:
     session = Session.of(loaded, settings.engine)
     session.engine.warm_up()
     return session
+
+
+def _use_own_cores() -> None:
+    """PyTorch counts the cores of our affinity, not those of a container's quota: more threads wait for each other."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
+        torch.set_num_threads(cores())

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
-from sharpv_cli import cores
+from sharpv_cli import cores, session
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,21 @@ def test_quotas_of_version_1(tmp_path: Path, quota: str, expected: int) -> None:
     write(tmp_path, own="5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n")
     write(tmp_path / "cpu,cpuacct", cpu__cfs_quota_us=quota, cpu__cfs_period_us="100000")
     assert cores.cores() == expected
+
+
+@pytest.mark.parametrize(("own", "variable", "expected"), [(2, None, 2), (64, None, 5), (2, "5", 5)])
+def test_torch_has_no_more_threads_than_cores(
+    own: int, variable: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five threads are what it found; fewer where a quota leaves fewer cores, and what the user said is kept."""
+    monkeypatch.setattr(session, "cores", lambda: own)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    before = torch.get_num_threads()
+    torch.set_num_threads(5)
+    try:
+        session._use_own_cores()
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

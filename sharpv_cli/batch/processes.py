@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.working import Worker
 from sharpv_cli.cores import cores
+from sharpv_cli.models.target import no_gpu
 from sharpv_cli.session import open_session
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved, Settings
 
 _MOST_READERS = 8
-_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # in /dev; also of Jetson, WSL and ROCm
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def devices_of(settings: Settings, processes: int | None) -> list[str | None]:
 
 def _gpus() -> int:
     """torch, which takes seconds to import, is asked only where the system has such a device."""
-    if sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in _GPU_FILES):
+    if no_gpu():
         return 0
     import torch
 

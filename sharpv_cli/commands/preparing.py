@@ -144,11 +144,11 @@ def _stay_offline(resolved: Resolved) -> None:
 
 def _require_room(resolved: Resolved) -> None:
     """Refuse a download whose weights would not fit, where that is known beforehand. Raises ResourceError."""
-    from sharpv_cli.models.known import known
+    from sharpv_cli.models.known import foretold
 
     settings = resolved.settings
     try:
-        model = known(settings.model)
+        model = foretold(settings.model)
     except ModelError:
         return  # the size of its files is told before they are fetched
     from sharpv_cli.models.memory_check import require_weights

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -17,6 +19,10 @@ def available_bytes(device: torch.device) -> int | None:
     What PyTorch holds of a GPU without using it counts as free. The CPU's is the smaller of what the kernel
     could give without swapping and what the control groups of this process leave.
     """
+    if device.type == "cpu":
+        return host_bytes()
+    import torch
+
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

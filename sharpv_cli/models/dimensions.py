@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from sharpv_cli.metrics import LanguageModel
@@ -145,9 +148,19 @@ def _held_states(config: Any, layers: int) -> int:
     """Until transformers learnt to keep only the layers that are asked for, it kept all."""
     if config.model_type not in _PICKS_LAYERS:
         return 0
-    from transformers.utils import output_capturing
+    return 1 if _keeps_few_states() else layers + 1
 
-    return 1 if hasattr(output_capturing, "select_hidden_states") else layers + 1
+
+@cache
+def _keeps_few_states() -> bool:
+    """Read in the installed transformers' source: importing it would import PyTorch."""
+    source = metadata.distribution("transformers").locate_file("transformers/utils/output_capturing.py")
+    try:
+        return "def select_hidden_states(" in Path(str(source)).read_text(encoding="utf-8")
+    except OSError:  # installed in another way, as developers do
+        from transformers.utils import output_capturing
+
+        return hasattr(output_capturing, "select_hidden_states")
 
 
 def _first(values: dict[str, Any], *names: str, default: int | None = None) -> int:

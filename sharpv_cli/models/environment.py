@@ -1,6 +1,6 @@
 """What this machine has for a model: libraries, devices, attention backends, the hub's cache (`sharpv doctor`).
 
-Importing this module imports neither torch nor transformers; `devices` and `attention` do.
+Importing this module imports neither torch nor transformers; `of_the_device` does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
 from sharpv_cli.models import hub
 from sharpv_cli.models.attention import choose_attention, why_no_flash
+from sharpv_cli.models.available import host_bytes
 from sharpv_cli.models.refusal import import_framework
 from sharpv_cli.units import disk_size, memory_size
 
@@ -139,11 +140,17 @@ def model(settings: Settings) -> Check:
     return Check("models", "model", f"{wanted.id}: {where}", size)
 
 
+def of_the_device(settings: Settings) -> list[Check]:
+    """What only PyTorch and transformers know: devices, the choices that settings lead to, whether the weights fit."""
+    if (obstacle := frameworks()) is not None:
+        return [obstacle]
+    fits = memory(settings)
+    return [*devices(), *choices(settings), *([fits] if fits else [])]
+
+
 def devices() -> Iterator[Check]:
     """Every device that PyTorch can use, with its memory in bytes."""
     import torch
-
-    from sharpv_cli.models.available import host_bytes
 
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)

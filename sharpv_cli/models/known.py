@@ -21,7 +21,9 @@ from sharpv_cli.models.families import Family, family_of
 from sharpv_cli.models.inspecting import Checkpoint, inspect
 from sharpv_cli.models.on_disk import BUILTIN_FOLDER
 from sharpv_cli.models.parts import read_config, read_video_processor
+from sharpv_cli.models.plain import PlainConfig
 from sharpv_cli.models.soundness import require_counts, require_sizes
+from sharpv_cli.settings import BUILTIN_MODEL
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
@@ -86,20 +88,27 @@ def known(model: ModelSettings) -> KnownModel:
     folder = locate(model)
     if folder is not None:
         return of_checkpoint(inspect(folder, model), model.id)
-    facts = shipped().get(model.id)
-    if facts is None:
-        raise ModelError(
-            f"{model.id}: not on this machine, and no facts about it are shipped",
-            hint=f"`sharpv models pull {model.id}` fetches it; or give a folder",
-        )
-    return KnownModel(
-        id=model.id,
-        source="shipped facts",
-        family=family_of(facts["config"]["model_type"], model.id),
-        config=read_config(facts["config"], model.id),
-        video_processor=SimpleNamespace(**facts["video_processor"]),
-        parameters=facts["parameters"],
-    )
+    facts = _facts_of(model)
+    return _of_facts(facts, read_config(facts["config"], model.id))
+
+
+def foretold(model: ModelSettings) -> KnownModel:
+    """The same without transformers, where `asks_transformers` is false. Raises what `known` raises."""
+    if asks_transformers(model):
+        return known(model)
+    if (folder := locate(model)) is not None:
+        found = inspect(folder, model)
+        return _of_folder(found, model.id, PlainConfig(found.config), _video_processor(found))
+    facts = _facts_of(model)
+    return _of_facts(facts, PlainConfig(facts["config"]))
+
+
+def asks_transformers(model: ModelSettings) -> bool:
+    """Whether only transformers knows the model's sizes. The built-in one and shipped facts say all of them.
+
+    Other files leave out what is transformers' default. Raises what `locate` raises.
+    """
+    return model.id != BUILTIN_MODEL and locate(model) is not None
 
 
 def of_checkpoint(checkpoint: Checkpoint, model_id: str) -> KnownModel:
@@ -109,14 +118,38 @@ def of_checkpoint(checkpoint: Checkpoint, model_id: str) -> KnownModel:
     family = family_of(checkpoint.config["model_type"], model_id)
     video_processor = _video_processor(checkpoint)
     require_sizes(checkpoint, family, config, video_processor)
+    return _of_folder(checkpoint, model_id, config, video_processor)
+
+
+def _of_folder(found: Checkpoint, model_id: str, config: Any, video_processor: Any) -> KnownModel:
     return KnownModel(
         id=model_id,
         source="folder",
-        family=family,
+        family=family_of(found.config["model_type"], model_id),
         config=config,
         video_processor=video_processor,
-        parameters=checkpoint.weights.numbers,
-        fixed_bytes=checkpoint.weights.fixed_bytes,
+        parameters=found.weights.numbers,
+        fixed_bytes=found.weights.fixed_bytes,
+    )
+
+
+def _facts_of(model: ModelSettings) -> Mapping[str, Any]:
+    if (facts := shipped().get(model.id)) is None:
+        raise ModelError(
+            f"{model.id}: not on this machine, and no facts about it are shipped",
+            hint=f"`sharpv models pull {model.id}` fetches it; or give a folder",
+        )
+    return facts
+
+
+def _of_facts(facts: Mapping[str, Any], config: Any) -> KnownModel:
+    return KnownModel(
+        id=facts["id"],
+        source="shipped facts",
+        family=family_of(facts["config"]["model_type"], facts["id"]),
+        config=config,
+        video_processor=SimpleNamespace(**facts["video_processor"]),
+        parameters=facts["parameters"],
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from sharpv_cli import shortage
 from sharpv_cli.errors import ModelError, ResourceError
 from sharpv_cli.models.estimate import Request, estimate
-from sharpv_cli.models.known import KnownModel, known, shipped
+from sharpv_cli.models.known import KnownModel, foretold, shipped
 from sharpv_cli.settings import ModelSettings, profile_paths, resolve
 from sharpv_cli.units import memory_size, memory_sizes
 
@@ -186,7 +186,7 @@ def _smaller_profiles(
 def _fits(model_id: str, request: Request, room: int) -> bool:
     """Whether another model would do with the same frames."""
     try:
-        other = known(ModelSettings(id=model_id))
+        other = foretold(ModelSettings(id=model_id))
     except ModelError:  # a package that it needs is missing
         return False
     return _peak(replace(request, model=other)) <= room

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sharpv_cli import __version__, terminal
-from sharpv_cli.errors import UsageError
+from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.folders import user_folder
 from sharpv_cli.models import environment
+from sharpv_cli.models.apart import Frameworks
 from sharpv_cli.models.environment import Check
 from sharpv_cli.settings import Settings, profile_paths, resolve
 from sharpv_cli.units import disk_size
@@ -25,24 +26,27 @@ _SMALL_BYTES = 2**30
 def groups(profile: str | None) -> Iterator[list[Check]]:
     """The checks in the order in which `sharpv ask` would stumble; what takes seconds comes last."""
     settings, found = check_settings(profile)
-    yield [*check_python(), *found]
-    yield [environment.model(settings), environment.cache(), environment.offline(settings)]
-    yield list(environment.libraries())
-    yield check_video()
-    yield from _of_the_device(settings)
+    with Frameworks() as frameworks:  # which takes seconds, beside the others
+        yield [*check_python(), *found]
+        yield [environment.model(settings), environment.cache(), environment.offline(settings)]
+        yield list(environment.libraries())
+        yield check_video()
+        yield from _of_the_device(frameworks, settings)
 
 
-def _of_the_device(settings: Settings) -> Iterator[list[Check]]:
+def _of_the_device(frameworks: Frameworks, settings: Settings) -> Iterator[list[Check]]:
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("importing PyTorch and transformers")
-        obstacle = environment.frameworks()
-    if obstacle is not None:
-        yield [obstacle]
-        return
-    memory = environment.memory(settings)
-    found = [*environment.devices(), *environment.choices(settings), *([memory] if memory else [])]
+        found = _asked(frameworks, settings)
     for group in dict.fromkeys(check.group for check in found):
         yield [check for check in found if check.group == group]
+
+
+def _asked(frameworks: Frameworks, settings: Settings) -> list[Check]:
+    try:
+        return frameworks.ask(environment.of_the_device, settings)
+    except SharpvError as error:
+        return [Check.failed("device", "chosen", "unknown", error)]
 
 
 def check_python() -> Iterator[Check]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split
+from sharpv_cli.models.families.resizing import enlarged, resized
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,28 +29,25 @@ def _layout(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
 
 def _qwen2_grid(_config: Any, processor: Any, frames: int, height: int, width: int) -> tuple[int, int, int]:
     """Each frame is resized by itself, to between two numbers of pixels."""
-    from transformers.models.qwen2_vl.video_processing_qwen2_vl import smart_resize
-
     least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
     factor = processor.patch_size * processor.merge_size
     if getattr(processor, "cap_pixels_per_frame", None):
         share = int(processor.max_video_tokens * factor**2 * 0.9) * processor.temporal_patch_size // frames
         most = max(min(most, share), int(least * 1.05))
-    rows, columns = smart_resize(height, width, factor=factor, min_pixels=least, max_pixels=most)
+    rows, columns = resized(height, width, factor, least, most)
     return -(-frames // processor.temporal_patch_size), rows // factor, columns // factor
 
 
 def _qwen3_grid(_config: Any, processor: Any, frames: int, height: int, width: int) -> tuple[int, int, int]:
     """The two numbers of pixels are those of the whole clip."""
-    from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize
-
     least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
     step, factor = processor.temporal_patch_size, processor.patch_size * processor.merge_size
     frames = max(frames, step)  # a single frame is doubled first
     if getattr(processor, "cap_pixels_per_frame", None):
         most_a_frame = min(processor.max_video_tokens * factor**2, most // frames)
         most = max(most_a_frame, int(least * 1.05)) * frames
-    rows, columns = smart_resize(frames, height, width, step, factor, min_pixels=least, max_pixels=most)
+    height, width = enlarged(height, width, factor)
+    rows, columns = resized(height, width, factor, least, most, frames, step)
     return -(-frames // step), rows // factor, columns // factor
 
 

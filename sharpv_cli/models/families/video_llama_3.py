@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split
+from sharpv_cli.models.families.resizing import resized
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,16 +25,9 @@ def _layout(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
 
 def _grid(_config: Any, processor: Any, frames: int, height: int, width: int) -> tuple[int, int, int]:
     """The frames share one number of pixels."""
-    from transformers.models.video_llama_3.video_processing_video_llama_3 import smart_resize
-
     factor = processor.patch_size * processor.merge_size
-    rows, columns = smart_resize(
-        height,
-        width,
-        factor=factor,
-        min_pixels=processor.size["shortest_edge"],
-        max_pixels=processor.size["longest_edge"] // frames,
-    )
+    least, most = processor.size["shortest_edge"], processor.size["longest_edge"] // frames
+    rows, columns = resized(height, width, factor, least, most)
     return -(-frames // processor.temporal_patch_size), rows // factor, columns // factor
 
 
