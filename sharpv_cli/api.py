@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
+from sharpv_cli.forms import Schema, form_of
 from sharpv_cli.pipeline.frames import returned, source
 from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
@@ -18,9 +19,11 @@ from sharpv_cli.seen.recall import Recall
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import (
+    ANY_TEXT,
     Answer,
     Event,
     Finished,
+    Form,
     Noted,
     QuestionFailed,
     QuestionStarted,
@@ -102,10 +105,24 @@ class Sharpv:
             self._session = None
             session.release()
 
-    def ask(self, video: VideoPath, question: str, **flags: Unpack[Flags]) -> Answer:
-        """The answer to one question. `video` is a file, `-` for stdin, or with `allow_url` an address."""
+    def ask(
+        self,
+        video: VideoPath,
+        question: str,
+        *,
+        choices: Iterable[str] = (),
+        json_schema: Schema | str | None = None,
+        regex: str | None = None,
+        logprobs: bool = False,
+        **flags: Unpack[Flags],
+    ) -> Answer:
+        """The answer to one question. `video` is a file, `-` for stdin, or with `allow_url` an address.
+
+        It is one of the `choices`, JSON of a schema (`answer.value`), or text that a regular expression matches.
+        """
+        form = form_of(choices=choices, json_schema=json_schema, regex=regex, logprobs=logprobs)
         with self.open(video, **flags) as opened:
-            return opened.stream(question, last=True).answer
+            return Stream(opened.events(question, last=True, form=form)).answer
 
     @contextmanager
     def stream(self, video: VideoPath, question: str, **flags: Unpack[Flags]) -> Iterator[Stream]:
@@ -126,18 +143,23 @@ class Sharpv:
                 pass  # there is nobody to tell
 
     def events(
-        self, video: VideoPath, question: str, scan: Scan | None = None, recall: Recall | None = None
+        self,
+        video: VideoPath,
+        question: str,
+        scan: Scan | None = None,
+        recall: Recall | None = None,
+        form: Form = ANY_TEXT,
     ) -> Generator[Event, None, None]:
         """What happens while one question is answered: stages, what was kept, pieces of text, then Finished.
 
-        `video` is a file; a `scan` or `recall` of it that was made before saves another one. KeyboardInterrupt while
-        tokens come ends the answer where it is, with finish_reason "interrupted"; a caller that is interrupted itself,
-        between two events, gets the same Finished from `events.throw(KeyboardInterrupt())`. Closing the generator at
-        any time cleans up.
+        `video` is a file; a `scan` or `recall` of it that was made before saves another one; `form` is what the answer
+        has to look like. KeyboardInterrupt while tokens come ends the answer where it is, with finish_reason
+        "interrupted"; a caller that is interrupted itself, between two events, gets the same Finished from
+        `events.throw(KeyboardInterrupt())`. Closing the generator at any time cleans up.
         """
         opened = yield from self._opened(video, self.settings, scan, recall)
         with opened:
-            yield from opened.events(question, last=True)
+            yield from opened.events(question, last=True, form=form)
             yield from opened.kept()
 
     def events_of_all(
@@ -146,6 +168,7 @@ class Sharpv:
         questions: Iterable[str],
         scan: Scan | None = None,
         recall: Recall | None = None,
+        form: Form = ANY_TEXT,
     ) -> Generator[Event, None, None]:
         """As `events`, of several questions about a video, which is decoded, encoded and read once.
 
@@ -161,7 +184,7 @@ class Sharpv:
             for number, question in enumerate(questions, start=1):
                 yield QuestionStarted(number, question)
                 try:
-                    yield from opened.events(question, last=number == count)
+                    yield from opened.events(question, last=number == count, form=form)
                 except (UsageError, ModelError, ResourceError) as error:
                     yield QuestionFailed(number, question, error)
             yield from opened.kept()
@@ -215,20 +238,31 @@ class Video:
         """What the file holds."""
         return self._look.prompts.clip.info
 
-    def ask(self, question: str) -> Answer:
-        """The answer, which is the one that the question gets alone."""
-        return self.stream(question).answer
+    def ask(
+        self,
+        question: str,
+        *,
+        choices: Iterable[str] = (),
+        json_schema: Schema | str | None = None,
+        regex: str | None = None,
+        logprobs: bool = False,
+    ) -> Answer:
+        """The answer, which is the one that the question gets alone (`Sharpv.ask`)."""
+        form = form_of(choices=choices, json_schema=json_schema, regex=regex, logprobs=logprobs)
+        return Stream(self.events(question, form=form)).answer
 
     def stream(self, question: str, *, last: bool = False) -> Stream:
         """The answer's text piece by piece; the `last` question uses up the memory that is shared."""
         return Stream(self.events(question, last=last))
 
-    def events(self, question: str, *, last: bool = False) -> Generator[Event, None, None]:
+    def events(
+        self, question: str, *, last: bool = False, form: Form = ANY_TEXT
+    ) -> Generator[Event, None, None]:
         """As `Sharpv.events`, from "preprocess" on."""
         from sharpv_cli.pipeline.question import Spent, answer
 
         spent, self._spent = self._spent or Spent(), None
-        yield from answer(self._look.prompts, question, last=last, spent=spent)
+        yield from answer(self._look.prompts, question, last=last, spent=spent, form=form)
 
     def kept(self) -> Iterator[Noted]:
         """As `Look.kept`."""
@@ -238,7 +272,7 @@ class Video:
 class Stream(Iterator[str]):
     """Pieces of an answer's text; `answer` has all of it, and everything else that is known of it."""
 
-    def __init__(self, events: Generator[Event, None, None]) -> None:
+    def __init__(self, events: Iterator[Event]) -> None:
         self._events = events
         self._answer: Answer | None = None
 

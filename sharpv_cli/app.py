@@ -16,6 +16,7 @@ import typer
 from sharpv_cli import __version__, session, shortage, signals, terminal
 from sharpv_cli.commands.ask.command import ask
 from sharpv_cli.commands.batch.command import batch
+from sharpv_cli.commands.check import check
 from sharpv_cli.commands.demo import demo
 from sharpv_cli.commands.doctor.command import doctor
 from sharpv_cli.commands.eval.command import evaluate
@@ -24,7 +25,7 @@ from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
 from sharpv_cli.commands.warm import app as warm_app
-from sharpv_cli.errors import SharpvError
+from sharpv_cli.errors import SharpvError, bug_code
 from sharpv_cli.text import shown
 from sharpv_cli.warm import client
 
@@ -42,6 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], **_narrow},
 )
 app.command("ask", cls=GroupedCommand, short_help="Answer questions about a video.")(ask)
+app.command(
+    "check", cls=GroupedCommand, short_help="Exit 0 if the answer about a video is yes, 1 if it is no."
+)(check)
 app.command("batch", cls=GroupedCommand, short_help="Answer questions about many videos.")(batch)
 app.command("profile", cls=GroupedCommand, short_help="Measure tokens, time and memory on a clip.")(profile)
 app.command("eval", cls=GroupedCommand, short_help="Compare pruning methods on a benchmark.")(evaluate)
@@ -90,6 +94,7 @@ def sharpv(
       sharpv demo
       sharpv ask demo/moving.mp4 "Which direction does the red circle move?"
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b
+      sharpv check clip.mp4 "is there a red circle?" && echo yes
       sharpv batch clips/ -q "what moves?" -o answers.jsonl
       sharpv profile demo/moving.mp4
       sharpv models list
@@ -134,7 +139,7 @@ def _exit_code(arguments: list[str]) -> int:
         result = app(args=arguments or ["--help"], prog_name="sharpv", standalone_mode=False)
     except SharpvError as error:
         terminal.report_error(error)
-        return error.exit_code
+        return bug_code(arguments) if error.exit_code == SharpvError.exit_code else error.exit_code
     except _TyperUsageError as error:
         return _report_usage(error, arguments)
     except terminal.ReaderClosed:

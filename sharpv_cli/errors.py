@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sharpv_cli.text import without_secrets
 
 
@@ -49,6 +51,11 @@ class ShortageError(ResourceError):
     def __init__(self, message: str, *, hint: str | None = None, what: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.what = what
+
+
+def bug_code(arguments: Sequence[str]) -> int:
+    """The exit code of a command that a bug of ours ends: 1, which of `check` would be an answer."""
+    return 70 if arguments[:1] == ["check"] else SharpvError.exit_code
 
 
 def unforeseen(error: BaseException) -> SharpvError:

@@ -15,8 +15,11 @@ from tiny_checkpoint import LAYERS
 from tiny_model import QUESTION, captured, clip, folder, loaded, some
 
 from sharpv_cli.engine import decoder
+from sharpv_cli.engine.engine import Continuation
 from sharpv_cli.engine.factory import Wanted, make_engine
+from sharpv_cli.engine.guiding import GrammarGuide
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.forms import form_of
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pruning.visual import score, select_adaptive
 from sharpv_cli.session import Session
@@ -80,6 +83,49 @@ def test_a_long_answer_and_a_sampled_one_are_those_of_the_reference() -> None:
         middle = ids[len(ids) // 2]
         short = list(fast.decode(fast.prefill(prompt, m=0.2), stop_ids={middle}, **how))
         assert short == ids[: ids.index(middle)]
+
+
+def test_a_held_answer_is_that_of_the_reference_by_the_same_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One graph serves free and held answers: masks come behind it."""
+    whole, model = captured(), on_cuda("float32")
+    fast, reference = make_engine(model, "fast"), ReferenceEngine(model.model)
+    from sharpv_cli.engine.graph import GraphSteps  # imports triton
+
+    prompt, captures = to_cuda(whole.prune(some(whole))), list[int]()
+    capture = GraphSteps._capture
+    monkeypatch.setattr(GraphSteps, "_capture", lambda steps: (captures.append(1), capture(steps))[1])
+    free = list(fast.decode(fast.prefill(prompt, m=0.2), max_new_tokens=60, stop_ids=model.stop_ids))
+    grammar = form_of(
+        json_schema={"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 3}
+    ).grammar
+    assert grammar is not None
+    for _ in range(2):
+        got, want = (
+            list(
+                engine.decode(
+                    engine.prefill(prompt, m=0.2),
+                    max_new_tokens=60,
+                    stop_ids=model.stop_ids,
+                    guide=GrammarGuide(model, grammar),
+                )
+            )
+            for engine in (fast, reference)
+        )
+        assert got == want != free
+    assert len(captures) == 1
+
+
+def test_answers_are_scored_as_on_the_cpu() -> None:
+    whole = captured()
+    prompt = whole.prune(some(whole))
+    answers = [Continuation((5, 6, 7)), Continuation((5, 9)), Continuation((8,), ends=True)]
+    here = ReferenceEngine(loaded().model)
+    want = here.score(here.prefill(prompt, m=0.2), answers, {1})
+    for name in ("fast", "reference"):
+        there = make_engine(on_cuda("float32"), name)  # type: ignore[arg-type]
+        got = there.score(there.prefill(to_cuda(prompt), m=0.2), answers, {1})
+        for one, same in zip(got, want, strict=True):
+            assert one == pytest.approx(same, abs=1e-3)
 
 
 def test_a_prompt_read_in_pieces_is_the_same_prompt(monkeypatch: pytest.MonkeyPatch) -> None:

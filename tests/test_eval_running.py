@@ -13,7 +13,7 @@ from events import ask
 from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
-from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Score
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
@@ -47,10 +47,11 @@ def evaluated(session: Session, tmp_path: Path) -> Evaluate:
     """A function: dataset, methods and budget -> outcomes by item and method, and what was missed."""
 
     def run(
-        dataset: Dataset, methods: str, match: str = "sharpv", out: str = "r.jsonl"
+        dataset: Dataset, methods: str, match: str = "sharpv", out: str = "r.jsonl", score: Score = "exact"
     ) -> tuple[dict[tuple[str, str], Outcome], list[Missed]]:
         listed = read_methods(methods, settings_for)
-        work = Run(dataset, listed, settings_for({}), Contest(read_match(match), seed=0), session, Limits())
+        contest = Contest(read_match(match), seed=0, score=score)
+        work = Run(dataset, listed, settings_for({}), contest, session, Limits())
         digests = {method.label: "x" for method in listed}
         keys = {item.id: item_key(item) for item in dataset.items}
         with ResultsFile(open_results(tmp_path / out), digests, keys) as file:
@@ -79,6 +80,28 @@ def test_answers_and_budgets_are_those_of_ask(evaluated: Evaluate, folder: Path)
             assert ours.visual_retention == pytest.approx(alone.visual_retention, abs=1e-6)
             assert ours.kv_retention == pytest.approx(alone.memory.kv_retention, abs=1e-6)
             assert ours.generated == alone.generated_tokens
+
+
+def test_by_likelihood_the_answer_is_one_of_the_choices(evaluated: Evaluate, folder: Path) -> None:
+    """Whatever prunes: of a question with options their letters, of others all that an answer of its type can be."""
+    dataset = shapes.load(None, 20, folder).with_choices().limited(7)
+    done, missed = evaluated(dataset, "dense,sharpv,stride,fastv", score="likelihood")
+    assert missed == []
+    assert any(item.choices[0] == "A" for item in dataset.items)
+    for (name, method), outcome in done.items():
+        item = next(item for item in dataset.items if item.id == name)
+        assert outcome.answer in item.choices
+        assert item.answer in item.choices
+        assert outcome.right or method not in ("dense", "sharpv")
+
+
+def test_a_question_without_end_to_its_answers_has_no_choices(folder: Path) -> None:
+    items = shapes.load(None, 100, folder).items
+    assert {item.group for item in items if not item.choices} == {"describe", "offtopic"}
+    assert all(item.answer in item.choices for item in items if item.choices)
+    letters = Item("a", Path("a.mp4"), "Which? A. one B. two", "A", "letter", "", options=("one", "two"))
+    assert letters.choices == ("A", "B")
+    assert replace(letters, options=(), scoring="text").choices == ()
 
 
 def test_rivals_keep_as_many_visual_tokens_as_sharpv(evaluated: Evaluate, folder: Path) -> None:

@@ -198,6 +198,16 @@ def test_the_document_is_as_its_schema_says() -> None:
     }
 
 
+@pytest.mark.parametrize(("score", "said"), [("exact", "generated answer"), ("likelihood", "likeliest")])
+def test_every_report_says_what_counts_as_the_answer(score: str, said: str) -> None:
+    scored = replace(evaluation(), score=score)
+    document = eval_document(scored, settings={})
+    jsonschema.validate(document, schema())
+    assert document["score"] == score
+    assert said in eval_markdown(scored)
+    assert said in drawn(scored, 120)
+
+
 def test_markdown_has_a_row_a_method() -> None:
     text = eval_markdown(evaluation())
     assert "| `sharpv` | 33.3 | " in text

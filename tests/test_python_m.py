@@ -30,12 +30,17 @@ COMMANDS = {
         "--clips 1 --questions 1 --processes 0 --loop 0 --folder check",
         "1 of 1 as asked alone",
     ),
+    "benchmarks.choices": ("--limit 4 --clips clips", "| choices, by length |"),
     "benchmarks.command_check": ("RESULTS --limit 1 --count 1 --clips clips", "1 of 1 the same"),
     "benchmarks.confusion": ("RESULTS --limit 1 --clips clips --methods sharpv", "to 0 of 1 questions"),
     "benchmarks.decoding_speed": ("--clips . --frames 2 --runs 1", "| sharpv |"),
     "benchmarks.engine_speed": (
         "--device cpu --frames 2 --side 64 --new-tokens 2 --runs 1 --warmup 0 --retention 0.5",
         "| fast, 50% |",
+    ),
+    "benchmarks.json_answers": (
+        "CLIP --schemas 1 --max-new-tokens 20",
+        "| llava_onevision, reference, temperature 1.5 |",
     ),
     "benchmarks.limits_check": ("--clips 1 --cores 64 --limited 0", "all is right"),
     "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),

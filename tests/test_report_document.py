@@ -15,7 +15,7 @@ from make_answer import make_answer
 from sharpv_cli import __version__
 from sharpv_cli.report.document import ask_document
 from sharpv_cli.text import dump
-from sharpv_cli.types import Answer
+from sharpv_cli.types import Answer, Choice, TokenLogprob
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schema" / "sharpv.ask.1.json"
 SETTINGS = {"visual": {"mode": "adaptive", "k": 1.6}, "device": "auto", "model": {"revision": None}}
@@ -26,7 +26,10 @@ KEYS = {
     "sharpv_version": "",
     "question": "",
     "answer": "",
+    "answer_json": "",
     "finish_reason": "",
+    "choices": "text probability probability_by_length logprob",
+    "logprobs": "tokens sum mean",
     "video": "path duration_sec fps width height rotation_deg frames_total seen",
     "sampling": "strategy frames timestamps_sec",
     "model": "id revision family dtype device attention engine engine_reason",
@@ -45,6 +48,12 @@ KEYS = {
 }
 
 
+CHOSEN = {
+    "choices": (Choice("red", 0.7, 0.6, -0.4), Choice("blue", 0.3, 0.4, -1.2)),
+    "logprobs": (TokenLogprob(5, "red", -0.4),),
+}
+
+
 def document_of(answer: Answer) -> dict:
     return ask_document(answer, {"name": "tiny", "source": "shipped", "settings": SETTINGS})
 
@@ -57,7 +66,7 @@ def validator() -> Draft202012Validator:
 
 
 def test_every_key_in_order() -> None:
-    document = document_of(make_answer(8))
+    document = document_of(make_answer(8, **CHOSEN))
     assert list(document) == list(KEYS)
     for key, inner in KEYS.items():
         value = document[key]
@@ -77,6 +86,7 @@ def test_the_schema_requires_the_same_keys(validator: Draft202012Validator) -> N
 @pytest.mark.parametrize("frames", [1, 8, 600])
 def test_documents_are_valid(validator: Draft202012Validator, frames: int) -> None:
     validator.validate(document_of(make_answer(frames)))
+    validator.validate(document_of(make_answer(frames, **CHOSEN)))
     validator.validate(document_of(make_answer(frames, similarities=[None] * 3)))
 
 

@@ -135,27 +135,51 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         "Print the answer as it comes, or once it is complete.  [default: as it comes on a terminal]",
     ),
 }
+# What an answer has to look like; `sharpv_cli.commands.forming` reads them.
+FORM_OPTIONS: Mapping[str, Any] = {
+    "choices": _answer(
+        str, "--choices A,B,...", "The answer is one of these; --json has their probabilities."
+    ),
+    "choice": Annotated[
+        list[str] | None, option("--choice TEXT", "One choice, with commas; repeat it.", panel="Answer")
+    ],
+    "json-schema": _answer(
+        str, "--json-schema FILE|JSON", "The answer is JSON that is valid for this schema."
+    ),
+    "regex": _answer(str, "--regex REGEX", "The whole answer matches this expression."),
+    "logprobs": _answer(
+        bool, "--logprobs", "Tell in the JSON document how likely each token of the answer was."
+    ),
+}
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command every settings option; it receives them as one `flags` argument.
+    """Give a command every settings option; it receives them as one `flags` argument."""
+    return _takes(command, "flags", SETTING_OPTIONS)
 
-    Typer reads signatures, so the wrapper has one: the command's own parameters without `flags`, then
-    SETTING_OPTIONS.
-    """
+
+def takes_form(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of an answer's form; it receives them as one `wanted` argument."""
+    return _takes(command, "wanted", FORM_OPTIONS)
+
+
+def _takes(
+    command: Callable[..., None], argument: str, annotations: Mapping[str, Any]
+) -> Callable[..., None]:
+    """Typer reads signatures, so the wrapper has one: the command's own parameters without this one, then options."""
     own = inspect.signature(command, eval_str=True).parameters
-    kept = [parameter for name, parameter in own.items() if name != "flags"]
+    kept = [parameter for name, parameter in own.items() if name != argument]
     options = {
         flag.replace("-", "_"): inspect.Parameter(
             flag.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )
-        for flag, annotation in SETTING_OPTIONS.items()
+        for flag, annotation in annotations.items()
     }
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
         flags = {name.replace("_", "-"): given.pop(name) for name in options}
-        command(**given, flags=flags)
+        command(**given, **{argument: flags})
 
     keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept]
     parameters = [*keyword_only, *options.values()]

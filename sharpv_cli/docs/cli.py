@@ -38,13 +38,14 @@ out. Several questions have one chart, unless what was kept differs between them
 
 | code | meaning |
 |---|---|
-| 0 | answered; also when the reader closed the pipe |
-| 1 | unexpected: a bug |
+| 0 | answered, of `check` with yes; also when the reader closed the pipe |
+| 1 | unexpected: a bug; of `check`: the answer is no |
 | 2 | usage, profile or config file, or an output that cannot be written |
 | 3 | the video cannot be used |
 | 4 | the model cannot be used |
 | 5 | not enough memory, or no such device |
-| 6 | several questions, and some of them have no answer |
+| 6 | several questions or videos, and some have no answer; an answer of a schema that is not complete |
+| 70 | of `check`: unexpected, a bug |
 | 130 | Ctrl-C; what was answered or measured so far is on stdout |
 | 129, 143 | SIGHUP, SIGTERM: at once; no file is left half-written |
 

@@ -12,11 +12,13 @@ import torch
 
 from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets.dataset import Item
+from sharpv_cli.evaluation.datasets.dataset import Item, Score
 from sharpv_cli.evaluation.matching import Match, spread
 from sharpv_cli.evaluation.methods import FASTV, EvalMethod
+from sharpv_cli.forms import form_of
 from sharpv_cli.pruning.methods import METHODS
 from sharpv_cli.pruning.plan import Budget, Drawn
+from sharpv_cli.types import ANY_TEXT, Form
 
 if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel
@@ -47,10 +49,11 @@ def _fastv_engine(method: EvalMethod, loaded: LoadedModel, *, keep: int) -> Fast
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """How rivals are run: `match` sets their budgets, `seed` what they leave to chance."""
+    """How rivals are run: `match` sets their budgets, `seed` what they leave to chance; `score` holds for all."""
 
     match: Match
     seed: int
+    score: Score = "exact"
 
     def answer(
         self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None
@@ -61,7 +64,7 @@ class Contest:
         ResourceError, ModelError.
         """
         if not method.is_rival:
-            return clip.answer(item.prompt, method.settings), None
+            return clip.answer(item.prompt, method.settings, form=self._form(item)), None
         budget = self._budget(clip, item.prompt, kv_retention)
         frames, tokens = clip.tokens(item.prompt)
         run = self._fastv if method.name == FASTV else self._planned
@@ -71,7 +74,9 @@ class Contest:
         rival = METHODS[method.name](**method.parameters)
         if isinstance(rival, Drawn):
             rival = replace(rival, seed=self._seed_of(item, method))
-        return clip.answer(item.prompt, method.settings, plan=partial(rival.plan, budget=budget))
+        return clip.answer(
+            item.prompt, method.settings, plan=partial(rival.plan, budget=budget), form=self._form(item)
+        )
 
     def _fastv(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
         engine = _fastv_engine(method, clip.clip.loaded, keep=budget.tokens)
@@ -80,7 +85,10 @@ class Contest:
             frames, tokens = clip.tokens(item.prompt)
             beyond = budget.tokens * engine.layers - frames * tokens * engine.layer
             engine.keep = max(0, beyond // (engine.layers - engine.layer))
-        return clip.answer(item.prompt, method.settings, engine=engine)
+        return clip.answer(item.prompt, method.settings, engine=engine, form=self._form(item))
+
+    def _form(self, item: Item) -> Form:
+        return form_of(choices=item.choices) if self.score == "likelihood" else ANY_TEXT
 
     def _budget(self, clip: ComparedClip, prompt: str, kv_retention: float | None) -> Budget:
         """By frame as SharpV has it, or in its proportions up to another total."""

@@ -31,6 +31,7 @@ class About:
     device: str
     match: str
     baseline: str
+    score: str = "exact"
 
 
 def summarize(
@@ -60,6 +61,7 @@ def summarize(
         videos=len({item.video for item in common}),
         match=about.match,
         baseline=baseline,
+        score=about.score,
         scores=tuple(_score(label, mine, common, baseline) for label in able) if common else (),
         failures=(*_loading_failures(dataset), *_failures(missed, len(labels))),
         warnings=_warnings(mine),

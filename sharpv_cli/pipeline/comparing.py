@@ -19,7 +19,7 @@ from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
 from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.pruning.plan import KeepPlan
 from sharpv_cli.session import Session
-from sharpv_cli.types import Answer
+from sharpv_cli.types import ANY_TEXT, Answer, Form
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -61,7 +61,13 @@ class ComparedClip:
         return frames, tokens
 
     def answer(
-        self, question: str, settings: Settings, *, plan: Plan | None = None, engine: Engine | None = None
+        self,
+        question: str,
+        settings: Settings,
+        *,
+        plan: Plan | None = None,
+        engine: Engine | None = None,
+        form: Form = ANY_TEXT,
     ) -> Answer:
         """The answer with other settings; `plan` prunes in the place of SharpV, `engine` reads and decodes.
 
@@ -70,7 +76,7 @@ class ComparedClip:
         encoded = self._asked(question)
         session = self.clip.session if engine is None else Session(self.clip.loaded, engine)
         clip = replace(self.clip, settings=settings, session=session)
-        return whole_answer(answer(_Planned(clip, encoded, plan), question))
+        return whole_answer(answer(_Planned(clip, encoded, plan), question, form=form))
 
     def _asked(self, question: str) -> Encoded:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from sharpv_cli import metrics
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Prefill
 from sharpv_cli.models.capture import VisualPrompt
-from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.fitting import memory_told, require_question, require_reading
 from sharpv_cli.pipeline.frames import keep
 from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.words import Words, words_of
 from sharpv_cli.types import (
+    ANY_TEXT,
     Answer,
     Event,
     Finished,
-    FinishReason,
+    Form,
     FrameRetention,
     LayerReport,
     MemoryStats,
-    PromptRead,
     Reading,
     StageStarted,
-    TextPiece,
     Timings,
 )
-
-if TYPE_CHECKING:
-    from sharpv_cli.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +43,15 @@ class Spent:
     recall_sec: float = 0.0
 
 
-def answer(prompts: Prompts, question: str, *, last: bool = False, spent: Spent = Spent()) -> Iterator[Event]:
-    """Events from "preprocess" on, as `Sharpv.events` yields them.
+def answer(
+    prompts: Prompts, question: str, *, last: bool = False, spent: Spent = Spent(), form: Form = ANY_TEXT
+) -> Iterator[Event]:
+    """Events from "preprocess" on, as `Sharpv.events` yields them; the answer has the `form` that is asked for.
 
     Of the clip's settings, `model`, `device`, `engine` and `sampling` are not read. Raises UsageError, ResourceError.
     """
     with memory_told(prompts.clip):
-        yield from _Answering(prompts, question, last, spent).events()
+        yield from _Answering(prompts, question, last, spent, form).events()
 
 
 def whole_answer(events: Iterator[Event]) -> Answer:
@@ -74,18 +70,11 @@ class _Answering:
     question: str
     last: bool
     spent: Spent
+    form: Form
     clock: metrics.StageClock = field(init=False)
-    stream: TextStream = field(init=False)
-    seed: int | None = field(init=False)
-    token_ids: list[int] = field(default_factory=list)
-    token_times: list[float] = field(default_factory=list)
-    finish_reason: FinishReason = "length"
-    told_sec: float = 0.0
 
     def __post_init__(self) -> None:
         self.clock = metrics.StageClock(lambda: synchronize(self.clip.loaded.device))
-        self.stream = TextStream(self.clip.loaded.tokenizer, self.clip.stop)
-        self.seed = _seed_of(self.clip.settings)
 
     @property
     def clip(self) -> Clip:
@@ -99,6 +88,7 @@ class _Answering:
             require_question(self.clip, self.question)
         encoded = yield from self.prompts.build(self.question, self.clock, last=self.last)
         kept = keep(encoded, self.clock)
+        words = words_of(kept, self.form)
         # 2. Prefill, on the way of which Memory SharpV discards.
         yield StageStarted("prefill")
         with self.clock.stage("prefill"):
@@ -106,46 +96,8 @@ class _Answering:
             prefill = self.prompts.prefill(kept, last=self.last)
         reading = self._reading(kept, prefill)
         # 3. Decode, token by token; 4. text, as far as it is certain.
-        yield from self._decode(prefill, reading)
-        ended = metrics.now()
-        first = self.token_times[0] if self.token_times else ended
-        total = ended - (began if self.spent.started is None else self.spent.started)
-        first_sec = first - began - self.told_sec + self.spent.recall_sec
-        yield Finished(self._answer(kept, reading, self._timings(first_sec, total)))
-
-    def _decode(self, prefill: Prefill, reading: Reading) -> Iterator[Event]:
-        generation = self.clip.settings.generation
-        tokens = self.clip.engine.decode(
-            prefill,
-            max_new_tokens=self.clip.limit,
-            stop_ids=self.clip.stop_ids,
-            temperature=generation.temperature,
-            seed=self.seed,
-        )
-        try:
-            yield from self._tell(reading)
-            yield StageStarted("generate")
-            for token_id in tokens:
-                self.token_times.append(metrics.now())
-                self.token_ids.append(token_id)
-                if piece := self.stream.push(token_id):
-                    yield TextPiece(piece)
-                if self.stream.stopped:
-                    break
-            if self.stream.stopped or len(self.token_times) < self.clip.limit:
-                self.finish_reason = "stop"
-        except KeyboardInterrupt:
-            self.finish_reason = "interrupted"
-        finally:
-            tokens.close()
-        if tail := self.stream.finish():
-            yield TextPiece(tail)
-
-    def _tell(self, reading: Reading) -> Iterator[Event]:
-        """Whoever draws it takes that time from no token."""
-        since = metrics.now()
-        yield PromptRead(reading)
-        self.told_sec = metrics.now() - since
+        yield from words.events(prefill, reading)
+        yield Finished(self._answer(words, reading, self._timings(words, began, metrics.now())))
 
     def _reading(self, kept: Kept, prefill: Prefill) -> Reading:
         clip, held = kept.encoded.clip, kept.selection.keep
@@ -162,31 +114,34 @@ class _Answering:
             warnings=clip.loaded.warnings + clip.sample.warnings + kept.selection.warnings,
         )
 
-    def _answer(self, kept: Kept, reading: Reading, timing: Timings) -> Answer:
-        clip, whole = kept.encoded.clip, kept.encoded.whole
+    def _answer(self, words: Words, reading: Reading, timing: Timings) -> Answer:
+        clip, whole = words.clip, words.kept.encoded.whole
         return Answer(
             question=self.question,
-            text=self.stream.text,
-            finish_reason=self.finish_reason,
+            text=words.text,
+            finish_reason=words.finish_reason,
             video=clip.info,
             sample=clip.sample,
             model=reading.model,
             text_tokens=whole.text_tokens,
-            generated_tokens=len(self.token_ids),
+            generated_tokens=len(words.token_ids),
             retention=reading.retention,
-            keep=kept.selection.keep.cpu().numpy(),
+            keep=words.kept.selection.keep.cpu().numpy(),
             grid=whole.grid,
             layers=reading.layers,
             memory=replace(reading.memory, peak_bytes=peak_bytes(clip.loaded.device)),
             timing=timing,
-            seed=self.seed,
+            seed=words.seed,
             engine=reading.engine,
             engine_reason=reading.engine_reason,
             m=reading.m,
             warm=clip.session.warm,
             seen=clip.seen is not None,
             warnings=reading.warnings,
-            token_ids=tuple(self.token_ids),
+            token_ids=tuple(words.token_ids),
+            form=self.form,
+            choices=words.choices,
+            logprobs=words.logprobs,
         )
 
     def _memory(self, whole: VisualPrompt, read: Prefill, layers: tuple[LayerReport, ...]) -> MemoryStats:
@@ -209,8 +164,8 @@ class _Answering:
             shared_prefix_bytes=self.prompts.shared_bytes,
         )
 
-    def _timings(self, ttft_sec: float, total_sec: float) -> Timings:
-        times, seconds = self.token_times, self.clock.seconds
+    def _timings(self, words: Words, began: float, ended: float) -> Timings:
+        times, seconds = words.token_times, self.clock.seconds
         return Timings(
             load_sec=self.spent.load_sec,
             decode_sec=self.spent.decode_sec + seconds["decode"],
@@ -219,9 +174,9 @@ class _Answering:
             vision_sec=seconds["vision"],
             prune_sec=seconds["prune"],
             prefill_sec=seconds["prefill"],
-            ttft_sec=ttft_sec,
+            ttft_sec=(times[0] if times else ended) - began - words.told_sec + self.spent.recall_sec,
             tpot_sec=metrics.time_per_output_token(times[0], times[-1], len(times)) if times else None,
-            total_sec=total_sec,
+            total_sec=ended - (began if self.spent.started is None else self.spent.started),
         )
 
 
@@ -240,11 +195,3 @@ def _layer_reports(read: Prefill) -> tuple[LayerReport, ...]:
         LayerReport(index, similarity, index not in read.discarded, entries, size)
         for index, (similarity, entries, size) in enumerate(stored)
     )
-
-
-def _seed_of(settings: Settings) -> int | None:
-    """The seed that sampling uses: the user's, or a fresh one to report. Greedy decoding has none."""
-    if settings.generation.temperature == 0:
-        return None
-    seed = settings.generation.seed
-    return secrets.randbelow(2**32) if seed is None else seed

@@ -23,6 +23,8 @@ _LAYER = ("layer", "similarity", "visual_kv_kept", "kv_entries", "kv_bytes")
 _MEMORY = (
     "kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes", "peak_bytes", "shared_prefix_bytes",
 )  # fmt: skip
+_CHOICE = ("text", "probability", "probability_by_length", "logprob")
+_TOKEN = ("id", "text", "logprob")
 TIMING = (
     "load_sec", "decode_sec", "preprocess_sec", "vision_sec", "prune_sec",
     "prefill_sec", "ttft_sec", "tpot_sec", "total_sec", "decode_wait_sec",
@@ -40,7 +42,10 @@ def ask_document(answer: Answer, profile: Mapping[str, object]) -> dict[str, obj
         "sharpv_version": __version__,
         "question": answer.question,
         "answer": answer.text,
+        "answer_json": answer.value,
         "finish_reason": answer.finish_reason,
+        "choices": [pick(choice, _CHOICE) for choice in answer.choices] or None,
+        "logprobs": _logprobs(answer),
         **clip_blocks(answer),
         "profile": profile,
         **measured_blocks(answer),
@@ -49,6 +54,18 @@ def ask_document(answer: Answer, profile: Mapping[str, object]) -> dict[str, obj
         "warnings": answer.warnings,
     }
     return {key: plain(value) for key, value in document.items()}
+
+
+def _logprobs(answer: Answer) -> dict[str, object] | None:
+    """Of each token, with their sum and mean."""
+    if (tokens := answer.logprobs) is None:
+        return None
+    total = math.fsum(token.logprob for token in tokens)
+    return {
+        "tokens": [pick(token, _TOKEN) for token in tokens],
+        "sum": total,
+        "mean": total / len(tokens) if tokens else None,
+    }
 
 
 def error_document(error: SharpvError, *, line: int, id: str | None = None) -> dict[str, object]:

@@ -12,7 +12,18 @@ from sharpv_cli.report.markdown import cell, table
 from sharpv_cli.types import Evaluation, MethodScore
 
 SCHEMA = "sharpv.eval/1"
-_ABOUT = ("dataset", "model", "device", "questions", "asked", "videos", "match", "baseline", "interrupted")
+_ABOUT = (
+    "dataset",
+    "model",
+    "device",
+    "questions",
+    "asked",
+    "videos",
+    "match",
+    "score",
+    "baseline",
+    "interrupted",
+)
 _SCORE = (
     "accuracy", "difference", "visual_retention", "kv_retention", "budget", "layers_discarded", "engine",
     "prune_sec", "prefill_sec", "tpot_sec", "similarities",

@@ -84,11 +84,16 @@ def facts(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
         ("dataset", evaluation.dataset),
         ("questions", f"{_of(evaluation)}, about {evaluation.videos} videos"),
         ("model", f"{evaluation.model} on {evaluation.device}"),
+        ("score", _SCORES[evaluation.score]),
         ("budgets", _BUDGETS.get(evaluation.match, f"a share of {evaluation.match} for all others")),
     )
 
 
 _TOLERANCE = 0.005  # a share of the visual tokens: rounding to whole ones
+_SCORES = {
+    "exact": "the generated answer is compared with the right one",
+    "likelihood": "the likeliest of a question's choices is its answer; nothing is generated",
+}
 _BUDGETS = {
     "sharpv": "others keep as many visual tokens of each clip as SharpV",
     "sharpv:kv": "others keep as many visual KV entries as SharpV after the prefill",

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from sharpv_cli.report.sizes import Clock, format_bytes, format_seconds
-from sharpv_cli.types import Answer, FrameRetention, LayerReport, Reading
+from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
+from sharpv_cli.types import Answer, Choice, FrameRetention, LayerReport, Reading
 
 MAX_ROWS = 32
 _SIMILARITY_DIGITS = range(2, 6)
@@ -156,6 +156,13 @@ def cost_facts(answer: Answer) -> Iterator[tuple[Fact, Fact]]:
             Fact("model load", format_seconds(timing.load_sec)),
             Fact("video decode", format_seconds(timing.decode_sec)),
         )
+
+
+def margin(choices: Sequence[Choice]) -> str:
+    """How far the choice that was taken is ahead of the next one. Its texts are foreign."""
+    first, second = sorted(choices, key=lambda choice: -choice.probability)[:2]
+    ahead = format_percent(first.probability - second.probability)
+    return f"{first.text} {format_percent(first.probability)}, ahead of {second.text} by {ahead}"
 
 
 def model_facts(answer: Reading) -> Iterator[Fact]:

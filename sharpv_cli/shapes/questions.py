@@ -104,7 +104,7 @@ WORDINGS: Wordings = {
         "What do you see?",
     ),
 }
-_NUMBERS = ("zero", "one", "two", "three", "four", "five")
+NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _DEEDS = (
     *(f"it moves {d}" for d in DIRECTIONS),
     "it stays still",
@@ -193,7 +193,7 @@ def _shape_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
 
 def _count(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
     text = rng.choice(wordings["count"])
-    return text, _NUMBERS[len(scene.objects)], _NUMBERS[1:]
+    return text, NUMBERS[len(scene.objects)], NUMBERS[1:]
 
 
 def _direction(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
@@ -301,6 +301,28 @@ _WRITERS: dict[str, tuple[float, _Writer]] = {
     "which": (1.0, _which_moves),
     "describe": (1.0, _description),
 }
+_OBJECTS = tuple(f"the {colour} {kind}" for colour in COLOURS for kind in SHAPES)
+_ANSWERS: dict[str, tuple[str, ...]] = {
+    "colour": tuple(COLOURS),
+    "shape": SHAPES,
+    "count": NUMBERS[1:],
+    "direction": tuple(DIRECTIONS),
+    "moves": ("yes", "no"),
+    "exists": ("yes", "no"),
+    "event": (*_DEEDS, *(f"it turns {colour}" for colour in COLOURS)),
+    "place": _CORNERS,
+    "order": _OBJECTS,
+    "which": _OBJECTS,
+}
+
+
+def candidates(question: Question) -> tuple[str, ...]:
+    """All answers that a question of its type can have, whatever the clip; none where there is no end to them."""
+    if question.type == "choice":
+        return tuple(letter for letter in "ABCD" if f"({letter}) " in question.text)
+    return _ANSWERS.get(question.type, ())
+
+
 QUESTION_TYPES = (*_WRITERS, "choice", "offtopic")
 
 

@@ -5,6 +5,7 @@ Nothing here imports torch, so that reports can be drawn without it.
 
 from sharpv_cli.types.answer import (
     Answer,
+    Choice,
     FinishReason,
     FrameRetention,
     LayerReport,
@@ -12,6 +13,7 @@ from sharpv_cli.types.answer import (
     ModelInfo,
     Reading,
     Timings,
+    TokenLogprob,
 )
 from sharpv_cli.types.evaluation import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
 from sharpv_cli.types.events import (
@@ -25,6 +27,7 @@ from sharpv_cli.types.events import (
     StageStarted,
     TextPiece,
 )
+from sharpv_cli.types.form import ANY_TEXT, YES_OR_NO, Form
 from sharpv_cli.types.outlook import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook
 from sharpv_cli.types.profile import (
     ClipProfile,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpv_cli.types.form import ANY_TEXT, Form
 from sharpv_cli.types.video import FrameSample, VideoInfo
 
 FinishReason = Literal["stop", "length", "interrupted"]
@@ -136,14 +138,39 @@ class Reading:
         return self.visual_kept / self.visual_total
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the texts that an answer was chosen from.
+
+    `probability`, over the choices, is by whole texts; `probability_by_length` by the mean of their tokens. `logprob`
+    is the logarithm of the probability that an answer begins with this text, whatever the others are.
+    """
+
+    text: str
+    probability: float
+    probability_by_length: float
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of an answer, and the logarithm of its probability under the model's own logits."""
+
+    id: int
+    text: str
+    logprob: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Reading):
     """One question answered, with everything a report needs.
 
     `keep` is bool [T, f], True where a visual token was kept, in raster order of `grid` (rows, columns).
     `text_tokens` counts every prompt token that is no frame-grid token (newline and CLS tokens included).
-    `token_ids` are those that were generated; `warm`: the model was loaded already, by an earlier command; `seen`: the
-    video was not looked at, for an earlier look was kept.
+    `token_ids` are those that were generated, or those of the choice that was taken; `warm`: the model was loaded
+    already, by an earlier command; `seen`: the video was not looked at, for an earlier look was kept. `form` is what
+    the answer was to look like; `choices` has one entry for each of its choices, in their order, and `logprobs` one for
+    each token where they were asked for.
     """
 
     text: str
@@ -159,8 +186,28 @@ class Answer(Reading):
     warm: bool = False
     seen: bool = False
     token_ids: tuple[int, ...] = ()
+    form: Form = ANY_TEXT
+    choices: tuple[Choice, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
     def __post_init__(self) -> None:
         assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))
         assert self.keep.shape[1] == self.grid[0] * self.grid[1], (self.keep.shape, self.grid)
         assert self.memory.kv_bytes == sum(layer.kv_bytes for layer in self.layers)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has the form that was asked for: not where it was cut off before its end."""
+        return self.form.grammar is None or self.finish_reason == "stop"
+
+    @property
+    def value(self) -> object:
+        """What an answer in JSON says, as Python has it; None where it is not complete, or no JSON was asked for."""
+        if not (self.form.is_json and self.is_complete):
+            return None
+        return json.loads(self.text, parse_int=_number)
+
+
+def _number(digits: str) -> int | float:
+    """Python refuses integers of thousands of digits."""
+    return int(digits) if len(digits) < 1000 else float(digits)

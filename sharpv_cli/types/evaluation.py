@@ -71,7 +71,8 @@ class Evaluation:
     """A comparison, complete or so far. `questions` of `asked` were answered by every method; `videos` they are about.
 
     Methods without any answer are left out of `scores`. `match` says how much the methods other than SharpV may keep,
-    `baseline` names the method that differences are to; `warnings` that came with answers, each with how many.
+    `baseline` names the method that differences are to; `warnings` that came with answers, each with how many. `score`
+    is "exact" where generated answers are compared, "likelihood" where the likeliest choice is the answer.
     """
 
     dataset: str
@@ -86,3 +87,4 @@ class Evaluation:
     failures: tuple[EvalFailure, ...]
     warnings: tuple[tuple[str, int], ...] = ()
     interrupted: bool = False
+    score: str = "exact"

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sharpv_cli import session, signals, terminal
+from sharpv_cli.errors import bug_code
 from sharpv_cli.shelf import PLACES, SHELF
 from sharpv_cli.warm import address, wire
 from sharpv_cli.warm.keeper import Keeper
@@ -103,7 +104,7 @@ class _Server:
 
     def _serve(self, command: Command) -> None:
         """Run one command, tell its exit code, and forget all that was its own."""
-        code: int | None = 1
+        code: int | None = bug_code(command.arguments)
         try:
             with command.running() as runs, ExitStack() as lent:
                 if runs and not may_be_lent_to(command):

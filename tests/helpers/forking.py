@@ -29,7 +29,7 @@ _COMMANDS = (
         f"sharpv_cli.commands.{name}.command"
         for name in ("ask", "batch", "doctor", "eval", "models", "profile")
     ),
-    *(f"sharpv_cli.commands.{name}" for name in ("demo", "help", "probe", "warm")),
+    *(f"sharpv_cli.commands.{name}" for name in ("check", "demo", "help", "probe", "warm")),
     *("rich.console", "rich.table", "typer", "yaml"),
 )
 _FAMILY = "transformers.models.llava_onevision"

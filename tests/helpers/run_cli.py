@@ -100,8 +100,10 @@ def _script(scenario: str) -> None:
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    Sharpv.events = lambda self, video, question, scan, recall: _events(scenario, question)
-    Sharpv.events_of_all = lambda self, video, questions, scan, recall: _events_of_all(scenario, questions)
+    Sharpv.events = lambda self, video, question, scan, recall, form: _events(scenario, question)
+    Sharpv.events_of_all = lambda self, video, questions, scan, recall, form: _events_of_all(
+        scenario, questions
+    )
     pipeline.profile = lambda video, question, settings, plan, scan: _profile_events(scenario, question, plan)
 
 
@@ -152,6 +154,8 @@ def _events(scenario: str, question: str) -> Iterator[object]:
                 time.sleep(30)
             if scenario == "no-memory":
                 raise ResourceError("out of memory", hint="take fewer frames")
+            if scenario == "interrupted":
+                signal.raise_signal(signal.SIGINT)
             if scenario == "bug":
                 raise ZeroDivisionError("a bug")
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from sharpv_cli.text import printable, shortened
 if TYPE_CHECKING:
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import Answer, Event, QuestionFailed, Reading
+    from sharpv_cli.types import Answer, Event, Form, QuestionFailed, Reading
 
 STAGES = {
     "load": "loading the model and the video",
@@ -33,6 +33,7 @@ class Manner:
     """How answers are written. `stats` is None where nobody said; in a `loop` questions are typed one by one."""
 
     as_json: bool
+    form: Form
     stream: bool
     quiet: bool
     stats: bool | None
@@ -170,15 +171,29 @@ class Answers:
             terminal.write_answer(f"{answer.text}\n")
         self._close_line()
         self._tell_figures(answer)
+        if answer.finish_reason == "length" and not answer.is_complete:
+            self._tell_incomplete(answer)
         self._last, self._count = answer, self._count + 1
 
     def _tell_figures(self, answer: Answer) -> None:
+        from sharpv_cli.report.figures import margin
         from sharpv_cli.report.live_chart import ClosingLine
 
         if self._last is None:
             say_decoding(answer)
         if self._manner.shows:
             terminal.show(ClosingLine(answer), soft_wrap=True)
+            if answer.choices:
+                terminal.say("note", margin(answer.choices))
+
+    def _tell_incomplete(self, answer: Answer) -> None:
+        """What was cut off has not the form that was asked for: as good as no answer, but for people to see."""
+        terminal.say(
+            "error", f"the answer is not complete: --max-new-tokens {answer.generated_tokens} ended it"
+        )
+        terminal.say("hint", "raise it, or bound the texts and lists of the schema")
+        if not self._manner.loop:
+            self.exit_code = terminal.SOME_FAILED
 
     def _fail(self, event: QuestionFailed) -> None:
         """The error of one question among several, in its place; the others go on."""

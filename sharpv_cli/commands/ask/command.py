@@ -13,6 +13,7 @@ from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.ask import loop
 from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
 from sharpv_cli.commands.ask.order import refuse_file
+from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     Flags,
@@ -22,6 +23,7 @@ from sharpv_cli.commands.options import (
     ShowSettingsOption,
     VerboseOption,
     VideoArgument,
+    takes_form,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import (
@@ -50,8 +52,10 @@ if TYPE_CHECKING:
 
 
 @takes_settings
+@takes_form
 def ask(
     flags: Flags,
+    wanted: Flags,
     video: VideoArgument,
     question: Annotated[
         str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
@@ -100,6 +104,7 @@ def ask(
       sharpv ask talk.mp4 "what is on the slide?" -p llava-ov-7b --start 60
       sharpv ask clip.mp4 -q "what moves?" -q "what colour is it?" --json
       sharpv ask clip.mp4 --questions questions.txt > answers.txt
+      sharpv ask clip.mp4 "what moves?" --choices car,person,nothing
       sharpv ask clip.mp4 "what happens?" --prune off --stats
       echo "what moves?" | sharpv ask clip.mp4 - --chart-out chart.svg
     """
@@ -114,6 +119,7 @@ def ask(
         require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
     elif not asked and not (video != "-" and (asked := piped_question())):
         raise NO_QUESTION
+    form = read_form(wanted)
     isolated.start()
     resolved = read_settings(flags, profile)
     exports = None
@@ -126,6 +132,7 @@ def ask(
         say_settings(resolved)
     manner = Manner(
         as_json=as_json,
+        form=form,
         stream=not as_json and _streams(resolved),
         quiet=quiet,
         stats=stats,
@@ -165,7 +172,7 @@ def _events(
 
     with Sharpv(resolved.settings) as model:
         if not manner.several:
-            yield from model.events(video, questions[0], *found)
+            yield from model.events(video, questions[0], *found, manner.form)
         else:
             asked = loop.typed_questions() if manner.loop else questions
-            yield from model.events_of_all(video, asked, *found)
+            yield from model.events_of_all(video, asked, *found, manner.form)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -65,6 +65,13 @@ def evaluate(
     baseline: Annotated[
         str | None, option("--baseline NAME", "Compare with this method.  [default: the first one]")
     ] = None,
+    score: Annotated[
+        Literal["exact", "likelihood"],
+        option(
+            "--score exact|likelihood",
+            "Compare what is generated, or take the likeliest of a question's options for the answer.",
+        ),
+    ] = "exact",
     limit: Annotated[
         int | None,
         option(
@@ -125,6 +132,7 @@ def evaluate(
       sharpv eval shapes:noise --methods dense,sharpv --json | jq .methods
       sharpv eval ~/MVBench -p llava-ov-7b --methods dense,sharpv,vidcom2 --match sharpv:kv
       sharpv eval mine.jsonl -p qwen2.5-vl-3b --baseline dense
+      sharpv eval ~/MVBench -p llava-ov-7b --score likelihood
       sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
     from sharpv_cli.commands.eval import running
@@ -135,7 +143,7 @@ def evaluate(
             "--json and --export-markdown - both write to stdout", hint="give one of them a file"
         )
     resolved = read_settings(flags, profile)
-    plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline)
+    plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline, score)
     source = Source(dataset, layout, clips, limit, read_shard(shard))
     target = out or running.default_target(dataset)
     keep_inputs([dataset], [export_markdown, chart_out], resolved, results=target)

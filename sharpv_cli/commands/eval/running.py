@@ -26,7 +26,7 @@ from sharpv_cli.text import shown
 from sharpv_cli.video.local import Limits
 
 if TYPE_CHECKING:
-    from sharpv_cli.evaluation.datasets.dataset import Dataset
+    from sharpv_cli.evaluation.datasets.dataset import Dataset, Score
     from sharpv_cli.evaluation.matching import Match
     from sharpv_cli.evaluation.methods import EvalMethod
     from sharpv_cli.evaluation.results import Missed
@@ -49,6 +49,7 @@ class Plan:
     methods: tuple[EvalMethod, ...]
     match: Match
     baseline: str
+    score: Score
 
     @property
     def labels(self) -> list[str]:
@@ -62,6 +63,7 @@ def read_plan(
     sweeps: Sequence[str],
     match: str,
     baseline: str | None,
+    score: Score,
 ) -> Plan:
     """Raises UsageError for whatever is not known, is given twice, or does not go together."""
 
@@ -71,7 +73,7 @@ def read_plan(
     listed = [*read_methods(DEFAULT_METHODS if methods is None else methods, settings_for)]
     for sweep in sweeps:
         listed += swept(sweep, settings_for)
-    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label)
+    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label, score)
     _check(plan)
     return plan
 
@@ -128,7 +130,7 @@ def run_evaluation(
     restart: bool,
 ) -> Evaluation:
     """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
-    dataset = early or _drawn(source)
+    dataset = _scorable(early or _drawn(source), plan)
     keys = {item.id: item_key(item) for item in dataset.items}
     videos = {item.id: dataset.seen(item) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
@@ -143,6 +145,18 @@ def _drawn(source: Source) -> Dataset:
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("reading the dataset")
         return source.read()
+
+
+def _scorable(dataset: Dataset, plan: Plan) -> Dataset:
+    """Without open questions, where choices are scored by their likelihood. Raises UsageError if that leaves none."""
+    if plan.score == "exact":
+        return dataset
+    closed = dataset.with_choices()
+    if not closed.items:
+        raise UsageError("--score likelihood: no question has choices", hint="leave it out, or give options")
+    if left := len(dataset.items) - len(closed.items):
+        terminal.say("note", f"{left} of {len(dataset.items)} questions have no choices and are left out")
+    return closed
 
 
 def _answered(
@@ -183,7 +197,7 @@ def _summarized(
 ) -> Evaluation:
     from sharpv_cli.evaluation.summary import About, summarize
 
-    about = About(resolved.settings.model.id, file.device, str(plan.match), plan.baseline)
+    about = About(resolved.settings.model.id, file.device, str(plan.match), plan.baseline, plan.score)
     return summarize(dataset, plan.labels, file.done, missed, about, interrupted=interrupted)
 
 
@@ -194,7 +208,7 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     settings = resolved.settings
     session = open_session(settings)
     check(plan.methods, session.loaded)
-    contest = Contest(plan.match, settings.generation.seed or 0)
+    contest = Contest(plan.match, settings.generation.seed or 0, plan.score)
     limits = Limits(**settings.video.model_dump())
     return Run(dataset, plan.methods, settings, contest, session, limits)
 
@@ -202,7 +216,9 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
 def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
     """By method: what decides its answers."""
     weights = checkpoint_identity(resolved.settings.model, offline=resolved.settings.offline)
-    common = (dataset.name, source.place, weights)
+    common: tuple[object, ...] = (dataset.name, source.place, weights)
+    if plan.score != "exact":
+        common += (plan.score,)
     digests = {}
     for method in plan.methods:
         budget = (str(plan.match), decisive(resolved.settings)) if method.is_rival else ()

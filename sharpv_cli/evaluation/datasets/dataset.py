@@ -16,6 +16,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of options, in their order."""
 Scoring = Literal["letter", "text", "shapes"]
 """How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
+Score = Literal["exact", "likelihood"]
+"""What counts as the answer: what is generated, or the likeliest of an item's choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Item:
     missing, which is found when the question is asked. `prompt` is the whole text for the model, as the benchmark's
     authors and lmms-eval word it; `answer` is the letter of the right option, or the right text; `options` are the
     texts of the options in the order of their letters, none for an open question. `group` is the task or type that
-    tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about.
+    tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about. `candidates` are
+    all answers that there can be, where the dataset knows them and they are no options.
     """
 
     id: str
@@ -38,6 +41,13 @@ class Item:
     options: tuple[str, ...] = ()
     start_sec: float | None = None
     end_sec: float | None = None
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What an answer is one of: the letters of the options, or the candidates. None of an open question."""
+        letters = tuple(LETTERS[: len(self.options)]) if self.scoring == "letter" else ()
+        return letters if len(letters) > 1 else self.candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,10 @@ class Dataset:
             return self
         count = len(self.items)
         return replace(self, items=tuple(self.items[place * count // limit] for place in range(limit)))
+
+    def with_choices(self) -> Self:
+        """The items whose answer is one of some."""
+        return replace(self, items=tuple(item for item in self.items if item.choices))
 
     def part(self, shard: Shard) -> Self:
         """The items of one part, those about one video together, and of what could not be loaded its share."""

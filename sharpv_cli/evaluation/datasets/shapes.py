@@ -16,7 +16,7 @@ from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.folders import user_folder
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
 from sharpv_cli.shapes.offtopic import UNKNOWN
-from sharpv_cli.shapes.questions import Question, sample_question
+from sharpv_cli.shapes.questions import Question, candidates, sample_question
 from sharpv_cli.shapes.stress import STRESS, stressed
 from sharpv_cli.shapes.wordings import held_out_offtopic, sample_reworded
 from sharpv_cli.text import shown
@@ -123,4 +123,5 @@ def _item(variant: str | None, stem: str, path: Path, place: int, question: Ques
         answer=question.answer,
         scoring="shapes",
         group=question.type,
+        candidates=candidates(question),
     )
