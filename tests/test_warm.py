@@ -316,19 +316,32 @@ def test_nobody_else_may_reach_it(home: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
 def test_another_user_is_not_served(home: Path) -> None:
+    """Neither would be taken in by the other, also if the folder and the socket were open to all."""
     ask(home, CLIP, QUESTION)
     path = where(home)
     code = f"""
 import os, socket
 from sharpv_cli.warm import wire
-connection = socket.socket(socket.AF_UNIX)
-connection.connect({str(path)!r})
+os.chdir({str(path.parent)!r})
 os.setuid(65534)
+connection = socket.socket(socket.AF_UNIX)
+connection.connect({path.name!r})
 assert not wire.peer_is_us(connection)
+try:
+    wire.send(connection, {{"status": True}})
+    raise SystemExit(f"it was served: {{wire.receive(connection)}}")
+except wire.WireError:
+    pass
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(home), check=False, capture_output=True, text=True
-    )
+    path.parent.chmod(0o711)
+    path.chmod(0o666)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(home), check=False, capture_output=True, text=True
+        )
+    finally:
+        path.chmod(0o600)
+        path.parent.chmod(0o700)
     assert done.returncode == 0, done.stderr
 
 

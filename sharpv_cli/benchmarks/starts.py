@@ -1,18 +1,18 @@
 """From Enter to the first word and to the shell's prompt: whole processes, in turns, with and without a loaded model.
 
-`python -m sharpv_cli.benchmarks.starts --runs 7 --loop 20` times, beside `python -c "import torch"`, a
-cold `sharpv ask`, the first one that starts the resident process, one about a new clip and one more about the same, and
-the client alone, whose connection is refused; then a loop over different clips, warm and cold. Options for every ask
-go behind `--`, for example a model: `-- --model ./random-7b --frames 32 --device cuda`. Every clip is a copy of one
-(`--clip`), in a folder of its own; a resident process of yours is neither used nor disturbed.
+`python -m sharpv_cli.benchmarks.starts --runs 7 --loop 20` times, beside `python -c "import torch"`, a cold ask, then
+the first one that starts the resident process, one about a new clip and one more about the same, and the client alone,
+whose connection is refused; then a loop over different clips, warm and cold. Options for every ask go behind `--`, for
+example a model: `-- --model ./random-7b --frames 32 --device cuda`. Every clip is a copy of one MP4 (`--clip`) with a
+number at its end, so that no two have the same content. A resident process of yours is neither used nor disturbed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,6 +39,8 @@ _CLIENT = [
     "assert client.connect(address.socket_path(os.environ)) is None",
 ]
 
+_BOX = struct.Struct(">I4sQ")  # of an MP4: its size, its kind, and what nobody reads
+
 
 @dataclass(frozen=True, slots=True)
 class Took:
@@ -49,13 +51,13 @@ class Took:
 
 
 class Place:
-    """A folder with clips, and a home and a folder for sockets that are nobody else's."""
+    """A folder with clips, and folders for sockets and caches that are nobody else's."""
 
     def __init__(self, folder: Path, clip: Path, options: Sequence[str]) -> None:
         self._folder, self._clip, self.options = folder, clip, options
         self._number = count()
         self._clips: list[Path] = []
-        plain = {name: value for name, value in os.environ.items() if name not in ("CI", "SHARPV_KEEP_WARM")}
+        plain = _undisturbed(folder)
         self.warm = {**plain, "SHARPV_KEEP_WARM": "forever", "XDG_RUNTIME_DIR": str(self._private("w"))}
         self.cold = {**plain, "SHARPV_KEEP_WARM": "0"}
         self.refused = {**self.warm, "XDG_RUNTIME_DIR": str(self._private("r"))}
@@ -70,7 +72,7 @@ class Place:
         """All at once and beforehand: of a file that was written just now nothing is kept."""
         for number in range(many):
             copy = self._folder / f"{number:04d}{self._clip.suffix}"
-            shutil.copyfile(self._clip, copy)
+            copy.write_bytes(self._clip.read_bytes() + _BOX.pack(_BOX.size, b"free", number))
             self._clips.append(copy)
 
     def new_clip(self) -> Path:
@@ -86,6 +88,13 @@ class Place:
         made = self._folder / name
         made.mkdir(mode=0o700)
         return made
+
+
+def _undisturbed(folder: Path) -> dict[str, str]:
+    """The environment with nothing in it that keeps a process from staying, and with a cache of its own."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("CI", "SHARPV_KEEP_WARM")}
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return {"HF_HOME": str(cache / "huggingface"), **environ, "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 @contextmanager
