@@ -10,16 +10,18 @@ from tokenizers.decoders import DecodeStream
 class TextStream:
     """Incremental detokenisation; the pieces join to the text of all ids, special tokens left out.
 
-    White space before the first word is left out: it belongs to the prompt, and would break `grep -x`. The text ends
-    before `stop`, if that comes: `stopped` says so, and what may be the beginning of it is held back until it is not.
+    White space before the first word is left out, unless the text is wanted `whole`: it belongs to the prompt, and
+    would break `grep -x`. The text ends before `stop`, if that comes: `stopped` says so, and what may be the beginning
+    of it is held back until it is not.
     """
 
-    def __init__(self, tokenizer: Any, stop: str | None = None) -> None:
+    def __init__(self, tokenizer: Any, stop: str | None = None, *, whole: bool = False) -> None:
         self._tokenizer = tokenizer.backend_tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
         self._text = ""
         self._stop = stop
+        self._whole = whole
         self._held = ""
         self.stopped = False
 
@@ -35,7 +37,8 @@ class TextStream:
 
     def finish(self) -> str:
         """What is left: a character whose last bytes never came is shown as U+FFFD."""
-        whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True).lstrip()
+        decoded: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        whole = decoded if self._whole else decoded.lstrip()
         before = self._text + self._held
         piece = self._add(whole[len(before) :] if whole.startswith(before) else "")
         held, self._held = self._held, ""
@@ -43,7 +46,7 @@ class TextStream:
         return piece + held
 
     def _add(self, piece: str) -> str:
-        if not self._text and not self._held:
+        if not (self._text or self._held or self._whole):
             piece = piece.lstrip()
         piece = self._before_stop(self._held + piece)
         self._text += piece

@@ -102,8 +102,9 @@ class Decoded(Words):
         self.seed = _seed_of(self.clip.settings)
         loaded, grammar = self.clip.loaded, form.grammar
         self._guide = None if grammar is None else GrammarGuide(loaded, grammar)
-        # What has a grammar ends by it.
-        self._stream = TextStream(loaded.tokenizer, self.clip.stop if grammar is None else None)
+        # What has a grammar begins and ends by it.
+        stop = self.clip.stop if grammar is None else None
+        self._stream = TextStream(loaded.tokenizer, stop, whole=grammar is not None)
         self._logprobs: list[Tensor] | None = [] if form.logprobs else None
 
     def _said(self, prefill: Prefill) -> Iterator[Event]:
