@@ -58,7 +58,7 @@ class Place:
         self._number = count()
         self._clips: list[Path] = []
         plain = _undisturbed(folder)
-        self.warm = {**plain, "SHARPV_KEEP_WARM": "forever", "XDG_RUNTIME_DIR": str(self._private("w"))}
+        self.warm = {**plain, "SHARPV_KEEP_WARM": "10m", "XDG_RUNTIME_DIR": str(self._private("w"))}
         self.cold = {**plain, "SHARPV_KEEP_WARM": "0"}
         self.refused = {**self.warm, "XDG_RUNTIME_DIR": str(self._private("r"))}
         with socket.socket(socket.AF_UNIX) as stale:

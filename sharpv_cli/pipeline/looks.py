@@ -5,8 +5,6 @@ A file is the same when device, inode, size and times are. Importing this import
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 from sharpv_cli import metrics
+from sharpv_cli.digests import Facts, facts_of
 from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.seen.recall import Recall
@@ -124,7 +123,7 @@ def _again(video: FilePath, settings: Settings, key: Key, session: Session | Non
 class Key:
     """All that decides what is read of a video, but for the model that is loaded; `suffix` names its container."""
 
-    file: tuple[int, ...]
+    file: Facts
     suffix: str
     notes: tuple[str, ...]
     settings: Settings
@@ -135,10 +134,9 @@ def _key_of(video: FilePath, settings: Settings) -> Key | None:
     if not SHELF.places:
         return None
     try:
-        found = os.stat(video)  # noqa: PTH116 - it may be any kind of path
+        facts = facts_of(video)
     except OSError:
         return None
-    if not stat.S_ISREG(found.st_mode) or time.time() - found.st_ctime < _SETTLED_SEC:
+    if time.time() - facts[-1] / 1e9 < _SETTLED_SEC:
         return None
-    file = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return Key(file, PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
+    return Key(facts, PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
