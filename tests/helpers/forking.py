@@ -11,39 +11,39 @@ import gc
 import importlib
 import inspect
 import json
+import multiprocessing.util
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 _SUBREAPER = 36  # of prctl(2)
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-# All but sharpv_cli.app, which looks at the terminal as it is imported. None of it imports torch.
-_COMMANDS = (
-    *(
-        f"sharpv_cli.commands.{name}.command"
-        for name in ("ask", "batch", "doctor", "eval", "models", "profile")
-    ),
-    *(f"sharpv_cli.commands.{name}" for name in ("check", "demo", "help", "probe", "warm")),
-    *("rich.console", "rich.table", "typer", "yaml"),
-)
-_FAMILY = "transformers.models.llava_onevision"
-_MODELS = (
-    *(
-        "torch",
-        "transformers.generation.utils",
-        "PIL.Image",
-        "rich.progress",
-        f"{_FAMILY}.modeling_llava_onevision",
-    ),
-    *(f"{_FAMILY}.{kind}_llava_onevision" for kind in ("processing", "image_processing", "video_processing")),
-    *(f"transformers.models.{name}.modeling_{name}" for name in ("qwen2", "siglip")),
-)
+# What the command imports on its way to an answer, but for sharpv_cli.app, which looks at the terminal as it is
+# imported, and for what reads variables of the hub. None of it imports torch.
+_COMMANDS = """
+    sharpv_cli.commands.ask.command sharpv_cli.commands.batch.command sharpv_cli.commands.doctor.command
+    sharpv_cli.commands.eval.command sharpv_cli.commands.models.command sharpv_cli.commands.profile.command
+    sharpv_cli.commands.check sharpv_cli.commands.demo sharpv_cli.commands.help sharpv_cli.commands.probe
+    sharpv_cli.commands.warm sharpv_cli.api sharpv_cli.report.document sharpv_cli.report.export
+    sharpv_cli.report.live_chart make_answer rich.live rich.progress typer
+""".split()
+_MODELS = """
+    torch PIL.Image transformers.generation.utils
+    transformers.models.llava_onevision.modeling_llava_onevision
+    transformers.models.llava_onevision.processing_llava_onevision
+    transformers.models.llava_onevision.image_processing_llava_onevision
+    transformers.models.llava_onevision.video_processing_llava_onevision
+    transformers.models.qwen2.modeling_qwen2 transformers.models.siglip.modeling_siglip
+""".split()
 
 
 class Forked(subprocess.Popen[Any]):
@@ -77,7 +77,8 @@ class _Source:
         with theirs:
             number = theirs.fileno()
             command = [sys.executable, __file__, str(number), *(_MODELS if with_models else ())]
-            self._process = subprocess.Popen(command, pass_fds=(number,))
+            surroundings = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+            self._process = subprocess.Popen(command, pass_fds=(number,), env=surroundings)
 
     def fork(self, task: dict[str, Any], files: Sequence[int]) -> int:
         content = json.dumps(task).encode()
@@ -141,13 +142,43 @@ def _become(task: dict[str, Any]) -> None:
         sys.path[0] = task["folder"]  # as with -m
 
 
+def _spawn(path: bytes, args: Sequence[str], kept: Sequence[int]) -> int:
+    """As multiprocessing.util.spawnv_passfds, for the processes of a batch: they have the libraries already as well."""
+    code = args[args.index("-c") + 1]
+    if "spawn_main" not in code or threading.active_count() > 1:
+        return _spawn_anew(path, args, kept)
+    if child := os.fork():
+        return child
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for above, below in pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
+        os.closerange(above + 1, below)
+    sys.argv = ["-c", "--multiprocessing-fork"]
+    ended: object = 1
+    try:
+        exec(code)
+    except SystemExit as end:
+        ended = end.code
+    except BaseException:  # noqa: BLE001 - as at the end of a program
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(ended if isinstance(ended, int) else 1)
+
+
+_spawn_anew = multiprocessing.util.spawnv_passfds
+
+
 if __name__ == "__main__":
     for name in (*_COMMANDS, *sys.argv[2:]):
         importlib.import_module(name)
-    assert ("torch" in sys.modules) == ("torch" in sys.argv), "a command imports torch before it needs it"
+    early = {"torch", "huggingface_hub"} & set(sys.modules)
+    assert not early or "torch" in sys.argv, f"imported before it is needed: {early}"
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         task = _serve(asked)
     _become(task)
+    multiprocessing.util.spawnv_passfds = _spawn
     sys.modules["__main__"] = importlib.import_module(sys.argv[0])
     sys.modules["__main__"].main()
