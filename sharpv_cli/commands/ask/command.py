@@ -23,6 +23,7 @@ from sharpv_cli.commands.options import (
     ShowSettingsOption,
     VerboseOption,
     VideoArgument,
+    option,
     takes_form,
     takes_settings,
 )
@@ -61,34 +62,27 @@ def ask(
         str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
     ] = None,
     questions: Annotated[
-        list[str] | None,
-        typer.Option("--question", "-q", metavar="TEXT", help="A question; repeat it to ask several."),
+        list[str] | None, option("--question -q TEXT", "A question; repeat it to ask several.")
     ] = None,
     questions_file: Annotated[
-        str | None,
-        typer.Option("--questions", metavar="FILE", help="A file with one question per line; - is stdin."),
+        str | None, option("--questions FILE", "A file with one question per line; - is stdin.")
     ] = None,
     profile: ProfileOption = None,
     as_json: JsonOption = False,
     stats: Annotated[
         bool | None,
-        typer.Option(
+        option(
             "--stats/--no-stats",
-            help="Chart and statistics on stderr.  [default: when stderr is a terminal]",
+            "Chart and statistics on stderr.  [default: when stderr is a terminal]",
+            panel="Output",
             show_default=False,
-            rich_help_panel="Output",
         ),
     ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     chart_out: Annotated[
         Path | None,
-        typer.Option(
-            "--chart-out",
-            metavar="FILE",
-            help="Write the chart to FILE.svg, .html, .png, .md or .txt.",
-            rich_help_panel="Output",
-        ),
+        option("--chart-out FILE", "Write the chart to FILE.svg, .html, .png, .md or .txt.", panel="Output"),
     ] = None,
     show_settings: ShowSettingsOption = False,
 ) -> None:
