@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
-from clips import encode
+from clips import encode, with_late_sound
 from events import ask, ask_all
 
 from sharpv_cli.batch import working
@@ -18,6 +19,7 @@ from sharpv_cli.batch.working import Worker, outcome
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
+from sharpv_cli.video.probe import probe
 from sharpv_cli.video.read_ahead import ReadAhead
 
 SETTINGS = resolve({}, {}).settings
@@ -89,6 +91,18 @@ def test_a_long_clip_comes_in_chunks_as_in_ask(worker: Worker, tmp_path: Path) -
     assert document["answer"] == alone(video, QUESTIONS[1], settings)
     assert document["sampling"]["frames"] == 80
     assert done(worker, job(video, *QUESTIONS, settings=settings))[1]["answer"] == document["answer"]
+
+
+def test_an_flv_whose_sound_begins_late_is_read_by_all(worker: Worker, tmp_path: Path) -> None:
+    """PyAV fails at its end, where a stream has come that was not there when it was opened."""
+    film = encode(tmp_path / "film.flv", 300, fps=10, options={"g": "10"})
+    video = str(with_late_sound(tmp_path / "late.flv", film, 20_000))
+    with av.open(video) as container, pytest.raises(IndexError):
+        list(container.demux(container.streams.video[0]))
+    assert probe(video).frames_total == 300
+    (document,) = done(worker, job(video, QUESTIONS[1]))
+    assert document["answer"] == alone(video, QUESTIONS[1])
+    assert document["video"]["frames_total"] == 300
 
 
 def test_what_fails_has_the_exit_code_it_would_have_had(

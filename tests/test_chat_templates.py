@@ -16,7 +16,7 @@ from templates import templated
 from tiny_model import clip, folder, loaded
 
 from sharpv_cli.errors import ModelError
-from sharpv_cli.models import templates
+from sharpv_cli.models import templates, tokenizing
 from sharpv_cli.models.chat import render
 from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.models.on_disk import BUILTIN_FOLDER
@@ -232,6 +232,41 @@ def test_nothing_is_cut_off_or_filled_up_by_what_is_saved_with_a_tokenizer(copy:
     ids = build_inputs(opened(copy), *clip(), QUESTION, PromptSettings())["input_ids"]
 
     assert torch.equal(ids, build_inputs(loaded(), *clip(), QUESTION, PromptSettings())["input_ids"])
+
+
+@pytest.mark.parametrize(
+    ("filler", "said"),
+    [
+        ("word " * 2000, r"writes \d+ tokens around the question, of the \d+ that"),
+        ("x" * 60_000, "writes 60,"),
+    ],
+)
+def test_a_template_that_leaves_no_room_is_to_blame_and_not_the_question(
+    filler: str, said: str, copy: Path
+) -> None:
+    path = copy / "chat_template.jinja"
+    path.write_text(path.read_text() + filler)
+
+    with pytest.raises(ModelError, match=said) as caught:
+        render(opened(copy), QUESTION, PromptSettings())
+    assert str(caught.value.hint).startswith("mend chat_template.jinja")
+
+
+def test_a_tokenizer_that_takes_ever_longer_is_refused_before_it_reads_all(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pattern looks at each pair of letters of a word; of a question as long as may be that takes days."""
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    slow = {"type": "Split", "pattern": {"Regex": "a+a+a+$"}, "behavior": "Isolated", "invert": False}
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [slow, tokenizer["pre_tokenizer"]]}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    monkeypatch.setattr(tokenizing, "_SLOW_SEC", 0.05)
+    model = opened(copy)
+
+    assert tokenizing.count_tokens(model, "what?") > 0
+    with pytest.raises(ModelError, match=r"its tokenizer takes .* s for \d+ characters of text") as caught:
+        tokenizing.count_tokens(model, "a" * 200_000 + "b")
+    assert "tokenizer.json" in str(caught.value.hint)
 
 
 @pytest.fixture(scope="module")

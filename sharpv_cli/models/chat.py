@@ -11,10 +11,12 @@ from sharpv_cli.models import templates
 from sharpv_cli.models.blame import Using
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.template_files import default_of
+from sharpv_cli.models.tokenizing import count_tokens
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import PromptSettings
 
+_USUAL, _MOST = 1000, 50_000  # characters that templates write around a question
 _PASSED = "by the template of the checkpoint"
 _PASS = f"{{{{ '{_PASSED}' }}}}"
 # How the parts of a message look where a template writes them out instead of what they say.
@@ -47,19 +49,35 @@ class Chat:
 def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
     """The text of the prompt by the checkpoint's chat template, with one placeholder, where the video goes.
 
-    Raises UsageError where the question holds a placeholder, ModelError where the template fails, takes too long, or
-    leaves out something of what was asked.
+    Raises UsageError where the question holds a placeholder, ModelError where the template fails, takes too long,
+    writes too much, or leaves out something of what was asked.
     """
     asked = question if prompt.suffix is None else f"{question}\n{prompt.suffix}"
     _refuse_placeholders(loaded, "question", asked)
     _refuse_placeholders(loaded, "system prompt", prompt.system or "")
     chat, text = _rendered(loaded, Chat(prompt.system, asked))
+    _require_brevity(loaded, chat, text)
     _require_video(loaded, chat, text)
     if _by_template(loaded, replace(chat, asked=_altered(chat.asked))) == text:
         raise _fault(loaded, "leaves out the question, or its end")
     if chat.system and _by_template(loaded, replace(chat, system=_altered(chat.system))) == text:
         raise _fault(loaded, "leaves out the system prompt", "ask without --system, or ")
     return text
+
+
+def _require_brevity(loaded: LoadedModel, chat: Chat, text: str) -> None:
+    """Raise ModelError where a template writes so much around the question that hardly any has room beside it."""
+    own = len(chat.asked) + len(chat.system or "")
+    if len(text) - own <= _USUAL:
+        return
+    if len(text) - own > _MOST:
+        raise _fault(loaded, f"writes {len(text) - own:,} characters around the question")
+    tokens = count_tokens(loaded, text) - count_tokens(loaded, f"{chat.system or ''}{chat.asked}")
+    if loaded.context is not None and 2 * tokens > loaded.context:
+        raise _fault(
+            loaded,
+            f"writes {tokens} tokens around the question, of the {loaded.context} that the model can read",
+        )
 
 
 def _rendered(loaded: LoadedModel, chat: Chat) -> tuple[Chat, str]:

@@ -12,9 +12,10 @@ from functools import partial
 
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models.available import available_bytes, host_bytes
-from sharpv_cli.models.blame import Using, out_of_memory
+from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.estimate import Request
 from sharpv_cli.models.memory_check import require_frames, require_prefill
+from sharpv_cli.models.tokenizing import count_tokens
 from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.long.chunks import CHUNK_FRAMES
 from sharpv_cli.pipeline.selecting import scale_that_keeps
@@ -43,8 +44,7 @@ def require_question(clip: Clip, question: str) -> None:
     Before anything is made of it: each of its tokens takes as much as one of the video, and cannot be pruned.
     """
     require_length(question)
-    with Using("tokenizer", clip.loaded.info.id):
-        tokens = len(clip.loaded.tokenizer(question)["input_ids"])
+    tokens = count_tokens(clip.loaded, question)
     context = clip.loaded.context
     if context is not None and tokens + clip.limit - 1 > context:
         raise UsageError(

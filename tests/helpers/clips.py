@@ -149,6 +149,23 @@ def dolby_vision(profile: int, compatible: int) -> bytes:
     return struct.pack(">I4s", 32, b"dvcC" if profile <= 7 else b"dvvC") + record
 
 
+def with_late_sound(path: Path, source: Path, after_ms: int) -> Path:
+    """A copy of an FLV with sound from that time on, of which the header says nothing."""
+    data, place = source.read_bytes(), 13
+    copy = bytearray(data[:place])
+    copy[4] = 1  # pictures only
+    while place < len(data):
+        end = place + 11 + int.from_bytes(data[place + 1 : place + 4]) + 4
+        copy += data[place:end]
+        if data[place] == 9 and int.from_bytes(data[place + 4 : place + 7]) >= after_ms:
+            sound = b"\x3f" + bytes(400)  # PCM
+            tag = b"\x08" + len(sound).to_bytes(3) + data[place + 4 : place + 8] + bytes(3) + sound
+            copy += tag + len(tag).to_bytes(4)
+        place = end
+    path.write_bytes(copy)
+    return path
+
+
 def with_samples(path: Path, source: Path, count: int) -> Path:
     """An MP4 of the same stream whose index names so many samples of one byte each; the file holds the bytes."""
     data, table = source.read_bytes(), [b"moov", b"trak", b"mdia", b"minf", b"stbl"]
