@@ -15,7 +15,7 @@ from sharpv_cli.forms import Schema, form_of
 from sharpv_cli.pipeline.frames import returned, source
 from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
-from sharpv_cli.seen.recall import Recall
+from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import (
@@ -147,7 +147,7 @@ class Sharpv:
         video: VideoPath,
         question: str,
         scan: Scan | None = None,
-        recall: Recall | None = None,
+        recall: Kept | None = None,
         form: Form = ANY_TEXT,
     ) -> Generator[Event, None, None]:
         """What happens while one question is answered: stages, what was kept, pieces of text, then Finished.
@@ -167,7 +167,7 @@ class Sharpv:
         video: VideoPath,
         questions: Iterable[str],
         scan: Scan | None = None,
-        recall: Recall | None = None,
+        recall: Kept | None = None,
         form: Form = ANY_TEXT,
     ) -> Generator[Event, None, None]:
         """As `events`, of several questions about a video, which is decoded, encoded and read once.
@@ -190,7 +190,7 @@ class Sharpv:
             yield from opened.kept()
 
     def _opened(
-        self, video: VideoPath, settings: Settings, scan: Scan | None, recall: Recall | None = None
+        self, video: VideoPath, settings: Settings, scan: Scan | None, recall: Kept | None = None
     ) -> Generator[Event, None, Video]:
         recall = recall or Recall.at(video, settings)
         look = yield from open_look(video, settings, scan, self._session, recall)

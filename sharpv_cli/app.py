@@ -21,9 +21,11 @@ from sharpv_cli.commands.demo import demo
 from sharpv_cli.commands.doctor.command import doctor
 from sharpv_cli.commands.eval.command import evaluate
 from sharpv_cli.commands.help import GroupedCommand
+from sharpv_cli.commands.index import index
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.probe import probe
 from sharpv_cli.commands.profile.command import profile
+from sharpv_cli.commands.seen import app as seen_app
 from sharpv_cli.commands.warm import app as warm_app
 from sharpv_cli.errors import SharpvError, bug_code
 from sharpv_cli.text import shown
@@ -47,12 +49,14 @@ app.command(
     "check", cls=GroupedCommand, short_help="Exit 0 if the answer about a video is yes, 1 if it is no."
 )(check)
 app.command("batch", cls=GroupedCommand, short_help="Answer questions about many videos.")(batch)
+app.command("index", cls=GroupedCommand, short_help="Look at videos now, for questions later.")(index)
 app.command("profile", cls=GroupedCommand, short_help="Measure tokens, time and memory on a clip.")(profile)
 app.command("eval", cls=GroupedCommand, short_help="Compare pruning methods on a benchmark.")(evaluate)
 app.command("probe", cls=GroupedCommand, short_help="Show what a video holds, and what asking would cost.")(
     probe
 )
 app.add_typer(models.app, name="models", short_help="List, show and download models.")
+app.add_typer(seen_app, name="seen", short_help="List, show, remove and export what was seen of videos.")
 app.add_typer(warm_app, name="warm", short_help="Show, start or stop the process that keeps a model loaded.")
 app.command("demo", short_help="Write small clips with known answers.")(demo)
 app.command("doctor", short_help="Show what this machine has, and what is missing.")(doctor)

@@ -100,10 +100,10 @@ def test_engine_attention_and_device_make_another_maker() -> None:
 
 
 def test_software_has_all_that_decodes_prepares_and_encodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = software()
+    told = json.loads(software())
     assert {"sharpv", "code", "av", "torch", "torchvision", "transformers", "pillow"} <= {*told}
     before = VisualKey.of("0" * 64, Settings())
-    monkeypatch.setattr(key_module, "software", lambda: {**told, "torch": "99"})
+    monkeypatch.setattr(key_module, "software", lambda: json.dumps({**told, "torch": "99"}))
     assert VisualKey.of("0" * 64, Settings()).name != before.name
     assert json.loads(before.settings)["sampling"]["frames"] == 32
 

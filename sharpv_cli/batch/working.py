@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Document, Told, told_of_failure
 from sharpv_cli.errors import SharpvError
-from sharpv_cli.pipeline.frames import decode, decode_isolated, may_come_in_chunks, source
+from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, returned, source
+from sharpv_cli.pipeline.opening import open_clip
 from sharpv_cli.report.document import ask_document
+from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.session import Session
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
@@ -20,25 +23,42 @@ from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.local import name_of
 
 if TYPE_CHECKING:
+    from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.isolated import IsolatedReader
 
 
-def read_frames(reader: IsolatedReader, job: Job) -> Frames | None:
-    """The job's frames, decoded in the reader's child; None of a clip that has to come in chunks.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is there of a job's video before its turn: `frames`, None of a clip that is opened when it is its turn."""
+
+    frames: Frames | None = None
+    recall: Kept | None = None
+
+
+def read_frames(reader: IsolatedReader, job: Job) -> Read:
+    """The job's frames, decoded in the reader's child, unless they have to come in chunks, or were seen before.
 
     Raises VideoError, ShortageError, and SharpvError for a bug while reading.
     """
     if may_come_in_chunks(job.settings):
-        return None
+        return Read()
     with source(job.video, job.settings) as video:
-        return decode_isolated(reader, video, job.settings.sampling)
+        recall = Recall.at(video, job.settings)
+        if recall is not None and recall.expected:
+            return Read()
+        frames = decode_isolated(reader, video, job.settings.sampling)
+        if isinstance(recall, Recall):
+            recall.read_whole()
+        return Read(frames, recall)
 
 
-def outcome(coming: Future[Frames | None]) -> Frames | SharpvError | None:
+def outcome(coming: Future[Read]) -> Read | SharpvError:
     """What reading gave, or the error that its questions get; a bug costs this video and not the others."""
     with Attempt("reading a video") as attempt:
         return coming.result()
+    assert attempt.error is not None
     return attempt.error
 
 
@@ -49,7 +69,7 @@ class Worker:
     session: Session
     resolved: Resolved
 
-    def documents(self, job: Job, read: Frames | SharpvError | None) -> Iterator[Told]:
+    def documents(self, job: Job, read: Read | SharpvError) -> Iterator[Told]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised.
 
         What fails becomes a `sharpv.error/1`, whatever it is, or is Left. KeyboardInterrupt goes through, and no
@@ -69,27 +89,39 @@ class Worker:
         if attempt.error is not None:
             yield from (told_of_failure(asked, attempt.error) for asked in left)
 
-    def _answered(self, job: Job, read: Frames | None) -> Iterator[Answer | SharpvError]:
-        if read is not None:
-            yield from self._asked(read, job)
-            return
-        with source(job.video, job.settings) as video, decode(video, job.settings) as frames:
-            yield from self._asked(frames, job)
-
-    def _asked(self, frames: Frames, job: Job) -> Iterator[Answer | SharpvError]:
+    def _answered(self, job: Job, read: Read) -> Iterator[Answer | SharpvError]:
         """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
-        from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.prompts import SharedPrompts
         from sharpv_cli.pipeline.question import Spent, answer, whole_answer
+        from sharpv_cli.pipeline.recalling import keep_seen
 
-        prompts = SharedPrompts(Clip(self.session, frames, job.settings))
-        spent = Spent(decode_sec=frames.seconds)
-        for number, asked in enumerate(job.questions, start=1):
-            last = number == len(job.questions)
-            with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
-                told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
-            yield attempt.error or told
-            spent = Spent()
+        with self.opened(job, read) as (clip, spent, recall):
+            prompts = SharedPrompts(clip)
+            for number, asked in enumerate(job.questions, start=1):
+                last = number == len(job.questions)
+                with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
+                    told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
+                yield attempt.error or told
+                spent = Spent()
+            if recall is not None and prompts.first is not None and clip.seen is None:
+                keep_seen(recall, prompts.first)
+
+    @contextmanager
+    def opened(self, job: Job, read: Read) -> Iterator[tuple[Clip, Spent, Kept | None]]:
+        """The job's clip, what it took, and what may be kept of it."""
+        from sharpv_cli.pipeline.clip import Clip
+        from sharpv_cli.pipeline.question import Spent
+
+        settings = job.settings
+        if read.frames is not None:
+            spent = Spent(decode_sec=read.frames.seconds)
+            yield Clip(self.session, read.frames, settings), spent, read.recall
+            return
+        with source(job.video, settings) as video:
+            recall = Recall.at(video, settings)
+            clip, spent = returned(open_clip(video, settings, session=self.session, recall=recall))
+            with clip.frames:
+                yield clip, replace(spent, started=None), recall
 
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
         document = ask_document(answer, replace(self.resolved, settings=job.settings).told)

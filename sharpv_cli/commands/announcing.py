@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.text import shown
-from sharpv_cli.units import disk_size
+from sharpv_cli.units import memory_size
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -22,8 +22,9 @@ def announce_store(settings: Settings) -> None:
         return
     with suppress(OSError):
         store.announced.touch(mode=0o600)
+    limit = memory_size(store.most_bytes)
     terminal.say(
         "note",
-        f"what was seen of the video is kept in {shown(store.folder)} ({disk_size(store.most_bytes)} at most), so that "
-        "other questions about it are answered sooner; --seen off keeps nothing (docs/seen.md)",
+        f"what was seen of the video is kept in {shown(store.folder)} ({limit} at most), so that other questions about "
+        "it are answered sooner; --seen off keeps nothing (docs/seen.md)",
     )

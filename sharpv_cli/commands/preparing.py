@@ -16,7 +16,7 @@ from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
     from sharpv_cli.commands.options import Flags
-    from sharpv_cli.seen.recall import Recall
+    from sharpv_cli.seen.recall import Kept
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.probe import Scan
@@ -59,7 +59,7 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
         yield local
 
 
-def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Recall | None]:
+def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
     """As `check_inputs`, and what is kept of the video: where there is something, it is not scanned."""
     from sharpv_cli.seen.recall import Recall
 

@@ -15,7 +15,7 @@ from sharpv_cli import metrics
 from sharpv_cli.digests import Facts, facts_of
 from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
-from sharpv_cli.seen.recall import Recall
+from sharpv_cli.seen.recall import Kept
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, looking
 from sharpv_cli.shelf import SHELF
@@ -43,7 +43,7 @@ class Look:
     spent: Spent
     scan: Scan | None
     key: Key | None
-    recall: Recall | None = None
+    recall: Kept | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ def open_look(
     settings: Settings,
     scan: Scan | None = None,
     session: Session | None = None,
-    recall: Recall | None = None,
+    recall: Kept | None = None,
 ) -> Generator[StageStarted | Loaded, None, Look]:
     """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
     key = _key_of(video, settings)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
 from sharpv_cli.pipeline.frames import decode, timed
-from sharpv_cli.seen.recall import Recall
+from sharpv_cli.seen.recall import Kept
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.types import Loaded, StageStarted
 
@@ -35,7 +35,7 @@ def open_clip(
     settings: Settings,
     scan: Scan | None = None,
     session: Session | None = None,
-    recall: Recall | None = None,
+    recall: Kept | None = None,
 ) -> Generator[StageStarted | Loaded, None, tuple[Clip, Spent]]:
     """The model and the video, decoded or still coming; with the seconds spent.
 
@@ -50,7 +50,7 @@ def open_clip(
             yield StageStarted("load")
             session, load_sec = timed(lambda: open_session(settings))
         assert session is not None
-        seen, recall_sec = timed(partial(_recalled, video, settings, session, recall))
+        seen, recall_sec = timed(partial(_recalled, video, session, recall))
         if seen is not None:
             from sharpv_cli.pipeline.question import Spent
 
@@ -74,7 +74,7 @@ def open_clip(
     )
 
 
-def _recalled(video: VideoPath, settings: Settings, session: Session, recall: Recall) -> Clip | None:
+def _recalled(video: VideoPath, session: Session, recall: Kept) -> Clip | None:
     """The clip as an earlier look left it. Raises VideoError where nothing else may be used."""
     entry = recall.entry(session)
     if entry is None:
@@ -82,7 +82,7 @@ def _recalled(video: VideoPath, settings: Settings, session: Session, recall: Re
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.recalling import frames_seen
 
-    return Clip(session, frames_seen(video, entry), settings, seen=entry)
+    return Clip(session, frames_seen(video, entry), recall.settings, seen=entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sharpv_cli.engine.device import synchronize
 from sharpv_cli.errors import VideoError
 from sharpv_cli.models.assembling import VisualPart, held_of, placed, visual_part
+from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.wording import Wording, Wordings, wordings_made, wordings_of_long
 from sharpv_cli.pipeline.clip import Clip, Encoded
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
@@ -18,7 +19,7 @@ from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.seen.entry import Entry, made_head
 from sharpv_cli.seen.head import FORMAT, Head, VideoHead
 from sharpv_cli.seen.key import Maker, VisualKey
-from sharpv_cli.seen.recall import Recall
+from sharpv_cli.seen.recall import Kept
 from sharpv_cli.seen.thumbnails import Thumbnails
 from sharpv_cli.text import shown
 from sharpv_cli.video.frames import Frames
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpv_cli.metrics import StageClock
+
+# Of one visual token, in any family: patches that are merged into it, and pixels that it is made of.
+_MOST_PATCHES, _MOST_PIXELS = 64, 1 << 14
 
 
 def frames_seen(video: FilePath, entry: Entry) -> Frames:
@@ -43,6 +47,8 @@ def encode_seen(clip: Clip, entry: Entry, question: str, clock: StageClock) -> E
     """
     with clock.stage("preprocess"):
         device = clip.loaded.device
+        if not _counts(clip, entry):
+            raise _no_fit(clip)
         wordings = _wordings(clip, entry)
         words = wordings.of(question)
         part = _moved(entry.part, device)
@@ -52,9 +58,14 @@ def encode_seen(clip: Clip, entry: Entry, question: str, clock: StageClock) -> E
     return Encoded(clip, whole, wordings, _scores_moved(entry.scores, device), words)
 
 
-def keep_seen(recall: Recall, encoded: Encoded) -> None:
+def keep_seen(recall: Kept, encoded: Encoded) -> None:
     """Keep what was seen, as its first prompt has it; where that cannot be, the notes of `recall` say why."""
-    recall.keep(encoded.clip.session, partial(_entry, encoded, recall.video))
+    try:
+        recall.keep(encoded.clip.session, partial(_entry, encoded, recall.video))
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        recall.notes.append("what was seen is not kept: the device has no memory left for that")
 
 
 def _entry(encoded: Encoded, video: FilePath, key: VisualKey, maker: Maker, ends: str) -> Entry | None:
@@ -130,10 +141,40 @@ def _require_fit(clip: Clip, part: VisualPart, words: Wording, entry: Entry) -> 
         and (part.positions is None or part.positions.within.shape[1] == int(places[-1] - places[0]) + 1)
     )
     if not fits:
-        raise VideoError(
-            f"{shown(clip.info.path)}: what was kept of it does not fit this model's prompt",
-            hint="make it anew with --seen refresh",
-        )
+        raise _no_fit(clip)
+
+
+def _no_fit(clip: Clip) -> VideoError:
+    return VideoError(
+        f"{shown(clip.info.path)}: what was kept of it does not fit this model's prompt",
+        hint="make it anew with --seen refresh",
+    )
+
+
+def _counts(clip: Clip, entry: Entry) -> bool:
+    """Whether what prompts are made of counts as many frames and tokens as are kept: not what takes all memory."""
+    frames, (slots, tokens) = len(entry.sample), entry.part.held.shape
+    if slots != -(-frames // clip.loaded.family.frames_per_slot):
+        return False
+    made = entry.made
+    if made is None:
+        return clip.loaded.family.positions == "1d"
+    grid = made.tensors.get("video_grid_thw")
+    patches = slots * tokens * _MOST_PATCHES
+    if grid is not None and not (
+        grid.numel() == 3 and bool((grid > 0).all()) and int(grid.prod()) <= patches
+    ):
+        return False
+    shapes = [shape for shape, _ in made.shapes.values()]
+    return all(
+        _is_clip(shape, frames, tokens) if len(shape) > 2 else shape[0] <= patches for shape in shapes
+    ) and all(tensor.numel() <= patches + frames + 3 for tensor in made.tensors.values())
+
+
+def _is_clip(shape: tuple[int, ...], frames: int, tokens: int) -> bool:
+    """Whether a video processor's pictures, [1, T, ..., height, width], are of so many frames, and not immense."""
+    *_, height, width = shape
+    return shape[:2] == (1, frames) and 0 < height * width <= tokens * _MOST_PIXELS
 
 
 def _moved(part: VisualPart, device: torch.device) -> VisualPart:

@@ -41,7 +41,7 @@ class VisualKey:
     def of(cls, video: str, settings: Settings) -> Self:
         """Raises ModelError where the checkpoint cannot be used."""
         checkpoint = checkpoint_identity(settings.model, offline=settings.offline)
-        return cls(video, checkpoint, settings_told(settings), json.dumps(software(), sort_keys=True))
+        return cls(video, checkpoint, json.dumps(visual_part(settings), sort_keys=True), software())
 
     @property
     def name(self) -> str:
@@ -67,21 +67,16 @@ class Maker:
         return _name(asdict(self))
 
 
-def settings_told(settings: Settings) -> str:
-    """The settings that count, as text."""
-    return json.dumps(visual_part(settings), sort_keys=True)
-
-
 @cache
-def software() -> dict[str, str]:
-    """The versions of all that has a part in it, our own sources among them."""
+def software() -> str:
+    """The versions of all that has a part in it, our own sources among them, as JSON."""
     versions = {"sharpv": __version__, "code": _own_code()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return versions
+    return json.dumps(versions, sort_keys=True)
 
 
 def _own_code() -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli.digests import Facts, Remembered, digest_of, facts_of, is_settled
 from sharpv_cli.errors import ModelError, VideoError
-from sharpv_cli.seen.head import DamagedError, Head
+from sharpv_cli.seen.brought import Brought
+from sharpv_cli.seen.head import DamagedError, Head, is_ours
 from sharpv_cli.seen.key import Maker, VisualKey
 from sharpv_cli.seen.store import Store, touch
 from sharpv_cli.text import shown
@@ -52,8 +53,13 @@ class Recall:
     _key: VisualKey | None = field(default=None, init=False)
 
     @classmethod
-    def at(cls, video: FilePath, settings: Settings) -> Recall | None:
-        """None where nothing is to be kept or used. Raises VideoError where only that may be used, ModelError."""
+    def at(cls, video: FilePath, settings: Settings) -> Recall | Brought | None:
+        """`Brought` where the video is a file of what was seen of one; None where nothing is to be kept or used.
+
+        Raises VideoError where only what was kept may be used, ModelError.
+        """
+        if is_ours(_beginning(video)):
+            return Brought.of(video, settings)
         store = None if settings.seen == "off" else Store.of(settings.seen_max_bytes)
         if store is None:
             if settings.seen == "only":
@@ -133,12 +139,19 @@ class Recall:
             why = f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes"
         except ModelError:
             return  # its files are gone: whoever loads it next says so
-        except OSError as error:
-            why = f"{shown(store.folder)}: {error.strerror or error}"
+        except (OSError, MemoryError) as error:
+            why = f"{shown(store.folder)}: {getattr(error, 'strerror', None) or error}"
         self.notes.append(f"what was seen of {name} is not kept: {why} (--seen off does without)")
+
+    def read_whole(self) -> None:
+        """Read all of a copy of our own, which is gone when what was seen is kept."""
+        if is_private(self.video) and self._facts is not None and self._first_digest is None:
+            self._first_digest = digest_of(self.video)
 
     def _unchanged_digest(self, facts: Facts) -> str | None:
         """That of the video which was decoded; None where it is another one by now."""
+        if is_private(self.video) and self._first_digest is not None:
+            return self._first_digest
         digest = self._digest()
         unchanged = facts_of(self.video) == facts and self._first_digest in (None, digest)
         return digest if unchanged else None
@@ -161,8 +174,23 @@ def serves(head: Head, settings: Settings) -> bool:
     )
 
 
+def _beginning(video: FilePath) -> bytes:
+    """Some bytes; none of what is no file, or cannot be read, which whoever decodes it says."""
+    if not os.path.isfile(video):  # noqa: PTH113 - never raises
+        return b""
+    try:
+        with open(video, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read(64)
+    except OSError:
+        return b""
+
+
 def _nothing_kept(video: FilePath, why: str) -> VideoError:
     return VideoError(
         f"{shown(name_of(video))}: --seen only, and {why}",
         hint="leave out --seen only, or look at it first with `sharpv index`",
     )
+
+
+Kept = Recall | Brought
+"""What is known of a video that may have been seen before: from the store, or brought along."""

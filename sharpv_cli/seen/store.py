@@ -15,7 +15,9 @@ from pathlib import Path
 
 from sharpv_cli.files import replacing, write_all
 from sharpv_cli.folders import user_folder
+from sharpv_cli.seen.head import DamagedError, Head, read_head
 from sharpv_cli.seen.key import Maker, VisualKey
+from sharpv_cli.video.stamp import stamp
 
 SUFFIX = ".seen"
 _PARTS = ".sharpv-*.part"
@@ -70,6 +72,25 @@ class Store:
         found = list(self._files(f"*{SUFFIX}"))
         return sorted(found, key=lambda one: one.used, reverse=True)
 
+    def of_video(self, video: str) -> list[tuple[Kept, Head]]:
+        """All that is kept of a video: of this file's content, or of one that lay there. The last used first."""
+        size, ends = stamp(video)
+        name, place = f"{ends}{size:x}-" if ends else None, os.path.realpath(video)
+        found = ((one, head) for one, head in self.heads() if head is not None)
+        return [
+            (one, head)
+            for one, head in found
+            if (name is not None and one.path.name.startswith(name)) or head.info.path == place
+        ]
+
+    def heads(self) -> Iterator[tuple[Kept, Head | None]]:
+        """Every file with what it says of itself; None where it is damaged."""
+        for one in self.kept():
+            try:
+                yield one, read_head(one.path)
+            except (DamagedError, OSError):
+                yield one, None
+
     def write(self, path: Path, content: bytes) -> None:
         """Put a file into the store, and others out where there are too many bytes. Raises OSError."""
         self.prepare()
@@ -82,6 +103,13 @@ class Store:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.folder.stat().st_mode & 0o077:
             self.folder.chmod(0o700)
+
+    def clear(self) -> int:
+        """Remove everything but the mark that the user was told; how many clips that were."""
+        kept = self.kept()
+        for one in (*kept, *self._files(_PARTS), *self._files(self.digests.name)):
+            remove(one.path)
+        return len(kept)
 
     def make_room(self, spare: Path | None = None) -> None:
         """Down to the limit; `spare` goes last. What cannot be removed stays."""

@@ -43,13 +43,13 @@ from sharpv_cli.video import isolated
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sharpv_cli.seen.recall import Recall
+    from sharpv_cli.seen.recall import Kept
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Event
     from sharpv_cli.video.local import LocalVideo
     from sharpv_cli.video.probe import Scan
 
-    Found = tuple[Scan | None, Recall | None]
+    Found = tuple[Scan | None, Kept | None]
 
 
 @takes_settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -142,6 +143,7 @@ def batch(
         if isinstance(results, ResultsFile):
             results.begin(left)
         tally, interrupted = run(planned, results, resolved, place)
+    announce_store(resolved.settings)
     summarize(tally, target, interrupted=interrupted, goes_on=results.resumable)
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)

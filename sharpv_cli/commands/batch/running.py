@@ -18,6 +18,7 @@ from sharpv_cli.text import shown
 if TYPE_CHECKING:
     from sharpv_cli.batch.manifest import Manifest
     from sharpv_cli.batch.planning import Plan
+    from sharpv_cli.batch.processes import Model
     from sharpv_cli.batch.results import Document, Left, Results, Told
     from sharpv_cli.settings import Resolved, Settings
     from sharpv_cli.tables.shard import Shard
@@ -147,25 +148,25 @@ def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> N
 
 
 def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tally: Tally) -> None:
+    from sharpv_cli.batch.processes import Model
+
     with ExitStack() as on_leaving:
         on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
-        documents = _documents(plan, resolved, runner, on_leaving)
-        on_leaving.enter_context(closing(documents))  # type: ignore[type-var]
+        told = documents(plan, Model(resolved), runner, on_leaving)
+        on_leaving.enter_context(closing(told))  # type: ignore[type-var]
         tally.began = time.monotonic()
         counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
-        for document in documents:
+        for document in told:
             if isinstance(document, dict):
                 results.add(document)
             tally.count(document)
             counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
 
 
-def _documents(plan: Plan, resolved: Resolved, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
+def documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
     """Loads the model where it runs on this machine; what can go wrong with it does so here."""
     from sharpv_cli.batch import processes
-    from sharpv_cli.batch.processes import Model
 
-    model = Model(resolved)
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import Cluster, on_cluster
 
@@ -174,7 +175,7 @@ def _documents(plan: Plan, resolved: Resolved, runner: Runner, on_leaving: ExitS
 
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
-        devices = processes.devices_of(resolved.settings, runner.processes)
+        devices = processes.devices_of(model.resolved.settings, runner.processes)
         readers = runner.readers or processes.default_readers(len(devices))
         fleet = on_leaving.enter_context(Fleet(model, devices, readers))
     return fleet.documents(plan.jobs)

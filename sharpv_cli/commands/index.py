@@ -1,0 +1,135 @@
+"""`sharpv index`: look at videos now, so that questions about them need not."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sharpv_cli import terminal
+from sharpv_cli.commands.announcing import announce_store
+from sharpv_cli.commands.batch.running import Runner, Tally, documents, make_plan, read_rows
+from sharpv_cli.commands.options import (
+    MOST_WORKERS,
+    Flags,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+    VerboseOption,
+    option,
+    takes_settings,
+)
+from sharpv_cli.commands.preparing import name_demo_model, read_settings
+from sharpv_cli.errors import UsageError
+from sharpv_cli.tables.shard import read_shard
+from sharpv_cli.video.names import existing
+
+if TYPE_CHECKING:
+    from sharpv_cli.batch.manifest import Manifest
+    from sharpv_cli.batch.planning import Plan
+    from sharpv_cli.settings import Resolved
+
+
+@takes_settings
+def index(
+    flags: Flags,
+    videos: Annotated[
+        str, typer.Argument(metavar="VIDEO|FOLDER|MANIFEST", help="A video, a folder, or a list as of batch.")
+    ],
+    profile: ProfileOption = None,
+    processes: Annotated[
+        int | None,
+        option(
+            "--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS
+        ),
+    ] = None,
+    readers: Annotated[
+        int | None,
+        option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Look at videos without asking: what is kept answers `ask` and `batch` later, with the same settings.
+
+    What is known already is passed over, so that the same command goes on after Ctrl-C. Exit code 6: some failed.
+
+    \b
+    Examples:
+      sharpv index clips/ -p llava-ov-7b
+      sharpv batch clips/ -q "what moves?" -p llava-ov-7b -o answers.jsonl
+      sharpv index lecture.mp4 --fps 1
+    """
+    terminal.set_level(quiet=quiet, verbose=verbose)
+    resolved = read_settings(flags, profile)
+    if resolved.settings.seen == "off":
+        raise UsageError("nothing is kept with --seen off", hint="leave it out")
+    plan = _each_once(make_plan(_rows(videos), flags, profile, resolved, read_shard(None), None))
+    tally = Tally(0, len(plan.jobs) + len(plan.failures))
+    known, interrupted = _look(
+        plan, resolved, Runner("local", None, None, None, processes, readers), tally, as_json=as_json
+    )
+    announce_store(resolved.settings)
+    _conclude(tally, known, interrupted=interrupted)
+
+
+def _rows(videos: str) -> Manifest:
+    """Of one video, a folder of videos, or a manifest, whose questions are of no account."""
+    from sharpv_cli.batch.indexing import QUESTION
+    from sharpv_cli.batch.manifest import Manifest, Row
+
+    lists = (".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".parquet")
+    path = existing(videos)
+    if videos == "-" or os.path.isdir(path) or videos.lower().endswith(lists):  # noqa: PTH112 - never raises
+        return read_rows(videos, (QUESTION,))
+    return Manifest((Row(videos, 1, videos, videos, (QUESTION,), several=False, settings={}),), ())
+
+
+def _each_once(plan: Plan) -> Plan:
+    return replace(plan, jobs=tuple(replace(job, questions=job.questions[:1]) for job in plan.jobs))
+
+
+def _look(plan: Plan, resolved: Resolved, runner: Runner, tally: Tally, *, as_json: bool) -> tuple[int, bool]:
+    """How many were known already, and whether it was interrupted."""
+    from sharpv_cli.batch.indexing import LookingModel
+    from sharpv_cli.batch.results import error_documents
+
+    known = 0
+    for document in error_documents(plan.failures):
+        tally.count(document)
+    if not plan.jobs:
+        return known, False
+    name_demo_model(resolved)
+    try:
+        with ExitStack() as on_leaving:
+            told = documents(plan, LookingModel(resolved), runner, on_leaving)
+            counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
+            for document in told:
+                tally.count(document)
+                if isinstance(document, dict):
+                    known += document.get("seen") is True
+                    if as_json:
+                        terminal.write_json(document, several=True)
+                counting.show(f"{tally.rate:.1f}/s")
+    except KeyboardInterrupt:
+        return known, True
+    return known, False
+
+
+def _conclude(tally: Tally, known: int, *, interrupted: bool) -> None:
+    for document in tally.failed:
+        terminal.say("warning", f"{document['id']}: {document['error']}")
+    for left in tally.left:
+        terminal.say("warning", f"{left.id}: {left.error}")
+    failed = tally.failures + len(tally.left)
+    told = f"{tally.answered - known} looked at, {known} known already"
+    terminal.say("note", told + (f", {failed} failed" if failed else ""))
+    if interrupted:
+        terminal.say("note", "interrupted; the same command goes on")
+        raise typer.Exit(terminal.INTERRUPTED)
+    if failed:
+        raise typer.Exit(terminal.SOME_FAILED)

@@ -1,0 +1,354 @@
+"""The store under blows: no wrong answer, nothing lost, and a word where something is wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from seen_clips import SeenVideo, seen_video
+
+from sharpv_cli.errors import ModelError, VideoError
+from sharpv_cli.pipeline import opening
+from sharpv_cli.seen import recall
+from sharpv_cli.seen.head import DIGEST, HEAD
+from sharpv_cli.seen.store import Store
+from sharpv_cli.seen.travelling import bring, export
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seen_video(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
+
+@pytest.fixture
+def video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeenVideo:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return SeenVideo(Path(shutil.copy(clip, tmp_path / "clip.mp4")))
+
+
+def only_file(video: SeenVideo) -> Path:
+    (file,) = video.folder.glob("*.seen")
+    return file
+
+
+def test_what_was_seen_is_not_decoded_again(video: SeenVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = video.ask()
+    monkeypatch.setattr(opening, "decode", lambda *_: pytest.fail("it was decoded"))
+    again = video.ask("Where is it?")
+    assert (first.seen, again.seen) == (False, True)
+    timing = again.timing
+    assert (timing.decode_sec, timing.decode_wait_sec, timing.vision_sec) == (0, 0, 0)
+    assert again.video == first.video
+    assert again.sample.timestamps_sec == first.sample.timestamps_sec
+    assert again.sample.images[0].shape == again.sample.images.shape[1:]
+
+
+def test_several_questions_keep_once_and_use_what_is_kept(video: SeenVideo) -> None:
+    assert [answer.seen for answer in video.answers(["one?", "two?"])] == [False, False]
+    assert [answer.seen for answer in video.answers(["one?", "two?"])] == [True, True]
+
+
+def test_nobody_else_can_read_it(video: SeenVideo) -> None:
+    video.ask()
+    assert stat.S_IMODE(video.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(only_file(video).stat().st_mode) == 0o600
+
+
+def test_off_writes_and_reads_nothing(video: SeenVideo) -> None:
+    video.ask(seen="off")
+    assert not video.folder.exists()
+    video.ask()
+    assert not video.ask(seen="off").seen
+
+
+def test_only_ends_where_nothing_is_kept(video: SeenVideo) -> None:
+    with pytest.raises(VideoError, match="nothing is kept of it") as raised:
+        video.ask(seen="only")
+    assert raised.value.exit_code == 3
+    assert "sharpv index" in str(raised.value.hint)
+    video.ask()
+    assert video.ask(seen="only").seen
+
+
+def test_refresh_looks_again_and_replaces(video: SeenVideo) -> None:
+    video.ask()
+    before = only_file(video).stat().st_ino
+    assert not video.ask(seen="refresh").seen
+    assert only_file(video).stat().st_ino != before
+
+
+def test_a_video_of_the_same_name_and_size_is_another_one(video: SeenVideo, tmp_path: Path) -> None:
+    """Its content counts, even where times and size are those of the first."""
+    video.ask()
+    times = video.path.stat()
+    content = bytearray(video.path.read_bytes())
+    middle = content.index(b"mdat") + 40
+    content[middle] ^= 1
+    video.path.write_bytes(content)
+    os.utime(video.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not video.ask().seen
+
+
+def test_a_copy_of_the_video_is_the_same_video(video: SeenVideo, tmp_path: Path) -> None:
+    video.ask()
+    copy = SeenVideo(Path(shutil.copy(video.path, tmp_path / "copy.mp4")))
+    answer = copy.ask()
+    assert answer.seen
+    assert answer.video.path == str(copy.path)
+
+
+def test_a_video_that_changes_meanwhile_is_not_kept(
+    video: SeenVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = opening.decode
+
+    def decode_then_change(*given: Any) -> Any:
+        frames = decode(*given)
+        video.path.write_bytes(video.path.read_bytes() + b"\0")
+        return frames
+
+    monkeypatch.setattr(opening, "decode", decode_then_change)
+    video.ask()
+    assert not list(video.folder.glob("*.seen"))
+
+
+def _cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _foreign(file: Path) -> None:
+    save_file({"x": torch.zeros(3)}, file, {"format": "pt"})
+
+
+def _no_tensors(file: Path) -> None:
+    file.write_bytes(b"\xff" * 4096)
+
+
+def _edited_head(file: Path) -> None:
+    """By hand: another name for the video, the digest as it was."""
+    file.write_bytes(file.read_bytes().replace(b"clip.mp4", b"clap.mp4"))
+
+
+@pytest.mark.parametrize("blow", [_cut, _flip, _empty, _foreign, _no_tensors, _edited_head])
+def test_a_damaged_file_counts_as_absent_and_is_replaced(
+    video: SeenVideo, blow: Callable[[Path], None]
+) -> None:
+    want = video.ask()
+    blow(only_file(video))
+    got = video.ask()
+    assert (got.seen, got.token_ids) == (False, want.token_ids)
+    assert any("cannot be used" in note for note in video.notes)
+    assert video.ask().seen
+
+
+def test_a_file_under_another_ones_name_is_not_taken(video: SeenVideo) -> None:
+    video.ask()
+    video.ask(**{"sampling.frames": 3})
+    one, other = sorted(video.folder.glob("*.seen"))
+    shutil.copy(one, other)
+    answers = [video.ask(), video.ask(**{"sampling.frames": 3})]
+    assert sorted(answer.seen for answer in answers) == [False, True]
+    assert [len(answer.sample) for answer in answers] == [4, 3]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_an_answer_does_not_fail_for_the_store(
+    video: SeenVideo, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("sharpv_cli.seen.store.write_all", full)
+    assert video.ask().text is not None
+    assert any("is not kept" in note and os.strerror(code) in note for note in video.notes)
+    assert [file.name for file in video.folder.iterdir() if file.suffix != ".json"] == []
+
+
+def test_a_cache_that_is_a_file_costs_a_note(video: SeenVideo, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    assert not video.ask().seen
+    assert any("is not kept" in note for note in video.notes)
+
+
+def test_what_was_not_used_for_longest_goes_first(video: SeenVideo) -> None:
+    for frames in (2, 3, 4):
+        video.ask(**{"sampling.frames": frames})
+    two, three, four = sorted(video.folder.glob("*.seen"), key=lambda file: file.stat().st_size)
+    for age, file in enumerate((two, four, three)):
+        os.utime(file, (0, time.time() - 100 * age))
+    video.ask(**{"sampling.frames": 3})  # used now
+    total = sum(file.stat().st_size for file in (two, three, four))
+    store = Store(video.folder, total - 1)
+    store.make_room()
+    assert (two.exists(), three.exists(), four.exists()) == (True, True, False)
+
+
+def test_one_clip_takes_no_more_than_a_quarter(video: SeenVideo) -> None:
+    video.ask(seen_max_bytes=4096)
+    assert any("a quarter" in note for note in video.notes)
+    assert not list(video.folder.glob("*.seen"))
+
+
+def test_what_a_killed_process_left_goes_in_time(video: SeenVideo) -> None:
+    video.ask()
+    old, new = (video.folder / f".sharpv-{name}.part" for name in ("old", "new"))
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, time.time() - 7200))
+    video.ask(seen="refresh")
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def _write_for_ever(folder: str, content: bytes) -> None:
+    store = Store(Path(folder), 1 << 30)
+    while True:
+        store.write(store.folder / "a-b-c.seen", content)
+
+
+def test_killed_while_it_writes(tmp_path: Path) -> None:
+    """There is always a whole file under the name; `python -m sharpv_cli.benchmarks.seen --kill 20` does it oftener."""
+    content = os.urandom(1 << 20)
+    for _ in range(3):
+        writer = multiprocessing.get_context("fork").Process(
+            target=_write_for_ever, args=(str(tmp_path), content)
+        )
+        writer.start()
+        while not (tmp_path / "a-b-c.seen").exists():
+            time.sleep(0.01)
+        time.sleep(0.02)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        assert (tmp_path / "a-b-c.seen").read_bytes() == content
+
+
+def test_two_processes_share_it(tmp_path: Path) -> None:
+    """Both write the same name over and over: a reader never meets anything but a whole file."""
+    content = os.urandom(1 << 18)
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_for_ever, args=(str(tmp_path), content)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        while not (tmp_path / "a-b-c.seen").exists():
+            time.sleep(0.01)
+        for _ in range(50):
+            assert (tmp_path / "a-b-c.seen").read_bytes() == content
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.join()
+
+
+@pytest.fixture
+def travelled(video: SeenVideo, tmp_path: Path) -> Path:
+    video.ask()
+    export(only_file(video), tmp_path / "clip.seen")
+    return tmp_path / "clip.seen"
+
+
+def test_a_clip_travels(video: SeenVideo, travelled: Path) -> None:
+    """Without its video, without the store, and whatever the settings of sampling are there."""
+    want = video.ask(seen="off")
+    shutil.rmtree(video.folder)
+    video.path.unlink()
+    got = SeenVideo(travelled).ask(seen="off", **{"sampling.frames": 9})
+    assert got.seen
+    assert (got.token_ids, got.layers) == (want.token_ids, want.layers)
+    assert str(video.path.parent).encode() not in travelled.read_bytes()
+
+
+def test_a_clip_can_be_brought_into_the_store(video: SeenVideo, travelled: Path) -> None:
+    shutil.rmtree(video.folder)
+    store = Store.of(1 << 30)
+    assert store is not None
+    bring(travelled, store)
+    assert video.ask(seen="only").seen
+
+
+def test_another_model_does_not_read_it(travelled: Path) -> None:
+    with pytest.raises(ModelError, match="was made with"):
+        SeenVideo(travelled).ask(**{"model.id": "builtin"})
+
+
+def _edit(file: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:
+    """As somebody who knows the format, with a digest that fits."""
+    from safetensors import safe_open
+
+    from sharpv_cli.seen.entry import _digest
+
+    with safe_open(file, "pt") as opened:
+        head = json.loads(opened.metadata()[HEAD])
+    tensors = load_file(file)
+    change(head, tensors)
+    told = json.dumps(head)
+    save_file(tensors, file, {HEAD: told, DIGEST: _digest(told, tensors)})
+
+
+HOSTILE: dict[str, Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]] = {
+    "not finite": lambda head, tensors: tensors["rows"].fill_(float("nan")),
+    "fewer rows": lambda head, tensors: tensors.update(rows=tensors["rows"][:-1].contiguous()),
+    "narrower rows": lambda head, tensors: tensors.update(rows=tensors["rows"][:, :-1].contiguous()),
+    "another number format": lambda head, tensors: tensors.update(rows=tensors["rows"].half()),
+    "no scores": lambda head, tensors: tensors.pop("importance"),
+    "more frames": lambda head, tensors: tensors.update(held=tensors["held"].repeat(2, 1)),
+    "a tensor too many": lambda head, tensors: tensors.update(x=torch.zeros(1)),
+    "times that fall": lambda head, tensors: tensors.update(timestamps=tensors["timestamps"].flip(0).contiguous()),
+    "an immense picture": lambda head, tensors: head.update(height=1 << 30, width=1 << 30),
+    "an immense shape": lambda head, tensors: next(iter(head["made"]["shapes"].values()))[0].__setitem__(1, 1 << 38),
+    "settings that are none": lambda head, tensors: head.update(settings="[" * 9000),
+    "an unknown key": lambda head, tensors: head.update(more=1),
+    "a number that is none": lambda head, tensors: head.update(scale="nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_an_error_in_words(travelled: Path, kind: str) -> None:
+    _edit(travelled, HOSTILE[kind])
+    with pytest.raises((VideoError, ModelError)) as raised:
+        SeenVideo(travelled).ask()
+    assert raised.value.hint
+
+
+def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(
+    video: SeenVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "is_settled", lambda _: True)
+    read: list[str] = []
+    decoded: list[int] = []
+    digest, decode = recall.Remembered.digest, opening.decode
+
+    def noted(remembered: recall.Remembered, file: str) -> str:
+        read.append(str(file))
+        return digest(remembered, file)
+
+    def counted(*given: Any) -> Any:
+        decoded.append(read.count(str(video.path)))
+        return decode(*given)
+
+    monkeypatch.setattr(recall.Remembered, "digest", noted)
+    monkeypatch.setattr(opening, "decode", counted)
+    video.ask()
+    assert (decoded, read.count(str(video.path))) == ([0], 1)
