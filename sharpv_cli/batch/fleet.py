@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sharpv_cli.batch.processes import Model
-    from sharpv_cli.video.frames import Frames
+    from sharpv_cli.batch.working import Read
 
 _READ_AHEAD = 2  # videos beyond those that are being read
 _MOST_DEATHS = 20  # in a row: then it is not the videos. Each costs a loading of the model
@@ -186,7 +186,7 @@ def _serve(connection: Connection, model: Model, device: str | None, readers: in
     connection.send(attempt.error or _READY)
     if attempt.error is not None:
         return
-    given: SimpleQueue[tuple[Job, Future[Frames | None]]] = SimpleQueue()
+    given: SimpleQueue[tuple[Job, Future[Read]]] = SimpleQueue()
     with ReadAhead(read_frames, readers=readers, of=all_readers) as ahead:
         threading.Thread(target=_receive, args=(connection, ahead, given), daemon=True).start()
         while True:

@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from sharpv_cli.api import Sharpv
 from sharpv_cli.metrics import now
-from sharpv_cli.pipeline import opening
+from sharpv_cli.pipeline.frames import decode
 from sharpv_cli.seen.store import Store
 from sharpv_cli.video.encoding import write_clip
 from sharpv_cli.video.frames import Frames
@@ -59,17 +60,15 @@ def _long(folder: Path, frames: int) -> None:
     """The answers' own times, from the video's name to the last token; the model is loaded before."""
     video = _moving(folder / "long.mp4", frames, rate=1.0)
     decoded: list[int] = []
-    decode = opening.decode
 
     def counted(*given: Any) -> Frames:
         found = decode(*given)
         decoded.append(len(found.sample))
         return found
 
-    opening.decode = counted  # type: ignore[attr-defined]
     print("| question | seconds | decoding | vision | frames decoded |\n|---|---|---|---|---|")
     spent = []
-    with Sharpv(fps=1.0) as model:
+    with Sharpv(fps=1.0) as model, patch("sharpv_cli.pipeline.opening.decode", counted):
         model.ask(_moving(folder / "first.mp4", 4, rate=1.0), _QUESTIONS[0])
         for name, question in zip(("first", "second"), _QUESTIONS, strict=True):
             decoded.clear()
@@ -77,7 +76,6 @@ def _long(folder: Path, frames: int) -> None:
             spent.append(timing.total_sec)
             times = (timing.total_sec, timing.decode_sec, timing.vision_sec)
             print(f"| {name} | {' | '.join(f'{sec:.2f}' for sec in times)} | {sum(decoded)} |", flush=True)
-    opening.decode = decode  # type: ignore[attr-defined]
     print(
         f"\nOf {frames} frames, the first question took {spent[0] / spent[1]:.1f} times as long as the second.\n"
     )

@@ -99,8 +99,8 @@ def _look(plan: Plan, resolved: Resolved, runner: Runner, tally: Tally, *, as_js
     from sharpv_cli.batch.results import error_documents
 
     known = 0
-    for document in error_documents(plan.failures):
-        tally.count(document)
+    for failure in error_documents(plan.failures):
+        tally.count(failure)
     if not plan.jobs:
         return known, False
     name_demo_model(resolved)

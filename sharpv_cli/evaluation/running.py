@@ -15,7 +15,8 @@ from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
-from sharpv_cli.pipeline.frames import decode_isolated
+from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks
+from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.names import existing
 from sharpv_cli.video.read_ahead import ReadAhead
@@ -23,8 +24,9 @@ from sharpv_cli.video.read_ahead import ReadAhead
 if TYPE_CHECKING:
     from sharpv_cli.evaluation.rivals import Contest
     from sharpv_cli.pipeline.comparing import ComparedClip
+    from sharpv_cli.seen.entry import Entry
     from sharpv_cli.session import Session
-    from sharpv_cli.settings import Settings
+    from sharpv_cli.settings import SamplingSettings, Settings
     from sharpv_cli.types import Answer
     from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.isolated import IsolatedReader
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
 
 _Work = tuple[list[Item], set[tuple[str, str]]]
 """The questions about one clip, and which of them a method has not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A clip's frames, and what was kept of them, or is to be."""
+
+    frames: Frames
+    recall: Kept | None
+    entry: Entry | None = None
+
 
 _AHEAD = 2  # clips made and decoded while the model answers
 
@@ -72,7 +84,7 @@ class Run:
                 yield items, todo
 
     def _guarded(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[Frames], file: ResultsFile
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Read], file: ResultsFile
     ) -> Iterator[Outcome | Missed]:
         """As `_clip`; raises what nobody expected where it has happened too often for chance."""
         for outcome in self._clip(items, todo, coming, file):
@@ -84,10 +96,11 @@ class Run:
             yield outcome
 
     def _clip(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[Frames], file: ResultsFile
+        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Read], file: ResultsFile
     ) -> Iterator[Outcome | Missed]:
         try:
-            clip = self._compared(coming.result())
+            read = coming.result()
+            clip = self._compared(read)
         except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
                 yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
@@ -96,21 +109,40 @@ class Run:
             for method in self._order(item):
                 if (item.id, method.label) in todo:
                     yield self._ask(item, method, clip, file)
+        if read.recall is not None and read.entry is None and (first := clip.first) is not None:
+            from sharpv_cli.pipeline.recalling import keep_seen
 
-    def _decoded(self, reader: IsolatedReader, work: _Work) -> Frames:
-        """The video of the questions, made where it is missing, read in a child process."""
+            keep_seen(read.recall, first)
+
+    def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:
+        """The video of the questions, made where it is missing, read in a child process; or what was kept of it."""
         item = work[0][0]
         path = self.dataset.prepare(item)
         sampling = self.settings.sampling
         if item.start_sec is not None or item.end_sec is not None:
             sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
-        return decode_isolated(reader, LocalVideo(existing(str(path)), str(path), self.limits), sampling)
+        video = LocalVideo(existing(str(path)), str(path), self.limits)
+        recall = self._recall(video, sampling, work)
+        if recall is not None and recall.expected and (entry := recall.entry(self.session)) is not None:
+            from sharpv_cli.pipeline.recalling import frames_seen
 
-    def _compared(self, frames: Frames) -> ComparedClip:
+            return _Read(frames_seen(video, entry), recall, entry)
+        return _Read(decode_isolated(reader, video, sampling), recall)
+
+    def _recall(self, video: LocalVideo, sampling: SamplingSettings, work: _Work) -> Kept | None:
+        """What is kept serves SharpV's own methods, of one way to prune; others want to see every visual token."""
+        items, todo = work
+        methods = [m for m in self.methods if any((item.id, m.label) in todo for item in items)]
+        same = all(not m.is_rival and m.settings.visual == self.settings.visual for m in methods)
+        if not same or may_come_in_chunks(self.settings):
+            return None
+        return Recall.at(video, self.settings.model_copy(update={"sampling": sampling}))
+
+    def _compared(self, read: _Read) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        return ComparedClip(Clip(self.session, frames, self.settings))
+        return ComparedClip(Clip(self.session, read.frames, self.settings, seen=read.entry))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
         sharpv = file.done.get((item.id, SHARPV))

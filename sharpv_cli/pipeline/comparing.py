@@ -45,6 +45,11 @@ class ComparedClip:
     def __post_init__(self) -> None:
         self._prompts = SharedPrompts(self.clip)
 
+    @property
+    def first(self) -> Encoded | None:
+        """The first prompt that was encoded."""
+        return self._prompts.first
+
     def keep_counts(self, question: str) -> Tensor:
         """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU.
 

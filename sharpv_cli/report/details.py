@@ -21,6 +21,8 @@ def engine_detail(answer: Reading) -> str:
 
 def decoding_detail(answer: Answer) -> str:
     """How far decoding was hidden behind other work."""
+    if answer.seen:
+        return "the video was seen before: nothing was decoded or encoded"
     timing = answer.timing
     return (
         f"decoding took {format_seconds(timing.decode_sec)}, "

@@ -67,7 +67,7 @@ class Recall:
             return None
         recall = cls(video, settings, store)
         recall._begin()
-        if settings.seen == "only" and not recall.expected:
+        if settings.seen == "only" and recall._ends and not recall.expected:
             raise _nothing_kept(video, "nothing is kept of it with these settings and this model")
         return recall
 

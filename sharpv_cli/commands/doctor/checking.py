@@ -16,6 +16,7 @@ from sharpv_cli.folders import user_folder
 from sharpv_cli.models import environment
 from sharpv_cli.models.apart import Frameworks
 from sharpv_cli.models.environment import Check
+from sharpv_cli.seen.store import Store
 from sharpv_cli.settings import Settings, profile_paths, resolve
 from sharpv_cli.units import disk_size
 
@@ -28,7 +29,12 @@ def groups(profile: str | None) -> Iterator[list[Check]]:
     settings, found = check_settings(profile)
     with Frameworks() as frameworks:  # which takes seconds, beside the others
         yield [*check_python(), *found]
-        yield [environment.model(settings), environment.cache(), environment.offline(settings)]
+        yield [
+            environment.model(settings),
+            environment.cache(),
+            _seen(settings),
+            environment.offline(settings),
+        ]
         yield list(environment.libraries())
         yield check_video()
         yield from _of_the_device(frameworks, settings)
@@ -84,6 +90,17 @@ def check_video() -> list[Check]:
         Check("video", "pyav", pyav_version()),
         Check("video", "ffmpeg", ffmpeg_version(), None, problem, hint),
     ]
+
+
+def _seen(settings: Settings) -> Check:
+    """How much is kept of videos that were seen, and where."""
+    store = Store.of(settings.seen_max_bytes)
+    if store is None or settings.seen == "off":
+        return Check("models", "seen", "nothing is kept" if store else "no home folder, so nothing is kept")
+    kept = store.kept()
+    taken = sum(one.size for one in kept)
+    limit = disk_size(store.most_bytes)
+    return Check("models", "seen", f"{store.folder}: {len(kept)} clips, {disk_size(taken)} of {limit}", taken)
 
 
 def _temporary_folder() -> Check:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -159,6 +160,7 @@ def evaluate(
         check_model(resolved)
         name_demo_model(resolved)
         result = running.run_evaluation(source, early, resolved, plan, lines, exports, restart=restart)
+        announce_store(resolved.settings)
     running.write_report(result, resolved, exports, as_json=as_json)
     running.report_failures(result, resumable=lines.resumable)
     if result.interrupted:
