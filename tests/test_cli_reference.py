@@ -37,7 +37,7 @@ def test_a_command_has_its_own_options_and_the_settings_stand_once() -> None:
     written = reference()
     assert "None`" not in written
     assert written.count("- `--frames N`") == written.count("- `--min-tokens N`") == 1
-    assert written.count("[settings](#settings)") == 7
+    assert written.count("[settings](#settings)") == 8
     assert "--resume" not in written
 
 

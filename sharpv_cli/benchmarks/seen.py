@@ -8,9 +8,7 @@ process that writes into a store, and looks whether what is there is whole.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -31,6 +29,7 @@ from sharpv_cli.video.frames import Frames
 
 _QUESTIONS = ("Which direction does the red circle move?", "What colour is the circle?")
 _SIDE = (96, 128)
+_NAME, _CONTENT = "a-b-c.seen", bytes(range(256)) * (1 << 14)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,27 +109,24 @@ def _run(*arguments: str) -> float:
 
 
 def _killed(folder: Path, times: int) -> None:
-    content = os.urandom(4 << 20)
-    context = multiprocessing.get_context("spawn")
+    writes = f"from sharpv_cli.benchmarks.seen import write_for_ever; write_for_ever({os.fspath(folder)!r})"
     whole = 0
-    for _ in range(times):
-        writer = context.Process(target=write_for_ever, args=(str(folder), content))
-        writer.start()
-        while not (folder / "a-b-c.seen").exists():
+    for number in range(times):
+        writer = subprocess.Popen([sys.executable, "-c", writes])
+        while not (folder / _NAME).exists():
             time.sleep(0.01)
-        time.sleep(0.05 + 0.1 * np.random.default_rng().random())
-        assert writer.pid is not None
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.join()
-        whole += (folder / "a-b-c.seen").read_bytes() == content
+        time.sleep(0.2 + 0.013 * number)
+        writer.kill()
+        writer.wait()
+        whole += (folder / _NAME).read_bytes() == _CONTENT
     print(f"killed {times} times while it wrote: {whole} times what was there was whole")
 
 
-def write_for_ever(folder: str, content: bytes) -> None:
+def write_for_ever(folder: str) -> None:
     """Into the store of that folder, the same file over and over."""
     store = Store(Path(folder), 1 << 40)
     while True:
-        store.write(store.folder / "a-b-c.seen", content)
+        store.write(store.folder / _NAME, _CONTENT)
 
 
 def _moving(path: Path, frames: int, *, rate: float, shade: int = 0) -> Path:

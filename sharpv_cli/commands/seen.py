@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from sharpv_cli import terminal
 from sharpv_cli.commands.options import JsonOption, QuietOption, option
 from sharpv_cli.errors import UsageError, VideoError
+from sharpv_cli.files import check_writable, write_whole
+from sharpv_cli.report.sizes import format_percent
 from sharpv_cli.text import printable, shown
 from sharpv_cli.units import disk_size
 
@@ -61,15 +64,24 @@ def list_kept(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(video: VideoArgument) -> None:
+def show(
+    video: VideoArgument,
+    sheet: Annotated[
+        Path | None, option("--sheet FILE.png", "Write the frames, with what was kept of them, as a picture.")
+    ] = None,
+) -> None:
     """Show all that is kept of a video: with which model and settings, on what it was made, and when.
 
     \b
     Examples:
       sharpv seen show talk.mp4
+      sharpv seen show talk.mp4 --sheet talk.png
     """
     terminal.require_stdout()
-    for one, head in _of(_store(), video):
+    found = _of(_store(), video)
+    if sheet is not None:
+        _write_sheet(found[0][0].path, sheet)
+    for one, head in found:
         facts = {
             "file": os.fspath(one.path),
             "video": head.info.path,
@@ -134,7 +146,6 @@ def export_kept(
       sharpv seen export talk.mp4 -o talk.seen
       sharpv ask talk.seen "who is speaking?"
     """
-    from sharpv_cli.files import check_writable
     from sharpv_cli.seen.travelling import export
 
     terminal.set_level(quiet=quiet)
@@ -184,6 +195,21 @@ def _of(store: Store, video: str) -> list[tuple[Kept, Head]]:
     if not found:
         raise VideoError(f"nothing is kept of {shown(video)}", hint="`sharpv seen list` shows all that is")
     return found
+
+
+def _write_sheet(kept: Path, target: Path) -> None:
+    """The contact sheet of what was used last."""
+    from sharpv_cli.report.contact_sheet import KeptFrames, sheet_of
+    from sharpv_cli.seen.travelling import read
+
+    check_writable(target)
+    entry = read(kept)
+    held = entry.part.held.numpy()
+    out = io.BytesIO()
+    told = f"visual retention {format_percent(float(held.mean()))}"
+    sheet_of(KeptFrames(entry.sample, held, entry.head.grid, told)).save(out, "PNG")
+    write_whole(target, out.getvalue())
+    terminal.say("note", f"contact sheet written to {shown(target)}")
 
 
 def _line(one: Kept, head: Head | None) -> str:

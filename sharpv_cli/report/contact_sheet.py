@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sharpv_cli.report.figures import budgets
 from sharpv_cli.report.sizes import Clock, format_percent
-from sharpv_cli.types import Answer
+from sharpv_cli.types import Answer, FrameSample
 
 SHEET_WIDTH = 1600  # pixels aimed at; many frames make it wider, few make it narrower
 MAX_FRAME, MIN_FRAME = 360, 144  # pixels of a frame's longer side
@@ -33,55 +34,70 @@ def dim_pruned(picture: NDArray[np.uint8], keep: NDArray[np.bool_]) -> NDArray[n
     return np.where(kept, picture, (picture * DIMMED).astype(np.uint8))
 
 
+@dataclass(frozen=True, slots=True)
+class KeptFrames:
+    """Frames, and what was kept of them: bool [T, f], in raster order of `grid`; `told` stands above."""
+
+    sample: FrameSample
+    keep: NDArray[np.bool_]
+    grid: tuple[int, int]
+    told: str
+
+
 def contact_sheet(answer: Answer) -> Image.Image:
+    """The sheet of an answer: see `sheet_of`."""
+    figures = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in budgets(answer))
+    return sheet_of(KeptFrames(answer.sample, answer.keep, answer.grid, figures))
+
+
+def sheet_of(kept: KeptFrames) -> Image.Image:
     """The sheet, RGB: frames in reading order, each with its timestamp and kept/total below, and a legend."""
-    frames = len(answer.sample)
+    frames = len(kept.sample)
     columns = math.ceil(math.sqrt(frames))
     rows = math.ceil(frames / columns)
-    width, height = _frame_size(answer, columns)
+    width, height = _frame_size(kept, columns)
     cell_width, cell_height = max(width, MIN_FRAME) + MARGIN, height + CAPTION_HEIGHT + MARGIN
     sheet_width = max(columns * cell_width + MARGIN, LEGEND_WIDTH)
     sheet = Image.new("RGB", (sheet_width, LEGEND_HEIGHT + rows * cell_height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.font = ImageFont.load_default(_FONT_SIZE)
-    _draw_legend(draw, answer)
+    _draw_legend(draw, kept)
     for index in range(frames):
         row, column = divmod(index, columns)
         left, top = MARGIN + column * cell_width, LEGEND_HEIGHT + row * cell_height
-        sheet.paste(_picture(answer, index, (width, height)), (left, top))
-        _draw_caption(draw, answer, index, (left, top + height + 6), cell_width - MARGIN)
+        sheet.paste(_picture(kept, index, (width, height)), (left, top))
+        _draw_caption(draw, kept, index, (left, top + height + 6), cell_width - MARGIN)
     return sheet
 
 
-def _frame_size(answer: Answer, columns: int) -> tuple[int, int]:
+def _frame_size(kept: KeptFrames, columns: int) -> tuple[int, int]:
     """(width, height) of a frame on the sheet, in pixels."""
-    height, width = answer.sample.images.shape[1:3]
+    height, width = kept.sample.images.shape[1:3]
     side = min(MAX_FRAME, max(MIN_FRAME, SHEET_WIDTH // columns - MARGIN))
     scale = side / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _patch(answer: Answer, index: int) -> int:
+def _patch(kept: KeptFrames, index: int) -> int:
     """The row of `keep` for sampled frame `index`: several frames share one where a family merges them."""
-    return index // math.ceil(len(answer.sample) / len(answer.retention))
+    return index // math.ceil(len(kept.sample) / len(kept.keep))
 
 
-def _picture(answer: Answer, index: int, size: tuple[int, int]) -> Image.Image:
-    picture = Image.fromarray(answer.sample.images[index]).resize(size, Image.Resampling.LANCZOS)
-    keep = answer.keep[_patch(answer, index)]
-    return Image.fromarray(dim_pruned(np.asarray(picture), keep.reshape(answer.grid)))
+def _picture(kept: KeptFrames, index: int, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(kept.sample.images[index]).resize(size, Image.Resampling.LANCZOS)
+    keep = kept.keep[_patch(kept, index)]
+    return Image.fromarray(dim_pruned(np.asarray(picture), keep.reshape(kept.grid)))
 
 
 def _draw_caption(
-    draw: ImageDraw.ImageDraw, answer: Answer, index: int, place: tuple[int, int], width: int
+    draw: ImageDraw.ImageDraw, kept: KeptFrames, index: int, place: tuple[int, int], width: int
 ) -> None:
-    times, frame = answer.sample.timestamps_sec, answer.retention[_patch(answer, index)]
+    times, tokens = kept.sample.timestamps_sec, kept.keep[_patch(kept, index)]
     draw.text(place, Clock.for_times(times).format(times[index]), fill=FAINT)
     right = (place[0] + width, place[1])
-    draw.text(right, f"{frame.kept}/{frame.total}", fill=INK, anchor="ra")
+    draw.text(right, f"{tokens.sum()}/{len(tokens)}", fill=INK, anchor="ra")
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, answer: Answer) -> None:
-    figures = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in budgets(answer))
-    draw.text((MARGIN, 12), figures, fill=INK)
+def _draw_legend(draw: ImageDraw.ImageDraw, kept: KeptFrames) -> None:
+    draw.text((MARGIN, 12), kept.told, fill=INK)
     draw.text((MARGIN, 31), "dimmed: visual tokens that were pruned", fill=FAINT)

@@ -18,7 +18,7 @@ def export(kept: Path, target: Path) -> int:
 
     Raises VideoError where it is damaged, UsageError where `target` cannot be written.
     """
-    entry = _read(kept)
+    entry = read(kept)
     info = entry.head.info.model_copy(update={"path": PurePath(entry.head.info.path).name})
     content = replace(entry, head=entry.head.model_copy(update={"info": info})).to_bytes()
     write_whole(target, content)
@@ -27,7 +27,7 @@ def export(kept: Path, target: Path) -> int:
 
 def bring(file: Path, store: Store) -> Entry:
     """Put a file from elsewhere into the store, once it is checked. Raises VideoError, OSError."""
-    entry = _read(file)
+    entry = read(file)
     head = entry.head
     if not head.ends.isalnum():
         raise _unusable(file, "its name would lead elsewhere")
@@ -35,7 +35,8 @@ def bring(file: Path, store: Store) -> Entry:
     return entry
 
 
-def _read(file: Path) -> Entry:
+def read(file: Path) -> Entry:
+    """Raises VideoError."""
     try:
         return entry_of(file.read_bytes())
     except (DamagedError, OSError) as error:
