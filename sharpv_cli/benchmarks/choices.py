@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
@@ -66,15 +67,17 @@ def calibration_error(right: Sequence[bool], sure: Sequence[float | None]) -> fl
 
 
 def measure(items: Sequence[Item], dataset: shapes.ShapesQA, profile: str) -> dict[str, Tally]:
+    """What there is when it is interrupted, or all."""
     settings = resolve({}, {}, profile=profile).settings
     session = open_session(settings)
     tallies = {name: Tally() for name in ("generated", "choices", "choices, by length", "check")}
-    for item in items:
-        clip = Clip(session, decode_whole(dataset.prepare(item), settings.sampling), settings)
-        for name, form in _ways(item):
-            got = whole_answer(answer(Prompts(clip), item.prompt, last=True, form=form))
-            for told, text, sure in _told(name, got):
-                tallies[told].add(is_right(text, item), sure, got.timing.total_sec)
+    with suppress(KeyboardInterrupt):
+        for item in items:
+            clip = Clip(session, decode_whole(dataset.prepare(item), settings.sampling), settings)
+            for name, form in _ways(item):
+                got = whole_answer(answer(Prompts(clip), item.prompt, last=True, form=form))
+                for told, text, sure in _told(name, got):
+                    tallies[told].add(is_right(text, item), sure, got.timing.total_sec)
     return tallies
 
 
