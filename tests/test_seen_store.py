@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from seen_clips import SeenVideo, seen_video
 
 from sharpv_cli.errors import ModelError, VideoError
-from sharpv_cli.pipeline import opening
+from sharpv_cli.pipeline import looks, opening
 from sharpv_cli.seen import recall
 from sharpv_cli.seen.head import DIGEST, HEAD
 from sharpv_cli.seen.store import Store
 from sharpv_cli.seen.travelling import bring, export
+from sharpv_cli.shelf import SHELF
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,24 @@ def test_what_was_seen_is_not_decoded_again(video: SeenVideo, monkeypatch: pytes
 def test_several_questions_keep_once_and_use_what_is_kept(video: SeenVideo) -> None:
     assert [answer.seen for answer in video.answers(["one?", "two?"])] == [False, False]
     assert [answer.seen for answer in video.answers(["one?", "two?"])] == [True, True]
+
+
+def test_a_process_that_stays_holds_what_was_seen_before_as_well(
+    video: SeenVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next question is read behind what the one before has read, with the same answer."""
+    video.ask()
+    os.utime(video.path, (0, 0))
+    monkeypatch.setattr(looks, "_SETTLED_SEC", -1.0)
+    monkeypatch.setattr(SHELF, "places", 1)
+    answers = []
+    for _ in range(2):
+        answers.append(video.ask("Where is it?"))
+        SHELF.fit()
+        assert len(SHELF) == 1
+    SHELF.give_up()
+    assert [answer.seen for answer in answers] == [True, True]
+    assert answers[0].token_ids == answers[1].token_ids == video.ask("Where is it?", seen="off").token_ids
 
 
 def test_nobody_else_can_read_it(video: SeenVideo) -> None:

@@ -126,7 +126,8 @@ class Encoded:
             () if self.scores is None else (self.scores.spatial, self.scores.temporal, self.scores.importance)
         )
         tensors: list[Tensor] = [self.whole.embeds, *self.whole.extra.get(DEEPSTACK, ()), *scores]
-        return self.clip.sample.images.nbytes + sum(tensor.nbytes for tensor in tensors)
+        seen = 0 if self.clip.seen is None else self.clip.seen.part.rows.nbytes
+        return seen + self.clip.sample.images.nbytes + sum(tensor.nbytes for tensor in tensors)
 
 
 Encoding = Generator[StageStarted, None, Encoded]

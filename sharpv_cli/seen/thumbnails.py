@@ -39,6 +39,10 @@ class Thumbnails:
     def shape(self) -> tuple[int, int, int, int]:
         return len(self.jpegs), self.height, self.width, 3
 
+    @property
+    def nbytes(self) -> int:
+        return sum(map(len, self.jpegs))
+
     ndim, dtype = 4, np.dtype(np.uint8)
 
     def __len__(self) -> int:
