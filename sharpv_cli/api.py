@@ -46,8 +46,11 @@ class Flags(TypedDict, total=False):
     frames: int | None
     fps: float | None
     max_frames: int | None
-    start: float | None
-    end: float | None
+    start: float | str | None
+    end: float | str | None
+    at: str | list[float] | None
+    subtitles: str | None
+    max_subtitle_tokens: int | None
     allow_url: bool | None
     picture: bool | None
     max_pixels: int | None
@@ -73,6 +76,13 @@ class Flags(TypedDict, total=False):
     stream: bool | None
     seen: Literal["auto", "off", "only", "refresh"] | None
     seen_max_bytes: int | None
+
+
+_WAYS = (
+    "frames",
+    "fps",
+    "at",
+)  # to say which frames are taken: one in a question takes the place of another before it
 
 
 class Sharpv:
@@ -104,6 +114,11 @@ class Sharpv:
         if (session := self._session) is not None:
             self._session = None
             session.release()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is here."""
+        return self._session is not None
 
     def ask(
         self,
@@ -212,9 +227,8 @@ class Sharpv:
             assert not self._flags and not flags, "settings that are resolved are complete"
             return self._profile
         given = {**self._flags, **{name: value for name, value in flags.items() if value is not None}}
-        for one, other in (("frames", "fps"), ("fps", "frames")):
-            if one in flags and other not in flags:
-                given.pop(other, None)
+        if not flags.keys().isdisjoint(_WAYS):
+            given = {name: value for name, value in given.items() if name not in _WAYS or name in flags}
         profile = None if self._profile is None else os.fspath(self._profile)
         named = {name.replace("_", "-"): value for name, value in given.items()}
         return resolve(named, os.environ, profile=profile).settings

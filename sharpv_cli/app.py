@@ -69,8 +69,6 @@ _TyperUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 # What to do about an argument too many, by command: each of these was somebody's first try.
 _ONE_VIDEO = "one video a run"
 _HINTS_FOR_EXTRA = {
-    "ask": f'{_ONE_VIDEO}: for clip in *.mp4; do sharpv ask "$clip" "what moves?"; done; '
-    "a question of several words needs quotes",
     "profile": f"{_ONE_VIDEO}; the question goes after -q, in quotes",
     "probe": f'{_ONE_VIDEO}: for clip in *.mp4; do sharpv probe "$clip"; done',
 }

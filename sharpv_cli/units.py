@@ -8,6 +8,8 @@ from collections.abc import Sequence
 _BINARY = ("KiB", "MiB", "GiB", "TiB")
 _DECIMAL = ("kB", "MB", "GB")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+TIME_FORMS = "12.5 or 90s, 0:30, 1:02:03.5, or -10 from the end"
+_CLOCK = re.compile(r"(-?)(?:([0-9]{1,6}):(?=[0-5]?[0-9]:))?([0-9]{1,6}):([0-5]?[0-9](?:\.[0-9]{1,9})?)")
 _ALIKE = ((1 << 30, "GiB"), (1 << 20, "MiB"))
 
 
@@ -41,6 +43,18 @@ def _divided(count: float, base: int, units: Sequence[str]) -> str:
         if round(count, 1) < base:
             return f"{count:.1f} {unit}"
     return f"{count / base:.1f} {largest}"
+
+
+def moment_of(text: str) -> float:
+    """Seconds of `12.5`, `90s`, `0:30` or `1:02:03.5`, below 0 with a minus before it. Raises ValueError."""
+    if (found := _CLOCK.fullmatch(text.strip())) is not None:
+        sign, hours, minutes, seconds = found.groups()
+        count = 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+        return -count if sign else count
+    try:
+        return float(text.strip().removesuffix("s"))
+    except ValueError:
+        raise ValueError(f"should be a time: {TIME_FORMS}") from None
 
 
 def seconds_of(duration: str) -> float:

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each of these takes longer to import than all of `sharpv --help` may.
 HEAVY = set(
     "torch torchvision transformers tokenizers safetensors huggingface_hub accelerate triton flash_attn av numpy PIL "
-    "rich jinja2 prompt_toolkit pydantic yaml pyarrow ray torchcodec llguidance".split()
+    "rich jinja2 prompt_toolkit pydantic yaml pyarrow ray torchcodec llguidance "
+    "charset_normalizer".split()
 )
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

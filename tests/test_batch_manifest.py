@@ -475,6 +475,18 @@ def test_a_shard_that_is_none(text: str) -> None:
     assert read_shard("3/3") == Shard(3, 3)
 
 
+def test_words_and_moments_count_in_the_digest_where_they_are_used(tmp_path: Path) -> None:
+    def digest(**own: object) -> str:
+        return planned(read_manifest(written(tmp_path, {**GOOD, **own}), ())).asked[0].digest
+
+    plain, spoken = digest(), digest(subtitles="auto")
+    assert len({plain, spoken, digest(at="0:05"), digest(at="0:06"), digest(start="0:30")}) == 5
+    assert digest(start="0:30") == digest(start=30)
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    assert digest() == plain
+    assert digest(subtitles="auto") != spoken
+
+
 def test_the_digest_follows_the_file_the_question_the_settings_and_the_weights(tmp_path: Path) -> None:
     video = tmp_path / "a.mp4"
     video.write_bytes(b"1")

@@ -25,6 +25,7 @@ SAYS = {
     "; then echo": "there is\n",
     "check -l": "demo/moving.mp4\n",
     "xargs": "demo/arriving.mp4: no 0.00\ndemo/moving.mp4: yes 1.00\n",
+    "demo/*.mp4": "demo/arriving.mp4: three\ndemo/moving.mp4: two\n",
     "--choices": "left 100 %\n",
     "--json-schema": '{"count": "two"}\n',
     "growing.webm": "it grows\n",

@@ -34,14 +34,14 @@ def sharpv(
 
 
 CASES = [
-    (2, ["ask"], "missing argument 'VIDEO'"),
+    (2, ["ask"], "missing argument 'VIDEO"),
     (2, ["ask", "clip.mp4"], "no question"),
     (2, ["ask", "clip.mp4", "  "], "the question is empty"),
     (2, ["ask", "clip.mp4", "a", "-q", " "], "the question is empty"),
     (2, ["ask", "clip.mp4", "--questions", "none.txt"], "--questions none.txt: No such file"),
     (2, ["ask", "clip.mp4", "--questions", "/dev/null"], "/dev/null holds no question"),
     (2, ["ask", "clip.mp4", "--questions", "clip.mp4"], "clip.mp4 is not UTF-8 text"),
-    (2, ["ask", "clip.mp4", "-", "--questions", "-"], "both read stdin"),
+    (2, ["ask", "clip.mp4", "-", "--questions", "-"], "both come from stdin"),
     (3, ["ask", "-", "what?"], "the video was to come from stdin, which is"),
     (2, ["ask", "clip.mp4", "what?", "--fram", "3"], "no such option: --fram"),
     (2, ["ask", "clip.mp4", "what?", "--frames", "0"], "--frames 0: "),
@@ -103,11 +103,13 @@ def test_arguments_come_before_the_profile_and_the_video(home: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["ask", "a.mp4", "b.mp4", "c.mp4"], "hint: one video a run: for clip in *.mp4; do sharpv ask"),
         (["ask", "clip.mp4", "what", "moves?"], "a question of several words needs quotes"),
         (["profile", "clip.mp4", "what moves?"], "hint: one video a run; the question goes after -q"),
         (["ask", "what moves?", "clip.mp4"], "hint: VIDEO comes first: sharpv ask clip.mp4 'what moves?'"),
-        (["ask", "clip.mp4", "text.mp4"], "hint: one video a run; --questions text.mp4 reads questions"),
+        (
+            ["ask", "clip.mp4", "text.mp4"],
+            "hint: the question comes last; --questions text.mp4 reads questions",
+        ),
         (["ask", "-", "text.mp4"], "-q text.mp4 asks just that"),
         (["clip.mp4", "what moves?"], "hint: a command comes first: sharpv ask clip.mp4 'what moves?'"),
         (["clpi.mp4", "what?"], "hint: a command comes first: sharpv ask clpi.mp4 'what?'"),

@@ -50,9 +50,9 @@ def test_one_answer_after_the_other(home: Path, mode: list[str]) -> None:
 
 
 def test_ndjson(home: Path) -> None:
-    done = ask(home, "first?", *TWO, "--json")
+    done = ask(home, "what is first?", *TWO, "--json")
     assert [valid(line)["question"] for line in done.stdout.splitlines()] == [
-        "first?",
+        "what is first?",
         "what moves?",
         "where?",
     ]
@@ -140,7 +140,7 @@ def test_a_question_of_several_words_may_begin_with_a_dash(question: str) -> Non
         ["--frames=3", "--stop", "-x y", VIDEO, "--", question],
     ):
         told = command.make_context("ask", list(given)).params
-        assert (told["video"], told["question"]) == (VIDEO, question)
+        assert told["words"] == [VIDEO, question]
         assert (told["frames"], told["stop"]) == (3, "-x y")
 
 
@@ -223,6 +223,60 @@ def test_the_loop_answers_each_line_and_ends_with_ctrl_d(home: Path) -> None:
     history = home / ".local" / "state" / "sharpv" / "history"
     assert history.stat().st_mode & 0o777 == 0o600
     assert "+what moves?\n" in history.read_text("utf-8")
+
+
+@pytest.mark.parametrize("word", ["exit", "/bye", "Quit"])
+def test_the_loop_is_left_by_a_word(home: Path, word: str) -> None:
+    typist = Typist(home)
+    typist.wait_for_prompt()
+    typist.type(f"{word}\r")
+    assert typist.end() == (0, "")
+
+
+def test_the_loop_is_left_by_ctrl_c_twice(home: Path) -> None:
+    typist = Typist(home)
+    typist.wait_for_prompt()
+    typist.type("half a thou\x03")  # which is dropped
+    typist.wait_for_prompt()
+    typist.type("\x03")
+    typist.wait_for("Ctrl-C once more leaves")
+    typist.wait_for_prompt()
+    typist.type("what moves?\r")  # and all begins anew
+    assert typist.answer() == f"{TEXT}\n"
+    typist.wait_for_prompt()
+    typist.type("\x03")
+    typist.wait_for("Ctrl-C once more leaves")
+    typist.wait_for_prompt()
+    typist.type("\x03")
+    assert typist.end() == (0, "")
+
+
+def test_the_loop_takes_commands(home: Path) -> None:
+    typist = Typist(home, "--no-stats", "--json")
+    for line, said in (
+        ("/help", "as exit, quit, Ctrl-D"),
+        ("/stats", "no answer yet"),
+        ("/nonsense", "no such command: /nonsense"),
+        ("/frames", "8 frames, at 0.50 1.50"),
+        ("/frames 0", "--frames 0: should be greater than or equal to 1"),
+        ("/frames x", "/frames x: no number"),
+    ):
+        typist.wait_for_prompt()
+        typist.type(f"{line}\r")
+        typist.wait_for(said)
+    typist.wait_for_prompt()
+    typist.type("/frames 5\r")
+    typist.wait_for_prompt()
+    typist.type("what moves?\r")
+    document = valid(typist.answer())
+    assert document["question"] == "what moves?"
+    assert document["profile"]["settings"]["sampling"]["frames"] == 5
+    typist.wait_for_prompt()
+    typist.type("/stats\r")
+    typist.wait_for("TTFT")
+    typist.wait_for_prompt()
+    typist.type("\x04")
+    assert typist.end() == (0, "")
 
 
 def test_the_loop_with_json_gives_a_document_a_line(home: Path) -> None:

@@ -37,6 +37,12 @@ def test_videomme_as_distributed(tmp_path: Path) -> None:
     check_videomme(load(tmp_path / "videomme/test-00000-of-00001.parquet"), video)
 
 
+def test_videomme_subtitles_as_distributed(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "videomme/test-00000-of-00001.parquet", [videomme_entry()])
+    words = write(tmp_path / "subtitle/fFjv93ACGo8.srt", b"")
+    assert only(load(tmp_path)).subtitles == words
+
+
 def test_videomme_as_other_tables(tmp_path: Path) -> None:
     video = tmp_path / "data/fFjv93ACGo8.mp4"
     check_videomme(load(write(tmp_path / "a.jsonl", lines(videomme_entry()))), video)

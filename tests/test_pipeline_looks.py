@@ -285,6 +285,25 @@ class _Thing:
         return self._free
 
 
+def test_files_of_subtitles_are_part_of_what_is_looked_at(video: Path, decoded: list[str]) -> None:
+    def words(text: str | None) -> str:
+        if text is not None:
+            video.with_suffix(".srt").write_text(
+                f"1\n00:00:00,000 --> 00:00:09,000\n{text}\n", encoding="utf-8"
+            )
+        (answer,) = ask(video, QUESTIONS[0], prompt={"subtitles": "auto"})
+        assert answer.subtitles is not None
+        return answer.subtitles.source
+
+    assert words(None) == ""
+    assert words(None) == "" and len(decoded) == 1
+    assert words("one two three") == str(video.with_suffix(".srt")) and len(decoded) == 2
+    assert words(None) and len(decoded) == 2
+    assert words("four") and len(decoded) == 3
+    ask(video, QUESTIONS[0])
+    assert len(decoded) == 4
+
+
 def test_the_shelf_takes_a_quarter_of_what_is_free() -> None:
     shelf: Shelf[_Thing] = Shelf()
     shelf.put("nowhere", _Thing(1))

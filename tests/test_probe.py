@@ -104,10 +104,12 @@ def test_a_rate_varies_by_more_than_rounding(gaps: list[int], expected: bool) ->
         SamplingSettings(strategy="fps", fps=5.0),
         SamplingSettings(strategy="fps", fps=25.0, max_frames=6, start=0.3, end=1.1),
         SamplingSettings(frames=90),
+        SamplingSettings(strategy="at", at="0:00.5,-0.1"),
+        SamplingSettings(frames=3, start=-0.5),
     ],
 )
 def test_the_plan_is_what_decoding_takes(clip: Path, sampling: SamplingSettings) -> None:
-    sample = decode_whole(clip, sampling).sample
+    sample = decode_whole(clip, Settings(sampling=sampling)).sample
     plan = plan_of(scan(clip).timeline, sampling)
     assert (plan.strategy, plan.indices) == (sample.strategy, sample.indices)
     assert plan.timestamps_sec == pytest.approx(sample.timestamps_sec)

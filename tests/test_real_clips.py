@@ -62,7 +62,7 @@ def session(settings: Settings) -> Session:
 def test_an_answer_or_a_refusal_in_words(path: Path, session: Session, settings: Settings) -> None:
     refusal = None
     try:
-        frames = decode_whole(path, settings.sampling)
+        frames = decode_whole(path, settings)
         info, sample = frames.info, frames.sample
     except VideoError as error:
         refusal = str(error)

@@ -32,6 +32,7 @@ KEYS = {
     "logprobs": "tokens sum mean",
     "video": "path duration_sec fps width height rotation_deg frames_total seen",
     "sampling": "strategy frames timestamps_sec",
+    "subtitles": "",
     "model": "id revision family dtype device attention engine engine_reason",
     "profile": "name source settings",
     "tokens": "visual_total visual_kept visual_retention text generated",

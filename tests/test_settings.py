@@ -274,7 +274,11 @@ def test_bare_off_is_a_mode(home: Path, text: str) -> None:
         ("frames", 0, 1),
         ("fps", 0.0, 0.1),
         ("max-frames", 0, 1),
-        ("start", -0.1, 0.0),
+        ("start", "soon", "0:30"),
+        ("start", "1:75", "1:05"),
+        ("end", 0.0, -0.1),
+        ("at", "1,then", "1,-2"),
+        ("at", "", "0"),
         ("w", -0.1, 0.0),
         ("w", float("inf"), 9.0),
         ("w", float("nan"), 9.0),
@@ -298,7 +302,46 @@ def test_ranges(flag: str, bad: object, good: object) -> None:
     assert resolved.origins[FLAGS[flag]] == f"flag --{flag}"
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("12.5", 12.5),
+        (" 90s ", 90.0),
+        ("0:30", 30.0),
+        ("90:00", 5400.0),
+        ("1:02:03.5", 3723.5),
+        ("-10", -10.0),
+        ("-1:30", -90.0),
+        (7, 7.0),
+    ],
+)
+def test_times_as_people_write_them(text: object, seconds: float) -> None:
+    assert run(flags={"start": text}).settings.sampling.start == seconds
+    assert run(SHARPV_START=str(text)).settings.sampling.start == seconds
+    assert run(flags={"at": f"100000,{text}"}).settings.sampling.at == f"{seconds:g},100000"
+
+
+def test_an_error_says_the_forms_of_times() -> None:
+    forms = "should be a time: 12.5 or 90s, 0:30, 1:02:03.5, or -10 from the end"
+    for text in ("soon", "1:2:3:4", "1:60", "::", "5m", "--3"):
+        assert str(error_of(flags={"start": text})) == f"--start {text}: {forms}"
+    assert str(error_of(flags={"at": "3,soon"})) == f"--at 3,soon: {forms}"
+
+
+def test_moments_take_the_place_of_other_ways_to_choose_frames(home: Path) -> None:
+    sampling = run(flags={"at": "3,1,3"}, SHARPV_FRAMES="4").settings.sampling
+    assert (sampling.strategy, sampling.at) == ("at", "1,3")
+    assert run(flags={"frames": 4}, SHARPV_AT="3").settings.sampling.strategy == "uniform"
+    assert "--frames 4 and --at 3 exclude each other" in str(error_of(flags={"at": "3", "frames": 4}))
+    assert "--at 3 and --start 1 exclude each other" in str(error_of(flags={"at": "3", "start": 1}))
+    path = write(home / "p.yaml", "sampling: {strategy: at, at: '0:05,-1', start: 1:30}\n")
+    sampling = run(home, profile=path).settings.sampling
+    assert (sampling.at, sampling.start) == ("-1,5", 90.0)
+
+
 def test_start_lies_before_end() -> None:
+    assert "--start -1 is not before --end -2" in str(error_of(flags={"start": -1, "end": -2}))
+    assert run(flags={"start": 5, "end": -2}).settings.sampling.end == -2
     message = str(error_of(flags={"start": 5.0, "end": 5.0}))
     assert "--start 5 is not before --end 5" in message
     assert run(flags={"end": 5.0}).settings.sampling.end == 5.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.video.sampling import by_fps, uniform
+from sharpv_cli.video.sampling import Sampling, Selection, by_fps, uniform
 
 
 def on_screen(times, moments):
@@ -87,6 +87,35 @@ def test_a_range_outside_of_the_clip_is_refused_with_its_length(choose, start, s
     with pytest.raises(UsageError, match=said) as caught:
         choose(np.arange(100) / 25, 4.0, start, stop)
     assert caught.value.hint == "the clip is 4.00 s long"
+
+
+def test_moments_take_the_frames_that_are_on_screen_then():
+    times = [0.0, 1.0, 2.0, 3.0]
+
+    def at(*moments):
+        return Sampling("at", at=moments).choose(times, 4.0)
+
+    assert at(0.0, 1.0, 2.999, 4.0).indices == (0, 1, 2, 3)
+    assert at(-0.5, 0.5).indices == (0, 3)
+    assert at(1.9999999).indices == (2,)  # rounded on its way
+    assert at(1.2, 1.8) == Selection((1,), ("2 moments show only 1 different frame",))
+    assert Sampling("at", at=(1.0, 2.0)).most == 2
+    for beyond, said in ((4.1, "4.1 s"), (-4.5, "-0.5 s")):
+        with pytest.raises(UsageError, match=f"the moment {said} is not in the clip"):
+            at(1.0, beyond)
+
+
+def test_times_below_0_count_from_the_end():
+    times = np.arange(100) / 25
+    for way in ({"strategy": "uniform", "frames": 3}, {"strategy": "fps", "fps": 2.0}):
+        assert Sampling(**way, start=-2, end=-1).choose(times, 4.0) == Sampling(**way, start=2, end=3).choose(
+            times, 4.0
+        )
+        assert Sampling(**way, start=-10).choose(times, 4.0) == Sampling(**way).choose(times, 4.0)
+        with pytest.raises(UsageError, match="the range 0 s to -6 s is empty"):
+            Sampling(**way, end=-10).choose(times, 4.0)
+    assert Sampling(start=-1).stretch(4.0) == (3.0, 4.0)
+    assert Sampling("at", at=(1.0, -1.5), start=3).stretch(4.0) == (1.0, 2.5)
 
 
 def test_fps_takes_one_frame_a_step():

@@ -19,6 +19,7 @@ from sharpv_cli.tables.shard import Shard
 from sharpv_cli.video.download import version_of
 from sharpv_cli.video.names import existing, is_web_address
 from sharpv_cli.video.stamp import stamp
+from sharpv_cli.video.subtitle_files import beside
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -126,9 +127,10 @@ def _with_digests(jobs: Sequence[Job], weights: str) -> tuple[Job, ...]:
 
 def _with_digest(job: Job, weights: str, stamp: _Stamp) -> Job:
     *seen, version = stamp
+    words = _words(job.video, job.settings)
     deciding = json.dumps(decisive(job.settings), sort_keys=True)
     asked = (
-        replace(one, digest=_digest((weights, *seen), deciding, one.question, version))
+        replace(one, digest=_digest((weights, *seen, *words), deciding, one.question, version))
         for one in job.questions
     )
     return replace(job, questions=tuple(asked))
@@ -153,6 +155,14 @@ def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
 def _digest(seen: Sequence[object], settings: str, question: str, version: str) -> str:
     digest = hashlib.sha256(json.dumps([*seen, settings, question]).encode()).hexdigest()[:16]
     return f"{digest}-{version}" if version else digest
+
+
+def _words(video: str, settings: Settings) -> list[object]:
+    """What tells the files of subtitles apart that may be read with the video."""
+    wanted = settings.prompt.subtitles
+    if wanted == "off":
+        return []
+    return [(file, *stamp(file)) for file in (wanted, *(other.path for other in beside(video)))]
 
 
 def _stamp(video: str, fetched: bool) -> _Stamp:

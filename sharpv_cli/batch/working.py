@@ -48,7 +48,7 @@ def read_frames(reader: IsolatedReader, job: Job) -> Read:
         recall = Recall.at(video, job.settings)
         if recall is not None and recall.expected:
             return Read()
-        frames = decode_isolated(reader, video, job.settings.sampling)
+        frames = decode_isolated(reader, video, job.settings)
         if isinstance(recall, Recall):
             recall.read_whole()
         return Read(frames, recall)

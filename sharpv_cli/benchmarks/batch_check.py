@@ -114,7 +114,7 @@ def asked_alone(videos: Sequence[Video]) -> dict[str, str]:
     session = open_session(settings)
     answers = {}
     for video in videos:
-        decoded = decode_whole(video.path, settings.sampling)
+        decoded = decode_whole(video.path, settings)
         for number, question in enumerate(video.questions, start=1):
             told = whole_answer(answer(Prompts(Clip(session, decoded, settings)), question))
             answers[f"{video.path.stem}#{number}"] = told.text

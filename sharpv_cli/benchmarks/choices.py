@@ -73,7 +73,7 @@ def measure(items: Sequence[Item], dataset: shapes.ShapesQA, profile: str) -> di
     tallies = {name: Tally() for name in ("generated", "choices", "choices, by length", "check")}
     with suppress(KeyboardInterrupt):
         for item in items:
-            clip = Clip(session, decode_whole(dataset.prepare(item), settings.sampling), settings)
+            clip = Clip(session, decode_whole(dataset.prepare(item), settings), settings)
             for name, form in _ways(item):
                 got = whole_answer(answer(Prompts(clip), item.prompt, last=True, form=form))
                 for told, text, sure in _told(name, got):

@@ -96,7 +96,7 @@ class Trial:
     """All answers about one clip with one session. Raises ValidationError for a finished one that is not valid."""
 
     def __init__(self, session: Session, video: str, settings: Settings) -> None:
-        self._clip = Clip(session, decode_whole(video, settings.sampling), settings)
+        self._clip = Clip(session, decode_whole(video, settings), settings)
         self._prompts = SharedPrompts(self._clip)
         self.tpots: dict[bool, list[float]] = {True: [], False: []}
         self.ends: Counter[str] = Counter()

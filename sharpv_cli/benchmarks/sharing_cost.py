@@ -59,7 +59,7 @@ def _alone(session: Session, video: str, question: str, settings: Settings) -> l
 
 
 def _together(session: Session, video: str, questions: Sequence[str], settings: Settings) -> list[Answer]:
-    prompts = SharedPrompts(Clip(session, decode_whole(video, settings.sampling), settings))
+    prompts = SharedPrompts(Clip(session, decode_whole(video, settings), settings))
     return [whole_answer(answer(prompts, question, last=question is questions[-1])) for question in questions]
 
 

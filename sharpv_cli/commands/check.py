@@ -12,11 +12,10 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.ask.answers import STAGES
-from sharpv_cli.commands.ask.order import refuse_file
 from sharpv_cli.commands.options import Flags, ProfileOption, VerboseOption, option, takes_settings
 from sharpv_cli.commands.preparing import check_unseen, first_after_loading, opened, read_settings
 from sharpv_cli.commands.question import read_question
-from sharpv_cli.commands.videos import videos_and_question
+from sharpv_cli.commands.videos import refuse_file, videos_and_question
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError, VideoError
 from sharpv_cli.text import address_without_secrets, shown
 from sharpv_cli.video import isolated
@@ -74,7 +73,7 @@ def check(
     videos, asked = videos_and_question(arguments, asked=question is not None)
     if not videos:
         raise UsageError("a video and a question are needed", hint=_HINT)
-    refuse_file(asked, videos[-1])
+    refuse_file("check", asked, videos[0])
     text = read_question(asked, [] if question is None else [question])
     isolated.start()
     resolved = read_settings(flags, profile)

@@ -59,15 +59,23 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
         yield local
 
 
-def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
-    """As `check_inputs`, and what is kept of the video: where there is something, it is not scanned."""
+def scanned_or_seen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
+    """The video's scan, and what is kept of it: where there is something, it is not scanned.
+
+    Raises VideoError, UsageError, ModelError.
+    """
     from sharpv_cli.seen.recall import Recall
 
     recall = Recall.at(video, resolved.settings)
-    if recall is None or not recall.expected:
-        return check_inputs(video, resolved), recall
+    expected = recall is not None and recall.expected
+    return None if expected else scanned(video, resolved), recall
+
+
+def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
+    """As `check_inputs`, and what is kept of the video: where there is something, it is not scanned."""
+    found = scanned_or_seen(video, resolved)
     check_model(resolved)
-    return None, recall
+    return found
 
 
 def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
@@ -75,12 +83,17 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
 
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
+    found = scanned(video, resolved)
+    check_model(resolved)
+    return found
+
+
+def scanned(video: LocalVideo, resolved: Resolved) -> Scan:
+    """The video's scan, made now unless it is held. Raises VideoError, UsageError."""
     from sharpv_cli.pipeline.frames import scan
     from sharpv_cli.pipeline.looks import scan_of
 
-    found = scan_of(video, resolved.settings) or scan(video, resolved.settings)
-    check_model(resolved)
-    return found
+    return scan_of(video, resolved.settings) or scan(video, resolved.settings)
 
 
 def check_model(resolved: Resolved) -> None:

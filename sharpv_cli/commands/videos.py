@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
+
+from sharpv_cli.errors import UsageError
+from sharpv_cli.text import shown
 
 
 def videos_and_question(arguments: Sequence[str], *, asked: bool) -> tuple[list[str], str | None]:
@@ -19,3 +23,16 @@ def videos_and_question(arguments: Sequence[str], *, asked: bool) -> tuple[list[
 
 def _is_question(argument: str) -> bool:
     return " " in argument and not os.path.lexists(argument)
+
+
+def refuse_file(command: str, question: str | None, video: str) -> None:
+    """Raise UsageError where the question of a `command` is a file's name: the wrong order, or a list of questions."""
+    if question is None or question == "-" or not os.path.isfile(question):  # noqa: PTH113 - never raises
+        return
+    if video != "-" and not os.path.exists(video):  # noqa: PTH110 - never raises
+        hint = f"VIDEO comes first: {shown(shlex.join(['sharpv', command, question, video]))}"
+    else:
+        asked = shown(shlex.quote(question))
+        listed = f"--questions {asked} reads questions from it, " if command == "ask" else ""
+        hint = f"the question comes last; {listed}-q {asked} asks just that"
+    raise UsageError(f"the question is a file: {shown(question)}", hint=hint)

@@ -15,7 +15,7 @@ from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
-from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks
+from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, with_subtitles
 from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.names import existing
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.seen.entry import Entry
     from sharpv_cli.session import Session
-    from sharpv_cli.settings import SamplingSettings, Settings
+    from sharpv_cli.settings import Settings
     from sharpv_cli.types import Answer
     from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.isolated import IsolatedReader
@@ -118,25 +118,29 @@ class Run:
         """The video of the questions, made where it is missing, read in a child process; or what was kept of it."""
         item = work[0][0]
         path = self.dataset.prepare(item)
-        sampling = self.settings.sampling
+        settings = self.settings
         if item.start_sec is not None or item.end_sec is not None:
-            sampling = sampling.model_copy(update={"start": item.start_sec, "end": item.end_sec})
+            part = {"start": item.start_sec, "end": item.end_sec}
+            settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update=part)})
+        if item.subtitles is not None and settings.prompt.subtitles == "auto":
+            prompt = settings.prompt.model_copy(update={"subtitles": str(item.subtitles.absolute())})
+            settings = settings.model_copy(update={"prompt": prompt})
         video = LocalVideo(existing(str(path)), str(path), self.limits)
-        recall = self._recall(video, sampling, work)
+        recall = self._recall(video, settings, work)
         if recall is not None and recall.expected and (entry := recall.entry(self.session)) is not None:
             from sharpv_cli.pipeline.recalling import frames_seen
 
-            return _Read(frames_seen(video, entry), recall, entry)
-        return _Read(decode_isolated(reader, video, sampling), recall)
+            return _Read(with_subtitles(video, settings, frames_seen(video, entry), reader), recall, entry)
+        return _Read(decode_isolated(reader, video, settings), recall)
 
-    def _recall(self, video: LocalVideo, sampling: SamplingSettings, work: _Work) -> Kept | None:
+    def _recall(self, video: LocalVideo, settings: Settings, work: _Work) -> Kept | None:
         """What is kept serves SharpV's own methods, of one way to prune; others want to see every visual token."""
         items, todo = work
         methods = [m for m in self.methods if any((item.id, m.label) in todo for item in items)]
         same = all(not m.is_rival and m.settings.visual == self.settings.visual for m in methods)
         if not same or may_come_in_chunks(self.settings):
             return None
-        return Recall.at(video, self.settings.model_copy(update={"sampling": sampling}))
+        return Recall.at(video, settings)
 
     def _compared(self, read: _Read) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip

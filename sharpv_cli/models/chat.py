@@ -52,7 +52,7 @@ def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
     Raises UsageError where the question holds a placeholder, ModelError where the template fails, takes too long,
     writes too much, or leaves out something of what was asked.
     """
-    asked = question if prompt.suffix is None else f"{question}\n{prompt.suffix}"
+    asked = "\n".join(text for text in (prompt.prefix, question, prompt.suffix) if text is not None)
     _refuse_placeholders(loaded, "question", asked)
     _refuse_placeholders(loaded, "system prompt", prompt.system or "")
     chat, text = _rendered(loaded, Chat(prompt.system, asked))
@@ -136,7 +136,7 @@ def _fault(loaded: LoadedModel, what: str, first: str = "") -> ModelError:
 
 def _refuse_placeholders(loaded: LoadedModel, what: str, text: str) -> None:
     """A placeholder in the text would be taken for a second video, or for the frame of one."""
-    for placeholder in _placeholders(loaded):
+    for placeholder in placeholders(loaded):
         if placeholder in text:
             raise UsageError(
                 f"the {what} holds {placeholder!r}, which the model reads as a place for pictures",
@@ -144,7 +144,7 @@ def _refuse_placeholders(loaded: LoadedModel, what: str, text: str) -> None:
             )
 
 
-def _placeholders(loaded: LoadedModel) -> list[str]:
+def placeholders(loaded: LoadedModel) -> list[str]:
     """Words that stand for pictures, or around them: those of the processor, and of the family."""
     own = [value for name, value in vars(loaded.processor).items() if name.endswith("_token")]
     return sorted({word for word in own if isinstance(word, str) and word} | set(loaded.family.markers))

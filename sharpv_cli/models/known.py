@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
 
 _MOST_TOKENS = 1 << 31  # frames, or rows or columns of visual tokens
+_TRAINED_FRAMES = 16  # the built-in model; docs/model-card.md
 FACTS_FOLDER = BUILTIN_FOLDER.parent / "configs"
 
 
@@ -182,6 +183,15 @@ def published_bytes(model_id: str) -> int | None:
     if (facts := shipped().get(model_id)) is None:
         return None
     return int(facts["parameters"]) * (4 if facts["dtype"] == "float32" else 2)
+
+
+def beyond_training(model_id: str, frames: int) -> tuple[str, ...]:
+    """A sentence for the user where the built-in model gets more frames than it was trained with."""
+    if model_id != BUILTIN_MODEL or frames <= _TRAINED_FRAMES:
+        return ()
+    return (
+        f"the demo model was trained with at most {_TRAINED_FRAMES} frames and gets {frames}: its answers may be wrong",
+    )
 
 
 def _video_processor(checkpoint: Checkpoint) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch import Tensor
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.models.capture import DEEPSTACK, Prompt, VisualPrompt, capture
+from sharpv_cli.models.known import beyond_training
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.tower import quick_tower
 from sharpv_cli.models.wording import Wording, Wordings
 from sharpv_cli.pipeline.selecting import Selection
+from sharpv_cli.pipeline.spoken import Spoken, spoken
 from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.session import Session
 from sharpv_cli.types import FrameSample, StageStarted, VideoInfo
@@ -24,7 +26,7 @@ from sharpv_cli.video.sinks import Take
 
 if TYPE_CHECKING:
     from sharpv_cli.seen.entry import Entry
-    from sharpv_cli.settings import Settings
+    from sharpv_cli.settings import PromptSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,29 @@ class Clip:
     settings: Settings
     new_tokens: int | None = None
     seen: Entry | None = None
+    spoken: Spoken | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        if self.frames.subtitles is not None:
+            most = self.settings.prompt.max_subtitle_tokens
+            words = spoken(self.loaded, self.frames.subtitles, self.sample, most)
+            object.__setattr__(self, "spoken", words)
         # Whoever makes a clip answers about it in the same thread; the model may have been loaded in another one.
         make_current(self.loaded.device)
 
     def of(self, take: Take) -> Clip:
         """With other frames of the same video: it is damaged, and those that were to come do not."""
-        return replace(self, frames=Frames.announced(take, self.frames.coming))
+        frames = Frames.announced(take, self.frames.coming)
+        return replace(self, frames=replace(frames, subtitles=self.frames.subtitles))
+
+    @property
+    def prompt(self) -> PromptSettings:
+        """What stands around a question, the words of the video with it."""
+        given = self.settings.prompt
+        if self.spoken is None or self.spoken.text is None:
+            return given
+        texts = [text for text in (self.spoken.text, given.prefix) if text is not None]
+        return given.model_copy(update={"prefix": "\n".join(texts)})
 
     def asked_again(self, session: Session, settings: Settings, path: str) -> Clip:
         """For a later command, which knows the same file as `path` and may want other answers about it."""
@@ -61,6 +78,13 @@ class Clip:
     @property
     def sample(self) -> FrameSample:
         return self.frames.sample
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the user, about the model, the frames, and both together."""
+        beyond = beyond_training(self.loaded.info.id, len(self.sample))
+        words = () if self.spoken is None else self.spoken.warnings
+        return self.loaded.warnings + self.sample.warnings + words + beyond
 
     @property
     def loaded(self) -> LoadedModel:

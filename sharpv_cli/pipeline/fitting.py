@@ -44,7 +44,7 @@ def require_question(clip: Clip, question: str) -> None:
     Before anything is made of it: each of its tokens takes as much as one of the video, and cannot be pruned.
     """
     require_length(question)
-    tokens = count_tokens(clip.loaded, question)
+    tokens = count_tokens(clip.loaded, "\n".join(filter(None, [clip.prompt.prefix, question])))
     context = clip.loaded.context
     if context is not None and tokens + clip.limit - 1 > context:
         raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,32 +42,34 @@ def source(
 def scan(video: FilePath, settings: Settings) -> Scan:
     """2. Scan: what the packets hold, once for all. Raises VideoError; UsageError for a range outside of the clip."""
     from sharpv_cli.video import probe
-    from sharpv_cli.video.sampling import check_range
 
     with IsolatedReader() as reader:
         found = reader.read(video, probe.scan)
-    check_range(settings.sampling.start, settings.sampling.end, found.timeline.end)
+        _check_subtitles(reader, video, settings)
+    sampling_of(settings.sampling).check(found.timeline.end)
     return found
 
 
 def sampling_of(settings: SamplingSettings) -> Sampling:
     """3. Sample: which frames, by their times (`Sampling.choose`)."""
+    from sharpv_cli.settings import moments_in
     from sharpv_cli.video.sampling import Sampling
 
-    return Sampling(**settings.model_dump())
+    at = () if settings.at is None else moments_in(settings.at)
+    return Sampling(**{**settings.model_dump(), "at": at})
 
 
 def decode(video: FilePath, settings: Settings, scan: Scan | None = None) -> Frames:
     """4. Decode: the frames, or of a long clip the beginning of them; close them. Raises VideoError."""
     if not may_come_in_chunks(settings):
-        return decode_whole(video, settings.sampling, scan)
+        return decode_whole(video, settings, scan)
     from sharpv_cli.video.coming import FramesOfChild
 
     whole, chunk = chunks.WHOLE_FRAMES, chunks.CHUNK_FRAMES
     with ExitStack() as on_failure:
         ahead = FramesOfChild(video, sampling_of(settings.sampling), scan, whole=whole, chunk=chunk)
         on_failure.enter_context(ahead)
-        frames = ahead.first()
+        frames = with_subtitles(video, settings, ahead.first())
         on_failure.pop_all()
     return frames
 
@@ -79,22 +82,46 @@ def may_come_in_chunks(settings: Settings) -> bool:
     return chunks.in_chunks(chunks.family_named(settings), settings.engine)
 
 
-def decode_whole(video: FilePath, sampling: SamplingSettings, scan: Scan | None = None) -> Frames:
+def decode_whole(video: FilePath, settings: Settings, scan: Scan | None = None) -> Frames:
     """All frames, however many. Raises VideoError."""
     with IsolatedReader() as reader:
-        return decode_isolated(reader, video, sampling, scan)
+        return decode_isolated(reader, video, settings, scan)
 
 
 def decode_isolated(
-    reader: IsolatedReader, video: FilePath, sampling: SamplingSettings, scan: Scan | None = None
+    reader: IsolatedReader, video: FilePath, settings: Settings, scan: Scan | None = None
 ) -> Frames:
     """All frames, decoded in the reader's child process. Raises VideoError, ShortageError."""
     from sharpv_cli.video.decoding import sample_frames
     from sharpv_cli.video.frames import Frames
 
-    work = partial(sample_frames, sampling=sampling_of(sampling), scan=scan)
+    work = partial(sample_frames, sampling=sampling_of(settings.sampling), scan=scan)
     found, seconds = timed(lambda: reader.read(video, work))
-    return Frames(*found, seconds=seconds)
+    return with_subtitles(video, settings, Frames(*found, seconds=seconds), reader)
+
+
+def with_subtitles(
+    video: FilePath, settings: Settings, frames: Frames, reader: IsolatedReader | None = None
+) -> Frames:
+    """With the words of the stretch that the frames are from, where any are wanted. Raises UsageError, VideoError."""
+    if settings.prompt.subtitles == "off":
+        return frames
+    if reader is None:
+        with IsolatedReader() as own:
+            return with_subtitles(video, settings, frames, own)
+    from sharpv_cli.video.subtitles import read_subtitles
+
+    stretch = sampling_of(settings.sampling).stretch(frames.info.duration_sec or 0.0)
+    work = partial(read_subtitles, wanted=settings.prompt.subtitles, stretch=stretch)
+    return replace(frames, subtitles=reader.read(video, work))
+
+
+def _check_subtitles(reader: IsolatedReader, video: FilePath, settings: Settings) -> None:
+    """Whether those that are wanted are there, before anything is loaded. Raises UsageError."""
+    if settings.prompt.subtitles != "off":
+        from sharpv_cli.video.subtitles import read_subtitles
+
+        reader.read(video, partial(read_subtitles, wanted=settings.prompt.subtitles, stretch=(0.0, 0.0)))
 
 
 def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
@@ -120,7 +147,7 @@ def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
         return (yield from encode_chunks(clip, clip.frames.coming, question, clock))
     with clock.stage("preprocess"):
         inputs, wordings = inputs_and_wordings(
-            clip.loaded, clip.info, clip.sample, question, clip.settings.prompt, on_device=clip.on_device
+            clip.loaded, clip.info, clip.sample, question, clip.prompt, on_device=clip.on_device
         )
     yield StageStarted("vision")
     with clock.stage("vision"):

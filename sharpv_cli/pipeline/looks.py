@@ -5,6 +5,7 @@ A file is the same when device, inode, size and times are. Importing this import
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sharpv_cli.settings import Settings, looking
 from sharpv_cli.shelf import SHELF
 from sharpv_cli.types import Loaded, Noted, StageStarted
 from sharpv_cli.video.local import FilePath, name_of, notes_of
+from sharpv_cli.video.subtitle_files import beside
 
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.prompts import SharedPrompts
@@ -121,9 +123,13 @@ def _again(video: FilePath, settings: Settings, key: Key, session: Session | Non
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All that decides what is read of a video, but for the model that is loaded; `suffix` names its container."""
+    """All that decides what is read of a video, but for the model that is loaded; `suffix` names its container.
+
+    `words` are the files of subtitles that may be read with it.
+    """
 
     file: Facts
+    words: tuple[tuple[str, Facts | None], ...]
     suffix: str
     notes: tuple[str, ...]
     settings: Settings
@@ -133,10 +139,27 @@ def _key_of(video: FilePath, settings: Settings) -> Key | None:
     """None where nothing will be held: in most processes, and of a file that may still change unseen."""
     if not SHELF.places:
         return None
+    file = _identity(video)
+    words = [(name, _identity(name)) for name in _words_of(video, settings)]
+    if file is None or any(same is None and os.path.lexists(name) for name, same in words):
+        return None
+    return Key(file, tuple(words), PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
+
+
+def _identity(file: FilePath) -> Facts | None:
+    """None of what is not there, or may still change unseen."""
     try:
-        facts = facts_of(video)
-    except OSError:
+        facts = facts_of(file)
+    except (OSError, ValueError):
         return None
     if time.time() - facts[-1] / 1e9 < _SETTLED_SEC:
         return None
-    return Key(facts, PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
+    return facts
+
+
+def _words_of(video: FilePath, settings: Settings) -> list[str]:
+    """The files of subtitles that may be meant, which are in other places where the command is given elsewhere."""
+    wanted = settings.prompt.subtitles
+    if wanted == "off":
+        return []
+    return [os.path.abspath(name) for name in (wanted, *(file.path for file in beside(video)))]  # noqa: PTH100

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
-from sharpv_cli.pipeline.frames import decode, timed
+from sharpv_cli.pipeline.frames import decode, timed, with_subtitles
 from sharpv_cli.seen.recall import Kept
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.types import Loaded, StageStarted
@@ -82,7 +82,8 @@ def _recalled(video: VideoPath, session: Session, recall: Kept) -> Clip | None:
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.recalling import frames_seen
 
-    return Clip(session, frames_seen(video, entry), recall.settings, seen=entry)
+    frames = with_subtitles(video, recall.settings, frames_seen(video, entry))
+    return Clip(session, frames, recall.settings, seen=entry)
 
 
 @dataclass(frozen=True, slots=True)

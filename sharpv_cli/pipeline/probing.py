@@ -16,6 +16,7 @@ from sharpv_cli.pipeline.frames import sampling_of, scan
 from sharpv_cli.pipeline.outlook import asks_frameworks, model_outlook
 from sharpv_cli.types import ModelOutlook, Outlook, SamplePlan
 from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.subtitle_files import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,7 @@ def look(path: FilePath, settings: Settings) -> Outlook:
         plan=plan,
         model=model,
         model_error=model_error,
+        subtitle_files=tuple(file.path for file in beside(path)),
         warnings=(*found.warnings, *plan.warnings, *(model.warnings if model else ())),
     )
 

@@ -188,7 +188,7 @@ class _Profile:
 
     def _decoded(self, settings: Settings, whole: bool) -> Frames:
         if whole:
-            return decode_whole(self.video, settings.sampling, self.scan)
+            return decode_whole(self.video, settings, self.scan)
         return decode(self.video, settings, self.scan)
 
     @property

@@ -111,7 +111,7 @@ class _Answering:
             layers=layers,
             memory=self._memory(kept.encoded.whole, prefill, layers),
             m=clip.threshold,
-            warnings=clip.loaded.warnings + clip.sample.warnings + kept.selection.warnings,
+            warnings=clip.warnings + kept.selection.warnings,
         )
 
     def _answer(self, words: Words, reading: Reading, timing: Timings) -> Answer:
@@ -137,6 +137,7 @@ class _Answering:
             m=reading.m,
             warm=clip.session.warm,
             seen=clip.seen is not None,
+            subtitles=None if clip.spoken is None else clip.spoken.used,
             warnings=reading.warnings,
             token_ids=tuple(words.token_ids),
             form=self.form,

@@ -119,7 +119,7 @@ def _place(video: FilePath) -> str:
 
 
 def _wordings(clip: Clip, entry: Entry) -> Wordings:
-    prompt = clip.settings.prompt
+    prompt = clip.prompt
     if entry.made is None:
         return wordings_of_long(clip.loaded, clip.info, clip.sample, clip.sample.size, prompt)
     return wordings_made(clip.loaded, clip.info, clip.sample, prompt, entry.made)

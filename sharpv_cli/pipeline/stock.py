@@ -87,7 +87,7 @@ def run_stock(clip: Clip, question: str) -> tuple[EngineAnswer, EngineRun]:
     watch = _Stopwatch(clip.loaded)
     with memory_told(clip):
         with watch.clock.stage("preprocess"):
-            inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.settings.prompt)
+            inputs = build_inputs(clip.loaded, clip.info, clip.sample, question, clip.prompt)
         streamer = _Streamer(watch, clip.stop_ids)
         chosen = options(
             clip.loaded.model,

@@ -16,6 +16,7 @@ SCHEMA = "sharpv.ask/1"
 ERROR_SCHEMA = "sharpv.error/1"
 # Named one by one: a field that is added to a result reaches the document only when the schema knows it.
 _VIDEO = ("path", "duration_sec", "fps", "width", "height", "rotation_deg", "frames_total")
+_SUBTITLES = ("source", "format", "language", "cues", "left_out", "tokens")
 _MODEL = ("id", "revision", "family", "dtype", "device", "attention")
 _ENGINE = ("engine", "engine_reason")
 _FRAME = ("frame", "timestamp_sec", "kept", "total", "ratio")
@@ -68,11 +69,17 @@ def _logprobs(answer: Answer) -> dict[str, object] | None:
     }
 
 
-def error_document(error: SharpvError, *, line: int, id: str | None = None) -> dict[str, object]:
-    """What stands in the place of an answer among several: question or input line `line`, from 1, has none."""
+def error_document(
+    error: SharpvError, *, line: int, id: str | None = None, path: str | None = None
+) -> dict[str, object]:
+    """What stands in the place of an answer among several: question or input line `line`, from 1, has none.
+
+    `path` is the video's, where it is known which.
+    """
     return {
         "schema": ERROR_SCHEMA,
         "id": id,
+        **({} if path is None else {"path": path}),
         "line": line,
         "exit_code": error.exit_code,
         "error": str(error),
@@ -89,6 +96,7 @@ def clip_blocks(answer: Answer) -> dict[str, object]:
             "frames": len(answer.sample),
             "timestamps_sec": answer.sample.timestamps_sec,
         },
+        "subtitles": None if answer.subtitles is None else pick(answer.subtitles, _SUBTITLES),
         "model": {**pick(answer.model, _MODEL), **pick(answer, _ENGINE)},
     }
 

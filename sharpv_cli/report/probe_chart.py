@@ -35,7 +35,15 @@ class ProbeChart:
 
 
 def _sections(outlook: Outlook, width: int, glyphs: Glyphs) -> Iterator[list[Text]]:
-    yield _facts([*figures.file_facts(outlook), *map(figures.stream_fact, outlook.streams)], width, glyphs)
+    yield _facts(
+        [
+            *figures.file_facts(outlook),
+            *map(figures.stream_fact, outlook.streams),
+            *figures.subtitle_facts(outlook),
+        ],
+        width,
+        glyphs,
+    )
     yield _facts(figures.plan_facts(outlook), width, glyphs)
     if outlook.model is not None:
         yield _facts(figures.model_facts(outlook.model), width, glyphs)

@@ -12,7 +12,7 @@ SCHEMA = "sharpv.probe/1"
 _VIDEO = (
     "path", "container", "codec", "width", "height", "rotation_deg", "duration_sec", "fps", "frames_total",
 )  # fmt: skip
-_STREAM = ("index", "kind", "codec", "width", "height", "rate", "channels", "language", "main")
+_STREAM = ("index", "kind", "codec", "width", "height", "rate", "channels", "language", "main", "subtitles")
 _MODEL = ("id", "family", "source", "parameters", "layers", "context", "kv_bytes_per_token")
 _MEMORY = ("weights", "frames", "pixels", "embeddings", "vision", "prefill", "kv_cache")
 
@@ -32,6 +32,7 @@ def probe_document(outlook: Outlook, profile: Mapping[str, object]) -> dict[str,
             "variable_rate": outlook.variable_rate,
             "size_bytes": outlook.size_bytes,
             "streams": [pick(stream, _STREAM) for stream in outlook.streams],
+            "subtitle_files": outlook.subtitle_files,
         },
         "sampling": {
             "strategy": outlook.plan.strategy,

@@ -37,8 +37,25 @@ def stream_fact(stream: StreamInfo) -> Fact:
     rate = f"{stream.rate:.6g}/s" if stream.rate else None
     channels = f"{stream.channels} channel{'' if stream.channels == 1 else 's'}" if stream.channels else None
     language = stream.language if stream.language != "und" else None
-    parts = (stream.kind, stream.codec, size, rate, channels, language, "(read)" if stream.main else None)
+    parts = (stream.kind, stream.codec, size, rate, channels, language, _use(stream))
     return Fact(f"stream {stream.index}", " ".join(part for part in parts if part))
+
+
+def _use(stream: StreamInfo) -> str | None:
+    if stream.subtitles is None:
+        return "(read)" if stream.main else None
+    texts = {
+        "text": f"(--subtitles {stream.index})",
+        "pictures": "(pictures, not read)",
+        "other": "(not read)",
+    }
+    return texts[stream.subtitles]
+
+
+def subtitle_facts(outlook: Outlook) -> Iterator[Fact]:
+    """The files of subtitles beside the video."""
+    for file in outlook.subtitle_files:
+        yield Fact("beside it", f"{file} (--subtitles auto)")
 
 
 def plan_facts(outlook: Outlook) -> Iterator[Fact]:

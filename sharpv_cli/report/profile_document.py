@@ -8,7 +8,7 @@ from sharpv_cli import __version__
 from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.document import TIMING, clip_blocks, measured_blocks, pick, plain
 from sharpv_cli.report.engine_document import engines_block
-from sharpv_cli.types import ClipProfile, MethodProfile, SweepPoint
+from sharpv_cli.types import Answer, ClipProfile, MethodProfile, SweepPoint
 
 SCHEMA = "sharpv.profile/1"
 _COST = ("vision_flops", "prefill_flops", "decode_flops_per_token", "decode_weight_bytes", "decode_kv_bytes")
@@ -28,7 +28,7 @@ def profile_document(profile: ClipProfile, about: Mapping[str, object]) -> dict[
         "schema": SCHEMA,
         "sharpv_version": __version__,
         "question": profile.question,
-        **(clip_blocks(profile.methods[0].answer) if profile.methods else dict.fromkeys(_CLIP)),
+        **(_clip(profile.methods[0].answer) if profile.methods else dict.fromkeys(_CLIP)),
         "profile": about,
         "new_tokens": profile.new_tokens,
         "warmup": profile.warmup,
@@ -43,6 +43,11 @@ def profile_document(profile: ClipProfile, about: Mapping[str, object]) -> dict[
         "engines": engines_block(profile),
     }
     return {key: plain(value) for key, value in document.items()}
+
+
+def _clip(answer: Answer) -> dict[str, object]:
+    blocks = clip_blocks(answer)
+    return {name: blocks[name] for name in _CLIP}
 
 
 def _swept(profile: ClipProfile, point: SweepPoint) -> dict[str, object]:

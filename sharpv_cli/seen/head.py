@@ -76,7 +76,7 @@ class Head(_Part):
     family: str
     created: Time
     info: VideoHead
-    strategy: Literal["uniform", "fps"]
+    strategy: Literal["uniform", "fps", "at"]
     warnings: list[str]
     height: Size
     width: Size

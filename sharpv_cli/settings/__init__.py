@@ -1,5 +1,6 @@
 """Settings: a strict schema, the YAML profiles, and how flags, environment and files become one result."""
 
+from sharpv_cli.settings.moments import moments_in
 from sharpv_cli.settings.profiles import profile_paths
 from sharpv_cli.settings.resolve import (
     DEFAULT_PROFILE,

@@ -19,7 +19,7 @@ DEFAULT_PROFILE = "tiny"
 NO_PROFILE = "none"
 
 _OTHER_NAMES = {"model.id": "model", "visual.mode": "prune", "memory.enabled": "memory"}
-_IN_FILES_ONLY = {"model.family", "sampling.strategy", "prompt.system", "prompt.suffix"}
+_IN_FILES_ONLY = {"model.family", "sampling.strategy", "prompt.system", "prompt.prefix", "prompt.suffix"}
 
 FLAGS = {
     _OTHER_NAMES.get(key) or key.rpartition(".")[2].replace("_", "-"): key
@@ -148,14 +148,13 @@ def _variable_layer(environ: Mapping[str, str]) -> _Layer:
 def _explicit(flags: _Layer, variables: _Layer) -> _Layer:
     """What the user asked for in this run, with what follows from it.
 
-    A rate or a number of frames decides the strategy, a rate lifts the profile's `max_frames`, and another
-    model drops the profile's revision and family.
+    A rate, a number of frames or times decide the strategy, a rate lifts the profile's `max_frames`, and another model
+    drops the profile's revision and family.
     """
     for layer in (flags, variables):
-        _refuse_rate_and_number(layer)
-    for one, other in (("sampling.fps", "sampling.frames"), ("sampling.frames", "sampling.fps")):
-        if one in flags:
-            variables = {key: value for key, value in variables.items() if key != other}
+        _refuse_several_ways(layer)
+    if not flags.keys().isdisjoint(_WAYS):
+        variables = {key: value for key, value in variables.items() if key not in _WAYS}
     explicit = variables | flags
     for key, implied in _IMPLIED.items():
         if key in explicit:
@@ -167,20 +166,22 @@ def _explicit(flags: _Layer, variables: _Layer) -> _Layer:
 _IMPLIED: dict[str, dict[str, object]] = {
     "sampling.fps": {"sampling.strategy": "fps", "sampling.max_frames": None},
     "sampling.frames": {"sampling.strategy": "uniform"},
+    "sampling.at": {"sampling.strategy": "at"},
     "model.id": {"model.revision": None, "model.family": None},
 }
 
 
-def _refuse_rate_and_number(layer: _Layer) -> None:
-    both = [
-        _said(key, layer[key][1], layer[key][0])
-        for key in ("sampling.fps", "sampling.frames")
-        if key in layer
-    ]
-    if len(both) == 2:
+_WAYS = ("sampling.fps", "sampling.frames", "sampling.at")  # to say which frames are taken
+_BOUNDS = ("sampling.start", "sampling.end")  # of the others, while moments stand by themselves
+
+
+def _refuse_several_ways(layer: _Layer) -> None:
+    given = [_said(key, layer[key][1], layer[key][0]) for key in (*_WAYS, *_BOUNDS) if key in layer]
+    ways = sum(key in layer for key in _WAYS)
+    if ways > 1 or ("sampling.at" in layer and len(given) > 1):
         raise UsageError(
-            f"{both[0]} and {both[1]} exclude each other",
-            hint="give the number of frames, or the rate (with --max-frames as its limit)",
+            f"{given[0]} and {given[1]} exclude each other",
+            hint="give the number of frames, the rate (with --max-frames as its limit), or times",
         )
 
 
@@ -210,7 +211,7 @@ def _validate(merged: _Layer, below: _Layer) -> Settings:
         raise UsageError(f"{_said(key, origin, value)}: {problem}", hint=_hint(key, merged, below)) from error
 
 
-def _hint(key: str, merged: _Layer, below: _Layer) -> str | None:
+def _hint(key: str, merged: _Layer, below: _Layer) -> str:
     """What would be used instead of a wrong value."""
     value, origin = below[key] if merged[key] != below[key] else (defaults()[key], "default")
-    return None if value is None else f"without it, {_plain(value)} is used ({origin})"
+    return f"without it, {'none' if value is None else _plain(value)} is used ({origin})"

@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from sharpv_cli.settings.limits import LONGEST_TEXT, length_of
-from sharpv_cli.units import seconds_of
+from sharpv_cli.settings.moments import canonical
+from sharpv_cli.units import TIME_FORMS, moment_of, seconds_of
 
 BUILTIN_MODEL = "builtin"
 
@@ -27,6 +28,11 @@ def _no_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("should be a number, not true or false")  # noqa: TRY004 - pydantic collects ValueError
     return value
+
+
+def _comparable(start: float | None, end: float) -> bool:
+    """Whether both count from the same end of the video, so that the order is known without it."""
+    return ((start or 0.0) < 0) == (end < 0)
 
 
 def _off_is_text(value: object) -> object:
@@ -52,6 +58,24 @@ _LARGE = 1e6  # scores are float32: far above it, they would no longer differ
 _COLDEST = 1e-6
 
 
+def _moment(value: object) -> object:
+    """Written as people do; YAML reads `1:30` as a number of seconds itself."""
+    return moment_of(value) if isinstance(value, str) else value
+
+
+def _subtitles_as_text(value: object) -> object:
+    """YAML reads the index of a stream as a number, and a bare `off` or `no` (Norwegian) as False."""
+    if value is False:
+        return "off"
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _not_the_beginning(value: float) -> float:
+    if value == 0:
+        raise ValueError("should be above 0, or below 0 to count from the end")
+    return value
+
+
 def _time_as_text(value: object) -> object:
     """YAML reads `0` and `90` as numbers, and a bare `off` as False."""
     if value is False:
@@ -66,8 +90,12 @@ def _readable_time(value: str) -> str:
 
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
+Moment = Annotated[float, BeforeValidator(_no_bool), BeforeValidator(_moment)]
+End = Annotated[Moment, AfterValidator(_not_the_beginning)]
+Moments = Annotated[str, BeforeValidator(canonical)]
 Words = Annotated[str, AfterValidator(_not_too_long)]
 Temperature = Annotated[Float, AfterValidator(_not_too_cold)]
+Subtitles = Annotated[str, BeforeValidator(_subtitles_as_text)]
 KeepWarm = Annotated[str, BeforeValidator(_time_as_text), AfterValidator(_readable_time)]
 Seen = Annotated[Literal["auto", "off", "only", "refresh"], BeforeValidator(_off_is_text)]
 Mode = Annotated[Literal["adaptive", "manual", "off"], BeforeValidator(_off_is_text)]
@@ -100,8 +128,8 @@ class ModelSettings(_Group):
 class SamplingSettings(_Group):
     """Which frames are taken from the video."""
 
-    strategy: Literal["uniform", "fps"] = Field(
-        default="uniform", description="by number of frames, or by rate"
+    strategy: Literal["uniform", "fps", "at"] = Field(
+        default="uniform", description="by number of frames, by rate, or at given times"
     )
     frames: Int = Field(
         default=32, ge=1, lt=_MANY, description="number of frames, spread over the clip (uniform)"
@@ -110,12 +138,19 @@ class SamplingSettings(_Group):
     max_frames: Int | None = Field(
         default=None, ge=1, lt=_MANY, description="maximum number of frames (fps); unlimited when unset"
     )
-    start: Float | None = Field(default=None, ge=0, description="seconds; frames are taken from here on")
-    end: Float | None = Field(default=None, gt=0, description="seconds; frames are taken up to here")
+    start: Moment | None = Field(
+        default=None, description=f"frames are taken from here on (uniform, fps): {TIME_FORMS}"
+    )
+    end: End | None = Field(default=None, description="frames are taken up to here (uniform, fps): as start")
+    at: Moments | None = Field(
+        default=None, description="frames on screen at these times (at): as start, with commas between them"
+    )
 
     @model_validator(mode="after")
-    def _start_before_end(self) -> SamplingSettings:
-        if self.end is not None and (self.start or 0.0) >= self.end:
+    def _fits_together(self) -> SamplingSettings:
+        if self.strategy == "at" and self.at is None:
+            raise ValueError("the strategy at needs times, such as --at 12.5,13")
+        if self.end is not None and (self.start or 0.0) >= self.end and _comparable(self.start, self.end):
             raise ValueError(f"--start {self.start or 0:g} is not before --end {self.end:g}")
         return self
 
@@ -186,7 +221,17 @@ class PromptSettings(_Group):
     system: Words | None = Field(
         default=None, description="system message; the chat template's own when unset"
     )
+    prefix: Words | None = Field(default=None, description="text put before the question")
     suffix: Words | None = Field(default=None, description="text put after the question")
+    subtitles: Subtitles = Field(
+        default="off",
+        min_length=1,
+        description="words of the video in the prompt: off, auto, a file, a stream's index as `sharpv probe` shows it, "
+        "or a language such as en",
+    )
+    max_subtitle_tokens: Int = Field(
+        default=4096, ge=1, lt=_MANY, description="maximum number of tokens of subtitles"
+    )
 
 
 class Settings(_Group):
@@ -264,6 +309,12 @@ _AFTER_THE_VIDEO: dict[str, set[str] | bool] = {
 def decisive(settings: Settings) -> dict[str, object]:
     """The settings that decide an answer; those of a part that is off do not."""
     told = settings.model_dump(exclude=set(_NOT_DECISIVE))
+    if settings.sampling.strategy != "at":
+        del told["sampling"]["at"]
+    if settings.prompt.subtitles == "off":
+        del told["prompt"]["subtitles"], told["prompt"]["max_subtitle_tokens"]
+    if settings.prompt.prefix is None:
+        del told["prompt"]["prefix"]
     if settings.visual.mode == "off":
         told["visual"] = "off"
     if not settings.memory.enabled:

@@ -46,4 +46,5 @@ from sharpv_cli.types.profile import (
     SweepFailure,
     SweepPoint,
 )
+from sharpv_cli.types.subtitles import Cue, Subtitles, UsedSubtitles
 from sharpv_cli.types.video import FrameSample, SamplePlan, StreamInfo, VideoInfo

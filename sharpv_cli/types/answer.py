@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpv_cli.types.form import ANY_TEXT, Form
+from sharpv_cli.types.subtitles import UsedSubtitles
 from sharpv_cli.types.video import FrameSample, VideoInfo
 
 FinishReason = Literal["stop", "length", "interrupted"]
@@ -170,7 +171,8 @@ class Answer(Reading):
     `token_ids` are those that were generated, or those of the choice that was taken; `warm`: the model was loaded
     already, by an earlier command; `seen`: the video was not looked at, for an earlier look was kept. `form` is what
     the answer was to look like; `choices` has one entry for each of its choices, in their order, and `logprobs` one for
-    each token where they were asked for.
+    each token where they were asked for. `subtitles` is None where none were
+    wanted.
     """
 
     text: str
@@ -185,6 +187,7 @@ class Answer(Reading):
     seed: int | None
     warm: bool = False
     seen: bool = False
+    subtitles: UsedSubtitles | None = None
     token_ids: tuple[int, ...] = ()
     form: Form = ANY_TEXT
     choices: tuple[Choice, ...] = ()

@@ -87,7 +87,7 @@ class Outlook:
     """All that `sharpv probe` finds: the file, the frames that would be taken, and what they would cost.
 
     `variable_rate`: the times between frames differ. Where nothing is known of the model, `model` is None and
-    `model_error` says why and what to do, as (error, hint).
+    `model_error` says why and what to do, as (error, hint). `subtitle_files` lie beside the video under its name.
     """
 
     video: VideoInfo
@@ -98,6 +98,7 @@ class Outlook:
     model: ModelOutlook | None
     model_error: tuple[str, str | None] | None
     warnings: tuple[str, ...] = ()
+    subtitle_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert (self.model is None) != (self.model_error is None)

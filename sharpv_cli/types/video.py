@@ -43,7 +43,7 @@ class FrameSample:
     gets in chunks, `images` are only small ones to look at; `decoded` is then the (height, width) of the model's.
     """
 
-    strategy: Literal["uniform", "fps"]
+    strategy: Literal["uniform", "fps", "at"]
     images: NDArray[np.uint8]
     indices: tuple[int, ...]
     timestamps_sec: tuple[float, ...]
@@ -70,7 +70,8 @@ class FrameSample:
 class StreamInfo:
     """One stream of a file, as its header says. Sizes are pixels as coded, `rate` is frames or samples a second.
 
-    What the header does not say, or the kind of stream does not have, is None. `main` marks the one that is read.
+    What the header does not say, or the kind of stream does not have, is None. `main` marks the one that is read, and
+    `subtitles` says of what kind they are: text, which `--subtitles` reads, pictures of it, or another.
     """
 
     index: int
@@ -82,13 +83,14 @@ class StreamInfo:
     channels: int | None = None
     language: str | None = None
     main: bool = False
+    subtitles: Literal["text", "pictures", "other"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
     """The frames that would be taken, before any but the first is decoded: as in FrameSample, without images."""
 
-    strategy: Literal["uniform", "fps"]
+    strategy: Literal["uniform", "fps", "at"]
     indices: tuple[int, ...]
     timestamps_sec: tuple[float, ...]
     warnings: tuple[str, ...] = ()

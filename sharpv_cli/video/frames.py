@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpv_cli.types import FrameSample, VideoInfo
+from sharpv_cli.types import FrameSample, Subtitles, VideoInfo
 from sharpv_cli.video.sinks import Take
 from sharpv_cli.video.thumbnails import blank_sample
 
@@ -42,6 +42,7 @@ class Chunks(Protocol):
 class Frames:
     """`sample` holds the frames; while some are `coming` it has small pictures of those that have come.
 
+    `subtitles` are those of the stretch that was looked at, None where none are wanted.
     A context manager: whoever asked for frames closes them. `seconds` is what decoding took that is over.
     """
 
@@ -49,6 +50,7 @@ class Frames:
     sample: FrameSample
     coming: Chunks | None = None
     seconds: float = 0.0
+    subtitles: Subtitles | None = None
 
     @classmethod
     def announced(cls, take: Take, coming: Chunks | None) -> Frames:

@@ -55,6 +55,11 @@ def name_of(path: FilePath) -> str:
     return path.name if isinstance(path, LocalVideo) else address_without_secrets(os.fsdecode(path))
 
 
+def named(source: str) -> str:
+    """What a video is called wherever it is told of, by the name that the user gave."""
+    return "stdin" if source == "-" else source
+
+
 def limits_of(path: FilePath) -> Limits:
     return path.limits if isinstance(path, LocalVideo) else Limits()
 

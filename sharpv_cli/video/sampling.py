@@ -6,6 +6,7 @@ constant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,26 +37,71 @@ class Sampling:
     """Which frames to take. The fields are the settings' `sampling` group.
 
     `uniform` takes `frames`, spread over the clip; `fps` one every 1 / fps seconds, at most `max_frames`. Both look
-    from `start` to `end`, in seconds.
+    from `start` to `end`; `at` takes what is on screen then. All times are in seconds, those below 0 from the end.
     """
 
-    strategy: Literal["uniform", "fps"] = "uniform"
+    strategy: Literal["uniform", "fps", "at"] = "uniform"
     frames: int = 32
     fps: float = 1.0
     max_frames: int | None = None
     start: float | None = None
     end: float | None = None
+    at: tuple[float, ...] = ()
 
     def choose(self, times: ArrayLike, end: float) -> Selection:
-        """The frames of a clip with these times. Raises UsageError when the range does not lie in the clip."""
+        """The frames of a clip with these times. Raises UsageError for what does not lie in the clip."""
+        if self.strategy == "at":
+            return at_moments(times, end, self._moments(end))
         if self.strategy == "uniform":
-            return uniform(times, end, self.frames, self.start, self.end)
-        return by_fps(times, end, self.fps, self.max_frames, self.start, self.end)
+            return uniform(times, end, self.frames, *self._range(end))
+        return by_fps(times, end, self.fps, self.max_frames, *self._range(end))
+
+    def check(self, end: float) -> None:
+        """Raise UsageError where what is to be taken does not lie in a clip of `end` seconds."""
+        if self.strategy == "at":
+            check_moments(self._moments(end), end)
+        else:
+            check_range(*self._range(end), end)
+
+    def stretch(self, end: float) -> tuple[float, float]:
+        """From where to where a clip of `end` seconds is looked at."""
+        if self.strategy == "at":
+            moments = self._moments(end)
+            return moments[0], moments[-1]
+        start, stop = self._range(end)
+        return start or 0.0, end if stop is None else min(stop, end)
 
     @property
     def most(self) -> int | None:
         """No clip gives more frames than this; None without a limit."""
-        return self.frames if self.strategy == "uniform" else self.max_frames
+        return {"uniform": self.frames, "fps": self.max_frames, "at": len(self.at)}[self.strategy]
+
+    def _moments(self, end: float) -> list[float]:
+        return sorted(_from_beginning(moment, end) for moment in self.at)
+
+    def _range(self, end: float) -> tuple[float | None, float | None]:
+        """The last ten seconds of a shorter clip are all of it."""
+        start = None if self.start is None else _from_beginning(self.start, end)
+        if self.start is not None and start is not None and self.start < 0:
+            start = max(0.0, start)
+        return start, None if self.end is None else _from_beginning(self.end, end)
+
+
+def _from_beginning(moment: float, end: float) -> float:
+    return end + moment if moment < 0 else moment
+
+
+def at_moments(times: ArrayLike, end: float, moments: Sequence[float]) -> Selection:
+    """The frames on screen at these moments, rising, in seconds; those that would be taken twice are taken once.
+
+    Other arguments as for `uniform`. Raises UsageError for a moment that is not in the clip.
+    """
+    clip = _Clip.of(times, end, None, None)
+    check_moments(moments, end)
+    shown = np.searchsorted(clip.times, np.asarray(moments) + _TOLERANCE_SEC, side="right") - 1
+    chosen = np.unique(shown.clip(0))
+    said = f"{len(moments)} moments show only {_count(len(chosen))}"
+    return Selection(_ints(chosen), (said,) if len(chosen) < len(moments) else ())
 
 
 def uniform(
@@ -159,6 +205,15 @@ def check_range(start_sec: float | None, end_sec: float | None, end: float) -> N
         raise UsageError(f"the start {start:g} s is not in the clip", hint=hint)
     if not stop > start:
         raise UsageError(f"the range {start:g} s to {stop:g} s is empty", hint=hint)
+
+
+def check_moments(moments: Sequence[float], end: float) -> None:
+    """Raise UsageError where one of them is not in a clip of `end` seconds; its end itself shows the last frame."""
+    for moment in moments:
+        if not 0 <= moment <= end:
+            raise UsageError(
+                f"the moment {moment:g} s is not in the clip", hint=f"the clip is {end:.2f} s long"
+            )
 
 
 def _count(frames: int) -> str:

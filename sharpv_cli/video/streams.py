@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from av.codec.context import CodecContext
 from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
 
 from sharpv_cli.types import StreamInfo
 from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.opening import open_video
+from sharpv_cli.video.subtitles import kind_of
 
 
 def streams(path: FilePath) -> tuple[StreamInfo, ...]:
@@ -29,6 +31,7 @@ def _described(stream: Stream, main: int) -> StreamInfo:
         channels=getattr(context, "channels", None) or None,
         language=stream.metadata.get("language"),
         main=stream.index == main,
+        subtitles=kind_of(stream) if isinstance(stream, SubtitleStream) else None,
     )
 
 

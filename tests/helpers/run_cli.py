@@ -100,9 +100,9 @@ def _script(scenario: str) -> None:
     from sharpv_cli.models import checkpoint
 
     checkpoint.check = lambda model, *, offline=False: None
-    Sharpv.events = lambda self, video, question, scan, recall, form: _events(scenario, question)
+    Sharpv.events = lambda self, video, question, scan, recall, form: _events(scenario, question, video.name)
     Sharpv.events_of_all = lambda self, video, questions, scan, recall, form: _events_of_all(
-        scenario, questions
+        scenario, questions, video.name
     )
     pipeline.profile = lambda video, question, settings, plan, scan: _profile_events(scenario, question, plan)
 
@@ -121,7 +121,7 @@ def _press_ctrl_c_after(piece: str) -> None:
     terminal.write_answer = write_then_press
 
 
-def _events(scenario: str, question: str) -> Iterator[object]:
+def _events(scenario: str, question: str, path: str) -> Iterator[object]:
     from make_answer import make_answer
 
     from sharpv_cli.errors import ResourceError, VideoError
@@ -135,7 +135,9 @@ def _events(scenario: str, question: str) -> Iterator[object]:
         threading.Thread(target=time.sleep, args=(30,)).start()  # as one that still imports torch
         raise VideoError("no frame can be decoded")
     warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
-    made = partial(make_answer, 32 if scenario == "frames" else 8, question=question, warnings=warnings)
+    count = 32 if scenario == "frames" else 8
+    video = replace(make_answer(count).video, path=path)
+    made = partial(make_answer, count, question=question, warnings=warnings, video=video)
     if scenario == "alternating":
         made = partial(made, similarities=[0.3, 0.1] * 14)
     yield PromptRead(made())
@@ -169,7 +171,7 @@ def _pieces(scenario: str, question: str) -> list[str]:
     return HOSTILE if scenario == "hostile" else PIECES
 
 
-def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
+def _events_of_all(scenario: str, questions: Iterable[str], path: str) -> Iterator[object]:
     """With any scenario the second question is so; one that holds "fail" has no answer."""
     from make_answer import make_answer
 
@@ -184,7 +186,7 @@ def _events_of_all(scenario: str, questions: Iterable[str]) -> Iterator[object]:
         if "fail" in question:
             yield QuestionFailed(number, question, UsageError("not this one", hint="ask another"))
             continue
-        events = _events(scenario if number == 2 else "answer", question)
+        events = _events(scenario if number == 2 else "answer", question, path)
         next(events)
         yield from events
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_decoding, say_details, say_engine
 from sharpv_cli.commands.following import follow
+from sharpv_cli.errors import SharpvError
 from sharpv_cli.report.sizes import format_bytes
-from sharpv_cli.text import printable, shortened
+from sharpv_cli.text import printable, shortened, shown
 
 if TYPE_CHECKING:
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import Answer, Event, Form, QuestionFailed, Reading
+    from sharpv_cli.types import Answer, Event, Form, FrameSample, QuestionFailed, Reading
 
 STAGES = {
     "load": "loading the model and the video",
@@ -30,7 +31,10 @@ _LINES_BELOW = 6  # a chart: one that is empty, three of the answer, its figures
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How answers are written. `stats` is None where nobody said; in a `loop` questions are typed one by one."""
+    """How answers are written. `stats` is None where nobody said; in a `loop` questions are typed one by one.
+
+    Several questions share a look at a video; several videos put their names, as labels, before what is answered.
+    """
 
     as_json: bool
     form: Form
@@ -38,8 +42,14 @@ class Manner:
     quiet: bool
     stats: bool | None
     exports: Exports[Answer] | None
-    several: bool
+    shares: bool
     loop: bool
+    labels: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several answers."""
+        return self.shares or self.labels
 
     @property
     def shows(self) -> bool:
@@ -54,7 +64,7 @@ class Manner:
 
     @property
     def tells_shared(self) -> bool:
-        return self.several and not self.loop and self.shows and self._on_terminal
+        return self.shares and not (self.loop or self.labels) and self.shows and self._on_terminal
 
     @property
     def _on_terminal(self) -> bool:
@@ -62,13 +72,21 @@ class Manner:
 
 
 class Answers:
-    """Writes the answers of a run as its events come; `exit_code` says afterwards how it went."""
+    """Writes the answers of a run as its events come; `exit_code` says afterwards how it went.
+
+    `resolved` are the settings that documents tell of, `seen` the frames that are looked at, and `has_failed` says
+    whether the video could not be used.
+    """
 
     def __init__(self, resolved: Resolved, manner: Manner, progress: terminal.Progress) -> None:
         self.exit_code = 0
-        self._resolved = resolved
+        self.resolved = resolved
+        self.seen: FrameSample | None = None
+        self.has_failed = False
         self._manner = manner
         self._progress = progress
+        self._label = self._path = ""
+        self._done = 0  # questions about this video
         self._warned: set[str] = set()
         self._drawn: object = None
         self._last: Answer | None = None
@@ -77,13 +95,26 @@ class Answers:
         self._line_open = False
         self._named = False
 
+    def begin(self, path: str) -> None:
+        """What comes is about the video of this name, as far as it is known to the user."""
+        self._path, self._done, self._drawn, self.has_failed = path, 0, None, False
+        self._written, self._named = 0, False
+        self._label = f"{shown(path)}: " if self._manner.labels else ""
+
     def follow(self, event: Event, events: Generator[Event, None, None]) -> None:
         """Act on `event` and all after it. A streamed answer ends with its newline however it ends."""
         try:
             follow(event, events, self._acted_on_last)
         finally:
             self._close_line()
-        self._conclude()
+
+    def show_last(self) -> bool:
+        """The chart of the last answer, whether or not it was shown with it; False before there is one."""
+        from sharpv_cli.report.chart import AnswerChart
+
+        if self._last is not None:
+            terminal.show(AnswerChart(self._last))
+        return self._last is not None
 
     def _acted_on_last(self, event: Event) -> bool:
         self._act(event)
@@ -106,6 +137,7 @@ class Answers:
                 self._progress.stage(STAGES[stage])
             case Loaded():
                 self._progress.stop()
+                self.seen = event.sample
                 say_details(event)
             case QuestionStarted():
                 self._written, self._named = 0, False
@@ -149,9 +181,15 @@ class Answers:
     def _write(self, text: str) -> None:
         if self._manner.stream:
             self._progress.hide()
+            labelled = self._labelled(text, begins=not self._line_open)
             self._line_open = True
             self._written += len(text)  # before the write, which Ctrl-C ends only once the text is under way
-            terminal.write_answer(text)
+            terminal.write_answer(labelled)
+
+    def _labelled(self, text: str, *, begins: bool) -> str:
+        """Each line behind the video's name, where there are several."""
+        lines = text.replace("\n", f"\n{self._label}")
+        return f"{self._label}{lines}" if begins else lines
 
     def _close_line(self) -> None:
         if self._line_open:
@@ -168,12 +206,12 @@ class Answers:
         if self._manner.as_json:
             terminal.write_json(self._document(answer), several=self._manner.several)
         elif not self._manner.stream:
-            terminal.write_answer(f"{answer.text}\n")
+            terminal.write_answer(f"{self._labelled(answer.text, begins=True)}\n")
         self._close_line()
         self._tell_figures(answer)
         if answer.finish_reason == "length" and not answer.is_complete:
             self._tell_incomplete(answer)
-        self._last, self._count = answer, self._count + 1
+        self._last, self._count, self._done = answer, self._count + 1, self._done + 1
 
     def _tell_figures(self, answer: Answer) -> None:
         from sharpv_cli.report.figures import margin
@@ -197,28 +235,48 @@ class Answers:
 
     def _fail(self, event: QuestionFailed) -> None:
         """The error of one question among several, in its place; the others go on."""
-        from sharpv_cli.report.document import error_document
-
         self._close_line()
         self._name(event.question, below_chart=False)
-        if self._manner.as_json:
-            terminal.write_json(error_document(event.error, line=event.number), several=True)
-        terminal.report_error(event.error)
+        self._write_failed(event.error, event.number)
+        self._report(event.error)
+        self._done += 1
         if not self._manner.loop:
             self.exit_code = terminal.SOME_FAILED
+
+    def fail_rest(self, error: SharpvError, questions: int) -> None:
+        """The error of a video, in the place of those of its `questions` that have no answer; others go on."""
+        self._progress.stop()
+        for number in range(self._done + 1, questions + 1):
+            self._write_failed(error, number)
+        self._report(error)
+        self.has_failed = True
+        self.exit_code = terminal.SOME_FAILED
+
+    def _report(self, error: SharpvError) -> None:
+        """Of several videos, with the name of this one."""
+        named = self._label in f"{error}: " or shown(self._path) in str(error)
+        terminal.report_error(error if named else SharpvError(f"{self._label}{error}", hint=error.hint))
+
+    def _write_failed(self, error: SharpvError, number: int) -> None:
+        from sharpv_cli.report.document import error_document
+
+        if self._manner.as_json:
+            terminal.write_json(error_document(error, line=number, path=self._path), several=True)
 
     def _document(self, answer: Answer) -> dict[str, object]:
         from sharpv_cli.report.document import ask_document
 
-        return ask_document(answer, self._resolved.told)
+        return ask_document(answer, self.resolved.told)
 
     def _warn(self, reading: Reading) -> None:
         for warning in reading.warnings:
-            if warning not in self._warned:
-                terminal.say("warning", warning)
-            self._warned.add(warning)
+            told = f"{self._label}{warning}"
+            if told not in self._warned:
+                terminal.say("warning", told)
+            self._warned.add(told)
 
-    def _conclude(self) -> None:
+    def conclude(self) -> None:
+        """What there is to say and to write once all has been asked."""
         if self._last is None:
             return
         if self._manner.tells_shared:

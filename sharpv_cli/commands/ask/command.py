@@ -1,18 +1,17 @@
-"""`sharpv ask`: questions about one video."""
+"""`sharpv ask`: questions about videos."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.ask import loop
-from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
-from sharpv_cli.commands.ask.order import refuse_file
+from sharpv_cli.commands.ask.answers import Manner
+from sharpv_cli.commands.ask.asking import Asking
+from sharpv_cli.commands.ask.order import read_words
 from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -22,34 +21,21 @@ from sharpv_cli.commands.options import (
     QuietOption,
     ShowSettingsOption,
     VerboseOption,
-    VideoArgument,
     option,
     takes_form,
     takes_settings,
 )
-from sharpv_cli.commands.preparing import (
-    check_unseen,
-    first_after_loading,
-    name_demo_model,
-    opened,
-    read_settings,
-    say_settings,
-)
-from sharpv_cli.commands.question import NO_QUESTION, piped_question, read_questions
+from sharpv_cli.commands.preparing import read_settings, say_settings
+from sharpv_cli.commands.question import NO_QUESTION, piped_question
 from sharpv_cli.errors import UsageError
 from sharpv_cli.session import require_own_process
+from sharpv_cli.text import shown
 from sharpv_cli.video import isolated
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from sharpv_cli.seen.recall import Kept
+    from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import Event
-    from sharpv_cli.video.local import LocalVideo
-    from sharpv_cli.video.probe import Scan
-
-    Found = tuple[Scan | None, Kept | None]
+    from sharpv_cli.types import Answer
 
 
 @takes_settings
@@ -57,10 +43,15 @@ if TYPE_CHECKING:
 def ask(
     flags: Flags,
     wanted: Flags,
-    video: VideoArgument,
-    question: Annotated[
-        str | None, typer.Argument(metavar="QUESTION", help="The question; - reads it from stdin.")
-    ] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO... [QUESTION]",
+            help="Video files (- reads one from stdin, a URL needs --allow-url), and last the question (- reads it "
+            "from stdin), unless -q or --questions gives it.",
+            show_default=False,
+        ),
+    ],
     questions: Annotated[
         list[str] | None, option("--question -q TEXT", "A question; repeat it to ask several.")
     ] = None,
@@ -86,11 +77,12 @@ def ask(
     ] = None,
     show_settings: ShowSettingsOption = False,
 ) -> None:
-    """Answer questions about a video: the answers on stdout, everything else on stderr.
+    """Answer questions about videos: the answers on stdout, everything else on stderr.
 
-    Several questions share one look at the video; with --json each gives one line. Without a question, sharpv
-    prompts for them on a terminal. Settings that are not given here come from SHARPV_* variables
-    (SHARPV_FRAMES=16), the profile, the config file and the defaults, in this order.
+    Several questions share one look at a video; with --json each gives one line. Of several videos, each answer stands
+    behind its file's name; for folders and thousands of them there is `sharpv batch`. Without a question, one comes
+    from a pipe, and on a terminal sharpv prompts for them. Settings that are not given here come from SHARPV_*
+    variables (SHARPV_FRAMES=16), the profile, the config file and the defaults, in this order.
 
     \b
     Examples:
@@ -100,30 +92,31 @@ def ask(
       sharpv ask clip.mp4 --questions questions.txt > answers.txt
       sharpv ask clip.mp4 "what moves?" --choices car,person,nothing
       sharpv ask clip.mp4 "what happens?" --prune off --stats
-      echo "what moves?" | sharpv ask clip.mp4 - --chart-out chart.svg
+      sharpv ask clips/*.mp4 "what moves?"
+      echo "what moves?" | sharpv ask clip.mp4 --chart-out chart.svg
     """
     terminal.set_level(quiet=quiet, verbose=verbose)
     if quiet and stats:
         raise UsageError("--quiet and --stats exclude each other", hint="leave out one of them")
-    if video == "-" and "-" in (question, questions_file):
-        raise UsageError("the video and the question both come from stdin", hint="give one of them as a file")
-    refuse_file(question, video)
-    asked = read_questions(question, questions or [], questions_file)
+    given = read_words(words, questions or [], questions_file)
+    asked = given.questions
     if not asked and loop.possible():
         require_own_process()  # a prompt that waits for somebody to type keeps nobody else waiting
-    elif not asked and not (video != "-" and (asked := piped_question())):
+    elif not asked and not ("-" not in given.videos and (asked := piped_question())):
         raise NO_QUESTION
     form = read_form(wanted)
     isolated.start()
     resolved = read_settings(flags, profile)
     exports = None
     if chart_out is not None:
-        from sharpv_cli.report.export import answer_exports
-
-        exports = answer_exports(chart_out)
-        keep_inputs([video, questions_file], [chart_out], resolved)
+        exports = _exports(chart_out, given.videos)
+        keep_inputs([*given.videos, questions_file], [chart_out], resolved)
     if show_settings:
         say_settings(resolved)
+
+    def with_frames(count: int) -> Resolved:
+        return read_settings({**flags, "frames": count, "fps": None, "at": None}, profile)
+
     manner = Manner(
         as_json=as_json,
         form=form,
@@ -131,42 +124,27 @@ def ask(
         quiet=quiet,
         stats=stats,
         exports=exports,
-        several=len(asked) != 1 or questions_file is not None,
+        shares=len(asked) != 1 or questions_file is not None,
         loop=not asked,
+        labels=len(given.videos) > 1,
     )
-    with opened(video, resolved) as local:
-        found = check_unseen(local, resolved)
-        name_demo_model(resolved)
-        code = _answer(local, found, asked, resolved, manner)
-    announce_store(resolved.settings)
+    code = Asking(resolved, manner, with_frames).answer(given.videos, asked)
     if code:
         raise typer.Exit(code)
+
+
+def _exports(chart_out: Path, videos: list[str]) -> Exports[Answer]:
+    from sharpv_cli.report.export import answer_exports
+
+    if len(videos) > 1:
+        raise UsageError(
+            f"--chart-out {shown(chart_out)}: a chart is of one video, and there are {len(videos)}",
+            hint="leave it out, or ask about one of them",
+        )
+    return answer_exports(chart_out)
 
 
 def _streams(resolved: Resolved) -> bool:
     """People read as it comes; of programs that write to one pipe, none cuts another one's answer in two."""
     wanted = resolved.settings.stream
     return terminal.stdout_is_terminal() if wanted is None else wanted
-
-
-def _answer(video: LocalVideo, found: Found, questions: list[str], resolved: Resolved, manner: Manner) -> int:
-    """Run the pipeline; the exit code."""
-    with terminal.Progress() as progress:
-        events = _events(video, found, questions, resolved, manner)
-        with closing(events):
-            answers = Answers(resolved, manner, progress)
-            answers.follow(first_after_loading(events, progress, STAGES), events)
-    return answers.exit_code
-
-
-def _events(
-    video: LocalVideo, found: Found, questions: list[str], resolved: Resolved, manner: Manner
-) -> Generator[Event, None, None]:
-    from sharpv_cli.api import Sharpv
-
-    with Sharpv(resolved.settings) as model:
-        if not manner.several:
-            yield from model.events(video, questions[0], *found, manner.form)
-        else:
-            asked = loop.typed_questions() if manner.loop else questions
-            yield from model.events_of_all(video, asked, *found, manner.form)

@@ -29,7 +29,8 @@ class Item:
     authors and lmms-eval word it; `answer` is the letter of the right option, or the right text; `options` are the
     texts of the options in the order of their letters, none for an open question. `group` is the task or type that
     tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about. `candidates` are
-    all answers that there can be, where the dataset knows them and they are no options.
+    all answers that there can be, where the dataset knows them and they are no options. `subtitles` is
+    where the benchmark keeps those of the video, for `--subtitles auto`.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Item:
     start_sec: float | None = None
     end_sec: float | None = None
     candidates: tuple[str, ...] = ()
+    subtitles: Path | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Video-MME (Fu et al. 2024, arXiv 2405.21075): four options, videos of 11 seconds to an hour, without subtitles.
+"""Video-MME (Fu et al. 2024, arXiv 2405.21075): four options, videos of 11 seconds to an hour, and their subtitles.
 
-Files and fields are those of the distributed table (as lmms_eval/tasks/videomme/utils.py reads it); the prompt is
-the authors' for frames alone. lmms-eval asks with "the video and the subtitles" even where it shows none.
+Files and fields are those of the distributed table (as lmms_eval/tasks/videomme/utils.py reads it); the prompt is the
+authors', before which `pipeline.spoken` puts subtitles where they are wanted. lmms-eval asks with "the video and the
+subtitles" even where it shows none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sharpv_cli.evaluation.datasets.collecting import (
     find_tables,
     find_video,
     folder_of,
+    is_file,
     video_folders,
 )
 from sharpv_cli.evaluation.datasets.dataset import LETTERS, Dataset, Item
@@ -30,6 +32,7 @@ _OWN = [
     *(f"{name}.{type}" for name in ("videomme", "video_mme") for type in _TYPES),
 ]
 _SHARED = [f"test*.{type}" for type in _TYPES]
+_SUBTITLES = ("subtitle", "subtitles")
 _VIDEOS = ("data", "video", "videos")
 _PROMPT = (
     "Select the best answer to the following multiple-choice question based on the video. "
@@ -43,17 +46,19 @@ def _find(path: Path) -> list[Path]:
 
 def _read(path: Path, files: list[Path]) -> Dataset:
     folders = video_folders(folder_of(path), _VIDEOS)
+    words = video_folders(folder_of(path), _SUBTITLES)
     entries, problems = read_tables(files, folder_of(path))
-    return collect("videomme", entries, lambda entry: _item(folders, entry), problems)
+    return collect("videomme", entries, lambda entry: _item(folders, words, entry), problems)
 
 
-def _item(folders: list[Path], entry: Entry) -> Item:
+def _item(folders: list[Path], words: list[Path], entry: Entry) -> Item:
     written = checked_options(_options(entry))
     options = tuple(_without_letter(text, letter) for text, letter in zip(written, LETTERS, strict=False))
     answer = entry.label("answer").upper()
     if answer not in LETTERS[: len(options)]:
         raise EntryError(f"the answer {answer!r} is not the letter of one of {len(options)} options")
     name = entry.label("videoID")
+    subtitles = find_video(words, [f"{name}.srt"])
     return Item(
         id=entry.label("question_id"),
         video=find_video(folders, [name + suffix for suffix in SUFFIXES]),
@@ -62,6 +67,7 @@ def _item(folders: list[Path], entry: Entry) -> Item:
         scoring="letter",
         group=entry.label("duration"),
         options=options,
+        subtitles=subtitles if is_file(subtitles) else None,
     )
 
 

@@ -71,7 +71,7 @@ class _Coming:
         self._clip, self._clock = clip, clock
         with clock.stage("preprocess"):
             self._wordings = wordings_of_long(
-                clip.loaded, clip.info, clip.sample, clip.sample.size, clip.settings.prompt
+                clip.loaded, clip.info, clip.sample, clip.sample.size, clip.prompt
             )
             self._words = self._wordings.of(question)
         if clip.settings.visual.mode == "off":
