@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
+from sharpv_cli.commands.batch.command import check_runner
 from sharpv_cli.commands.batch.running import Runner, Tally, documents, make_plan, read_rows
 from sharpv_cli.commands.options import (
     MOST_WORKERS,
@@ -50,6 +51,14 @@ def index(
         int | None,
         option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
     ] = None,
+    runner: Annotated[
+        Literal["local", "ray"],
+        option("--runner local|ray", "Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]')."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        option("--address HOST:PORT", "The Ray cluster.  [default: RAY_ADDRESS, else one is started here]"),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -65,6 +74,8 @@ def index(
       sharpv index lecture.mp4 --fps 1
     """
     terminal.set_level(quiet=quiet, verbose=verbose)
+    place = Runner(runner, address, None, None, processes, readers)
+    check_runner(place)
     resolved = read_settings(flags, profile)
     if resolved.settings.seen == "off":
         raise UsageError("nothing is kept with --seen off", hint="leave it out")

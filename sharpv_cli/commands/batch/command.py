@@ -124,7 +124,7 @@ def batch(
 
     terminal.set_level(quiet=quiet, verbose=verbose)
     place = Runner(runner, address, num_gpus, num_cpus, processes, readers)
-    _check(place)
+    check_runner(place)
     part = read_shard(shard)
     resolved = read_settings(flags, profile)
     asked = check_questions(questions or [])
@@ -151,7 +151,7 @@ def batch(
         raise typer.Exit(terminal.SOME_FAILED)
 
 
-def _check(runner: Runner) -> None:
+def check_runner(runner: Runner) -> None:
     """Raises UsageError for options of the other runner, and where Ray is not there."""
     local = {"--processes": runner.processes, "--readers": runner.readers}
     ray = {"--address": runner.address, "--num-gpus": runner.num_gpus, "--num-cpus": runner.num_cpus}
