@@ -59,7 +59,7 @@ def retimed(tmp_path_factory):
 
 @pytest.mark.parametrize("bframes", [0, 2])
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "flv", "ts"])
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "flv", "ts", "vob"])
 def test_one_wrong_time_costs_one_frames_certainty(tmp_path, retimed, kind, fault, bframes):
     for at in (7, COUNT - 2):
         times = list(TRUE)
@@ -74,6 +74,39 @@ def test_one_wrong_time_in_the_containers_of_vp8(tmp_path, retimed, kind, fault)
         times = list(TRUE)
         times[at] = FAULTS[fault](at)
         check(retimed(tmp_path / f"a.{kind}", times), at)
+
+
+@pytest.fixture(scope="module", params=[0, 2])
+def disc(request, tmp_path_factory):
+    """As FFmpeg writes it: of eight to fifteen frames, one has a time."""
+    path = tmp_path_factory.mktemp("disc") / "a.vob"
+    options = {"g": "15", "bf": str(request.param)}
+    return clips.encode(path, 200, codec="mpeg2video", options=options).read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["doubled", "zero", "back", "a little back", "on", "jump"])
+def test_one_wrong_time_where_few_frames_have_one(tmp_path, disc, fault):
+    places = tampered.timed_packets(disc)
+    assert len(places) < 200 / 8
+    for at in (2, len(places) // 2):
+        before, here = (tampered.written_in(disc, place) // 90 for place in places[at - 1 : at + 1])
+        changed, path = bytearray(disc), tmp_path / "b.vob"
+        wrong = {"doubled": before, "zero": 0, "back": here - 300, "a little back": here - 200}
+        wrong |= {"on": here + 300, "jump": here + 3_600_000}
+        tampered.write_in(changed, places[at], wrong[fault])
+        path.write_bytes(changed)
+        info, sample = all_frames(path)
+        assert np.allclose(sample.timestamps_sec, np.arange(200) / 25, atol=0.002)
+        assert info.duration_sec == pytest.approx(8, abs=0.002)
+        assert "the times of 1 of 200 frames are missing or wrong" in sample.warnings[0]
+
+
+def test_times_that_mpeg_ps_leaves_out_are_no_cause_for_doubt(tmp_path, disc):
+    (path := tmp_path / "a.vob").write_bytes(disc)
+    plan = scan(path)
+    assert np.allclose(plan.timeline.times, np.arange(200) / 25)
+    assert not plan.as_written
+    assert plan.warnings == ()
 
 
 @pytest.mark.parametrize("bframes", [0, 2])
@@ -105,7 +138,7 @@ def test_around_a_wrong_time_seeks_still_lead_to_the_right_frames(
     assert all_frames(path)[1].indices == tuple(range(COUNT))
 
 
-@pytest.mark.parametrize("kind", ["mp4", "ts"])
+@pytest.mark.parametrize("kind", ["mp4", "ts", "vob"])
 @pytest.mark.parametrize(("at", "to"), [(0, 0), (COUNT - 1, 4_000_000)])
 def test_a_far_time_at_an_end_is_a_gap_and_said(tmp_path, retimed, kind, at, to):
     """Nothing tells it from a picture that really stands so long."""
@@ -123,14 +156,14 @@ def test_a_missing_time(tmp_path, retimed, bframes):
     check(retimed(tmp_path / "a.ts", times, bframes), 30)
 
 
-@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "flv", "ivf", "ts"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "flv", "ivf", "ts", "vob"])
 def test_gaps_stay_gaps(tmp_path, retimed, kind):
     _, sample = all_frames(retimed(tmp_path / f"a.{kind}", TRUE))
     assert np.allclose(np.array(sample.timestamps_sec) * 1000, np.array(TRUE) - TRUE[0], atol=1.5)
     assert not any("times" in warning.split(":")[0] for warning in sample.warnings)
 
 
-@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "flv", "ivf", "ts"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "flv", "ivf", "ts", "vob"])
 def test_several_wrong_times_in_a_row(tmp_path, retimed, kind):
     times = [0 if 30 <= number < 36 else time for number, time in enumerate(TRUE)]
     info, sample = all_frames(retimed(tmp_path / f"a.{kind}", times))
@@ -141,7 +174,7 @@ def test_several_wrong_times_in_a_row(tmp_path, retimed, kind):
 
 
 @pytest.mark.parametrize("bframes", [0, 2])
-@pytest.mark.parametrize("kind", ["mkv", "flv", "ts"])
+@pytest.mark.parametrize("kind", ["mkv", "flv", "ts", "vob"])
 def test_a_clock_that_is_set_back_goes_on_from_where_it_was(tmp_path, retimed, kind, bframes):
     """From frame 30, a keyframe, on, the times begin anew."""
     times = [time - (TRUE[30] if number >= 30 else 0) for number, time in enumerate(TRUE)]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Least = tuple[float, float]
 
 _NEAR = 64  # frames: so many wrong times in a row are told from a clock that was set back
 # In times that are given up: what a clock that was set back costs, another one of the last times (behind which
@@ -42,13 +43,17 @@ class Clock:
     step: float
 
 
-def mended(written: Sequence[int | None], step: float) -> Clock:
-    """The clock of frames with these times in the order of their display; `step` is for want of a better one."""
+def mended(written: Sequence[int | None], step: float, least: Least = (0.0, 0.0)) -> Clock:
+    """The clock of frames with these times in the order of their display; `step` is for want of a better one.
+
+    Frames that follow each other sooner than in `least` usual steps (one frame's, and that of several on average) are
+    as wrong as those that go back.
+    """
     places = np.array([place for place, time in enumerate(written) if time is not None], np.int64)
     times = np.array([time for time in written if time is not None], np.int64)
     assert len(times), "without any time, frames are counted"
     step = _usual_step(places, times) or step
-    kept = _kept(places, times, step)
+    kept = _kept(places, times, step, least)
     places, times = places[kept], times[kept]
     passed = np.diff(times).astype(np.float64)
     set_back = 0
@@ -80,7 +85,7 @@ def _overflowed(before: int, after: int) -> int | None:
     return None
 
 
-def _kept(places: Ints, times: Ints, step: float) -> list[int]:
+def _kept(places: Ints, times: Ints, step: float, least: Least) -> list[int]:
     """Which times to believe: the way through them that gives up the least.
 
     Each time follows the one before it from which the way is cheapest: its neighbour, where all is in order.
@@ -89,9 +94,9 @@ def _kept(places: Ints, times: Ints, step: float) -> list[int]:
     order = np.arange(count)
     cost, back = np.zeros(count), order - 1
     given_up = np.cumsum(np.concatenate([[0.0], 1 - _REPEATED * (np.diff(times, prepend=times[0] - 1) == 0)]))
-    to_next = _steps(places, times, order[:-1], order[1:], step)
+    to_next = _steps(places, times, order[:-1], order[1:], step, least)
     end = 1
-    for start, stop in _troubled(times):
+    for start, stop in _troubled(to_next):
         cost[end:start] = cost[end - 1] + np.cumsum(to_next[end - 1 : start - 1])
         for here in range(start, stop):
             there = order[max(0, here - _NEAR) : here]
@@ -99,7 +104,7 @@ def _kept(places: Ints, times: Ints, step: float) -> list[int]:
                 cost[there]
                 + given_up[here]
                 - given_up[there + 1]
-                + _steps(places, times, there, order[here], step)
+                + _steps(places, times, there, order[here], step, least)
             )
             best = int(ways.argmin())
             cost[here], back[here] = ways[best], there[best]
@@ -112,20 +117,24 @@ def _kept(places: Ints, times: Ints, step: float) -> list[int]:
     return _way_to(int(cost[-_NEAR:].argmin()) + max(0, count - _NEAR), back)
 
 
-def _troubled(times: Ints) -> Iterator[tuple[int, int]]:
+def _troubled(to_next: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
     """The stretches where a way has to be looked for: from a time that goes back until it is left behind."""
-    backward = (np.flatnonzero(np.diff(times) <= 0) + 1).tolist()
+    backward = (np.flatnonzero(to_next == _SET_BACK) + 1).tolist()
     for number, start in enumerate(backward):
-        stop = min(start + _NEAR + 1, len(times))
+        stop = min(start + _NEAR + 1, len(to_next) + 1)
         if number + 1 < len(backward):
             stop = min(stop, backward[number + 1])
         yield start, stop
 
 
-def _steps(places: Ints, times: Ints, there: Ints, here: Ints, step: float) -> NDArray[np.float64]:
+def _steps(
+    places: Ints, times: Ints, there: Ints, here: Ints, step: float, least: Least
+) -> NDArray[np.float64]:
     """What the steps from several times to one of them cost."""
-    passed = (times[here] - times[there]) / (step * (places[here] - places[there]))
-    return np.where(passed > 0, _UNEVEN * np.minimum(1.0, np.abs(passed - 1)), _SET_BACK)
+    frames = places[here] - places[there]
+    passed = (times[here] - times[there]) / (step * frames)
+    late_enough = passed > np.where(frames > 1, least[1], least[0])
+    return np.where(late_enough, _UNEVEN * np.minimum(1.0, np.abs(passed - 1)), _SET_BACK)
 
 
 def _way_to(end: int, back: Ints) -> list[int]:
@@ -137,10 +146,11 @@ def _way_to(end: int, back: Ints) -> list[int]:
 
 
 def _filled(count: int, places: Ints, ticks: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Times of all frames: between those that are known in equal steps, before and after them in usual ones."""
-    every = np.arange(count, dtype=np.float64)
-    filled = np.interp(every, places, ticks)
-    first, last = places[0], places[-1]
-    filled[:first] = ticks[0] + (every[:first] - first) * step
-    filled[last + 1 :] = ticks[-1] + (every[last + 1 :] - last) * step
+    """Times of all frames: behind those that are known in usual steps, or less where the next one comes sooner."""
+    every = np.arange(count)
+    before = (np.searchsorted(places, every, "right") - 1).clip(min=0)
+    usual = ticks[before] + (every - places[before]) * step
+    filled: NDArray[np.float64] = np.minimum(usual, np.interp(every, places, ticks))
+    last = places[-1]
+    filled[last:] = usual[last:]
     return filled

@@ -31,13 +31,14 @@ def in_order(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) ->
         choice = Choice.of(sampling, plan.timeline)
         indices = choice.selection.indices
         sink = begin(plan, choice)
-        if read_through(path, indices, "AUTO", sink, promised[: indices[-1] + 1]).as_promised:
+        promise = promised[: indices[-1] + 1]
+        if read_through(path, indices, "AUTO", sink, promise, as_written=plan.as_written).as_promised:
             return sink
     return _surveyed(path, plan, sampling, begin)
 
 
 def _surveyed(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) -> S:
-    threads, reading = survey(path)
+    threads, reading = survey(path, as_written=plan.as_written)
     if not reading.pts:
         raise undecodable(path)
     places = _in_time(reading, plan)
@@ -45,7 +46,8 @@ def _surveyed(path: FilePath, plan: Scan, sampling: Sampling, begin: Begin[S]) -
     choice = Choice.of(sampling, timeline, _coverage(plan, timeline, reading.damage))
     wanted = tuple(places[index] for index in choice.selection.indices)
     sink = begin(plan, choice)
-    if read_through(path, wanted, threads, sink).pts != reading.pts[: wanted[-1] + 1]:
+    again = read_through(path, wanted, threads, sink, as_written=plan.as_written)
+    if again.pts != reading.pts[: wanted[-1] + 1]:
         raise VideoError(f"{shown(path)} changed while it was read", hint="wait until it is complete")
     return sink
 
@@ -63,7 +65,7 @@ def _measured(plan: Scan, written: list[int | None]) -> Timeline:
     if plan.info.container == "avi":  # it says when pictures are decoded, in that order
         known = sorted(time for time in written if time is not None)
         written = [*known] or written
-    timeline = Timeline.mended(written, plan.time_base, plan.rate)
+    timeline = Timeline.mended(written, plan.time_base, plan.rate, sparse=plan.as_written)
     promised = plan.timeline.pts
     if promised is None or plan.timeline.doubts or timeline.doubts or written[0] is None:
         return timeline

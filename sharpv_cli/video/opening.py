@@ -52,11 +52,15 @@ _OPTIONS = {
     "max_streams": "64",
     "correct_ts_overflow": "0",  # one wrong time at the beginning would move all others by 26 hours; see clock
 }
+# Nothing is derived from the times that are there: one wrong time would move the frames that have none.
+_AS_WRITTEN = {"fflags": "nofillin"}
 
 
 @contextmanager
-def open_video(path: FilePath) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: FilePath, *, as_written: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The open container and its main video stream, ready to demux and decode; closed at the end.
+
+    Frames of which the file does not write the time get a derived one, unless they are asked for `as_written`.
 
     Raises VideoError when the file cannot be used, also in place of an FFmpeg error that escapes the body.
     """
@@ -64,7 +68,7 @@ def open_video(path: FilePath) -> Iterator[tuple[InputContainer, VideoStream]]:
     check_packed(path, head)
     if is_still_heif(head):
         raise picture(path)
-    with _open(path, head) as container:
+    with _open(path, head, as_written) as container:
         stream = _main_stream(path, container)
         _limit(path, stream, head)
         try:
@@ -122,11 +126,12 @@ def decoded(
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
-def _open(path: FilePath, head: bytes) -> InputContainer:
+def _open(path: FilePath, head: bytes, as_written: bool) -> InputContainer:
     # `file:` and an absolute path: a name such as `concat:a.mp4` or `http:x` would be taken for a protocol.
     url = f"file:{Path(path).absolute()}"
     try:
         options = {**_OPTIONS, "max_pixels": str(limits_of(path).max_pixels)}
+        options |= _AS_WRITTEN if as_written else {}
         # Of large pictures FFmpeg sees only the first before it has to say what the file is.
         kind = "mjpeg" if is_jpeg_film(path, head) else None
         container: InputContainer = av.open(

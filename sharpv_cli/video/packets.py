@@ -21,6 +21,10 @@ _LONE_GAP = 1.5  # usual steps between the first or last picture and its neighbo
 # Each packet costs microseconds and bytes again and again: 27 hours at 30 frames a second; and fewer where they are
 # smaller than any codec's pictures are on average.
 _MOST, _MOST_TINY, _TINY_BYTES = 3_000_000, 250_000, 8
+_FILM = (
+    0.6,
+    1.6,
+)  # of the usual step: what pictures that stay for two and three fields in turn do not go beyond
 _UNKNOWN = -(1 << 63)  # in the place of a time that is missing, as FFmpeg has it
 
 
@@ -112,6 +116,13 @@ class Packets:
         """Whether there are gaps between the times."""
         known = np.unique(self._known)
         return len(known) > 1 and bool(np.ptp(np.diff(known)))
+
+    @property
+    def jumpy(self) -> bool:
+        """Whether there are steps that no rate of pictures makes."""
+        steps = np.diff(np.unique(self._known))
+        few, many = np.median(steps) * np.array(_FILM) if len(steps) else (0, 0)
+        return bool(((steps < few) | (steps > many)).any())
 
     def ordered(self) -> tuple[NDArray[np.int64], int, NDArray[np.intp]]:
         """Sorted times, the last one's duration, the keyframes' places; where no time is doubtful."""

@@ -19,7 +19,8 @@ class Scan:
 
     `keys` are the indices of keyframes in the timeline, ascending; empty where seeking cannot be checked.
     `skips` tells whether the decoder can be trusted to leave out what no other picture refers to.
-    `rate` is frames a second, for frames whose times are missing. `warnings` are sentences for the user.
+    `rate` is frames a second, for frames whose times are missing. `as_written` tells that the timeline is made of the
+    times that the file writes, not of those that are derived from them. `warnings` are sentences for the user.
     """
 
     info: VideoInfo
@@ -30,3 +31,4 @@ class Scan:
     rate: Fraction
     shape: Shape
     warnings: tuple[str, ...]
+    as_written: bool = False

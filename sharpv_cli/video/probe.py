@@ -133,15 +133,17 @@ def _summary(
     timeline = None
     # AVI writes when pictures are decoded; when they are shown is a guess, which is wrong at gaps.
     guessed = formats == ["avi"] and found.uneven
-    if not (found.doubtful or guessed):
+    # MPEG-PS need not write all times; where those derived from them are odd, only the written ones are looked at.
+    as_written = formats == ["mpeg"] and (found.doubtful or found.jumpy)
+    if not (found.doubtful or guessed or as_written):
         pts, last, places = found.ordered()
         timeline = timed(pts, int(pts[0]), time_base, last * time_base if last > 0 else 1 / rate)
         keys = places if timeline and not _SEEKABLE.isdisjoint(formats) else keys
-    if timeline is None and not guessed and (written := _told_by_packets(stream, found)):
+    if timeline is None and not (guessed or as_written) and (written := _told_by_packets(stream, found)):
         timeline = Timeline.mended(written, time_base, rate)
         if timeline.pts is not None and not _SEEKABLE.isdisjoint(formats):
             keys = found.keys_among(timeline.pts)
-    timeline = timeline or _surveyed(path, found, time_base, rate, guessed)
+    timeline = timeline or _surveyed(path, found, time_base, rate, guessed, as_written)
     shape = Shape.of(first, pixel_aspect(stream, said.crop), said.crop)
     info = VideoInfo(
         path=name_of(path),
@@ -170,6 +172,7 @@ def _summary(
         rate,
         shape,
         (*notes_of(path), *said.warnings, *colour_warnings(first), *doubts),
+        as_written,
     )
 
 
@@ -193,20 +196,22 @@ def _told_by_packets(stream: VideoStream, found: Packets) -> list[int | None] | 
     return None if found.short else found.in_display_order()
 
 
-def _surveyed(path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool) -> Timeline:
+def _surveyed(
+    path: FilePath, found: Packets, time_base: Fraction, rate: Fraction, guessed: bool, as_written: bool
+) -> Timeline:
     """The timeline of packets with doubtful times: only the decoder tells in which order they are shown.
 
     Where those are `guessed`, a frame's time is that of the packet at which it came.
     """
     if not found.timed:
         return Timeline.counted(len(found), rate)
-    threads, reading = survey(path)
+    threads, reading = survey(path, as_written=as_written)
     if threads == "NONE" or not reading.pts:
         # An estimate: something else is wrong as well, and whoever decodes it says what.
         return replace(Timeline.mended(found.pts, time_base, rate), written=None, doubts=())
     if guessed:
         return replace(Timeline.mended(reading.dts, time_base, rate), written=reading.pts, doubts=())
-    return Timeline.mended(reading.pts, time_base, rate)
+    return Timeline.mended(reading.pts, time_base, rate, sparse=as_written)
 
 
 def _can_skip(stream: VideoStream) -> bool:

@@ -65,10 +65,12 @@ def read_through(
     threads: Threads,
     sink: Sink,
     promised: list[int | None] | None = None,
+    *,
+    as_written: bool = False,
 ) -> Reading:
     """Decodes up to the last wanted frame, or everything when none is wanted."""
     run = Reading(wanted, sink, promised)
-    with open_video(path) as (container, stream):
+    with open_video(path, as_written=as_written) as (container, stream):
         stream.codec_context.thread_type = threads
         if threads == "AUTO":
             # Threads hand out frames before they mark them: only an error at the damage is sure to be seen.
@@ -82,10 +84,10 @@ def read_through(
     return run
 
 
-def survey(path: FilePath) -> tuple[Threads, Reading]:
+def survey(path: FilePath, *, as_written: bool = False) -> tuple[Threads, Reading]:
     """All frames that come out, without their pictures, and the threads to get the same ones again."""
-    survey = read_through(path, (), "AUTO", NoPictures())
+    survey = read_through(path, (), "AUTO", NoPictures(), as_written=as_written)
     if not survey.damage:
         return "AUTO", survey
     # With more threads the decoders conceal the same damage in other ways, and report less of it.
-    return "NONE", read_through(path, (), "NONE", NoPictures())
+    return "NONE", read_through(path, (), "NONE", NoPictures(), as_written=as_written)

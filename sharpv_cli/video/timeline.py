@@ -16,6 +16,8 @@ from sharpv_cli.video.sampling import Sampling, Selection
 _SHORTEST_SEC, _LONGEST_SEC = 1e-5, 10 * 365 * 86_400
 
 _LONG_GAP = 100  # usual steps
+# Of the usual step, where fields come at a fixed rate: two instead of three; of several frames, two instead of 2.5.
+_LEAST_STEP, _ANY_STEP = (0.65, 0.78), (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,23 @@ class Timeline:
         return cls(np.arange(count) / float(rate), count / float(rate), None, doubts=(assumed(rate),))
 
     @classmethod
-    def mended(cls, written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Timeline:
-        """Of frames that come out of the decoder with these times, some of which may be missing or wrong."""
-        if (clock := clock_of(written, time_base, rate)) is None:
+    def mended(
+        cls, written: Sequence[int | None], time_base: Fraction, rate: Fraction, *, sparse: bool = False
+    ) -> Timeline:
+        """Of frames that come out of the decoder with these times, some of which may be missing or wrong.
+
+        Where they are `sparse`, the container need not write all, and those that are missing are no cause for doubt.
+        """
+        if (clock := clock_of(written, time_base, rate, sparse=sparse)) is None:
             return cls.counted(len(written), rate)
         times = (clock.ticks - clock.ticks[0]) * float(time_base)
         if (np.diff(times) < _SHORTEST_SEC).any():
             return cls.counted(len(written), rate)
+        told = np.array([time is not None for time in written])
+        unsure = ~clock.sure & (told if sparse else True)
         last = max(clock.step * float(time_base), _SHORTEST_SEC)
         pts = None if clock.set_back else _whole(clock)
-        return cls(times, float(times[-1] + last), pts, written, clock.sure, _doubts(clock))
+        return cls(times, float(times[-1] + last), pts, written, clock.sure, _doubts(clock, unsure))
 
 
 def assumed(rate: Fraction) -> str:
@@ -99,12 +108,14 @@ def _whole(clock: Clock) -> NDArray[np.int64] | None:
     return pts if (np.diff(pts) > 0).all() else None
 
 
-def clock_of(written: Sequence[int | None], time_base: Fraction, rate: Fraction) -> Clock | None:
+def clock_of(
+    written: Sequence[int | None], time_base: Fraction, rate: Fraction, *, sparse: bool = False
+) -> Clock | None:
     """The clock of frames with these times; None where none of them can be believed."""
     believable = _believable(written, time_base)
     if all(time is None for time in believable):
         return None
-    return mended(believable, float(1 / rate / time_base))
+    return mended(believable, float(1 / rate / time_base), _LEAST_STEP if sparse else _ANY_STEP)
 
 
 def _believable(written: Sequence[int | None], time_base: Fraction) -> list[int | None]:
@@ -115,11 +126,11 @@ def _believable(written: Sequence[int | None], time_base: Fraction) -> list[int 
     return [None if time is None or abs(time - middle) > longest else time for time in written]
 
 
-def _doubts(clock: Clock) -> tuple[str, ...]:
+def _doubts(clock: Clock, unsure: NDArray[np.bool_]) -> tuple[str, ...]:
     said = []
-    if unsure := int((~clock.sure).sum()):
+    if unsure.any():
         said.append(
-            f"the times of {unsure} of {len(clock.sure)} frames are missing or wrong: "
+            f"the times of {unsure.sum()} of {len(clock.sure)} frames are missing or wrong: "
             "they are taken from those of the frames around them"
         )
     if clock.set_back:

@@ -6,8 +6,9 @@ the frame's number. None leaves a time out, where the container can.
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,13 +19,15 @@ Ticks = Sequence[int | None]
 
 STEP_MS, COUNT = 40, 60
 _PES = b"\0\0\1\xe0"
-_CODECS = {"webm": "libvpx", "ivf": "libvpx"}
+_CODECS = {"webm": "libvpx", "ivf": "libvpx", "vob": "mpeg2video"}
+_PACK = b"\0\0\1\xba\x44\0\4\0\4\1\1\x89\xc3\xf8"  # MPEG-PS, at a time that nobody reads
 
 
 def source(folder: Path, kind: str, *, bframes: int = 0) -> Path:
     """The video to tamper with."""
     codec = _CODECS.get(kind, "libx264")
-    options = {"g": "15"} | ({} if codec == "libvpx" else {"bf": str(bframes), "preset": "veryfast"})
+    options = {"g": "15"} | ({} if codec == "libvpx" else {"bf": str(bframes)})
+    options |= {"preset": "veryfast"} if codec == "libx264" else {}
     path = folder / f"{kind}-{bframes}.{kind if kind in _EDITED else 'mkv'}"
     return path if path.exists() else clips.encode(path, COUNT, codec=codec, options=options)
 
@@ -35,9 +38,25 @@ def retimed(path: Path, original: Path, ticks: Ticks) -> Path:
         data = bytearray(original.read_bytes())
         edit(data, ticks)
         path.write_bytes(data)
+    elif path.suffix == ".vob":
+        path.write_bytes(b"".join(_packs(original, ticks)))
     else:
         _remuxed(path, original, ticks)
     return path
+
+
+def _packs(source: Path, ticks: Ticks) -> Iterator[bytes]:
+    """MPEG-PS of which every picture's time is written, which FFmpeg does of the first in 2,048 bytes only."""
+    with av.open(str(source)) as given:
+        packets = [packet for packet in given.demux(video=0) if packet.pts is not None]
+        base = given.streams.video[0].time_base
+    for place, packet in enumerate(packets):
+        number = round(packet.pts * base * 1000 / STEP_MS)
+        content = bytes(packet)
+        head = bytearray(_PES + (13 + len(content)).to_bytes(2) + b"\x80\xc0\x0a" + b"\xff" * 10)
+        head[7] = 0x80 if number < place else 0xC0  # others wait for it: it is decoded earlier
+        write_in(head, 0, ticks[number])
+        yield _PACK + bytes(head) + content
 
 
 def _remuxed(path: Path, source: Path, ticks: Ticks) -> None:
@@ -82,23 +101,27 @@ def _in_flv(data: bytearray, ticks: Ticks) -> None:
 
 def _in_pes(data: bytearray, ticks: Ticks) -> None:
     """MPEG-TS, in which each picture begins a packet of its own; times in units of 1/90000 s."""
-    place, taken = data.find(_PES), []
-    while place >= 0:
-        if data[place + 7] & 0x80:
-            taken.append(place)
-        place = data.find(_PES, place + 9)
-    by_time = {time: number for number, time in enumerate(sorted(_written(data, place) for place in taken))}
+    taken = timed_packets(data)
+    by_time = {time: number for number, time in enumerate(sorted(written_in(data, place) for place in taken))}
     assert len(taken) == len(ticks), (len(taken), len(ticks))
     for place in taken:
-        _write(data, place, ticks[by_time[_written(data, place)]])
+        write_in(data, place, ticks[by_time[written_in(data, place)]])
 
 
-def _written(data: bytearray, place: int) -> int:
+def timed_packets(data: bytes) -> list[int]:
+    """Where the packets begin that have a time."""
+    found = (match.start() for match in re.finditer(re.escape(_PES), data))
+    return [place for place in found if data[place + 7] & 0x80]
+
+
+def written_in(data: bytes, place: int) -> int:
+    """The time of the packet that begins there, in units of 1/90000 s."""
     a, b, c, d, e = data[place + 9 : place + 14]
     return (a >> 1 & 7) << 30 | b << 22 | (c >> 1) << 15 | d << 7 | e >> 1
 
 
-def _write(data: bytearray, place: int, time: int | None) -> None:
+def write_in(data: bytearray, place: int, time: int | None) -> None:
+    """Give a packet this time, in milliseconds."""
     both = data[place + 7] & 0x40
     if time is None:
         data[place + 7] &= 0x3F
