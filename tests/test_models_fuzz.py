@@ -32,6 +32,8 @@ ONEVISION = [
 QWEN = [
     Case(CONFIG, ("text_config", "rope_parameters", "mrope_section"), [1, 2, 3]),
     Case(CONFIG, ("vision_config", "model_type"), DEEP),
+    Case(CONFIG, ("vision_config", "temporal_patch_size"), [1, 2, 3]),
+    Case(CONFIG, ("vision_config", "intermediate_size"), [1, 2, 3]),
     Case(PROCESSOR, ("video_processor", "merge_size"), 1e308),
     Case(PROCESSOR, ("video_processor", "size", "shortest_edge"), []),
     Case(PROCESSOR, ("video_processor", "size", "shortest_edge"), float("inf")),

@@ -98,10 +98,10 @@ def vision_tower(config: Any, video_processor: Any, tokens_per_slot: int) -> Vis
     hidden = _first(values, "embed_dim", "hidden_size")
     layers = _first(values, "num_hidden_layers", "depth")
     patch = _side(values.get("patch_size") or getattr(video_processor, "patch_size", None) or 14)
-    temporal = values.get("temporal_patch_size") or 1
+    temporal = int(values.get("temporal_patch_size") or 1)
     return VisionTower(
         hidden=hidden,
-        intermediate=values.get("intermediate_size") or int(hidden * values.get("mlp_ratio", 4)),
+        intermediate=int(values.get("intermediate_size") or hidden * values.get("mlp_ratio", 4)),
         heads=_first(values, "num_attention_heads", "num_heads", default=16),
         gated=vision.model_type in _GATED,
         patches=_patches(values, patch, video_processor, tokens_per_slot) + (vision.model_type in _WITH_CLS),
