@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Told
 from sharpv_cli.batch.working import Worker, outcome
+from sharpv_cli.errors import ShortageError
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
@@ -48,7 +50,7 @@ def done(worker: Worker, *jobs: Job) -> list[Any]:
 def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
     with ReadAhead(working.read_frames, readers=2) as ahead:
         for one, coming in ahead.each(jobs):
-            yield from worker.documents(one, outcome(coming))
+            yield from worker.documents(one, outcome(coming.result))
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -180,3 +182,22 @@ def test_reading_stays_a_bounded_number_of_videos_ahead() -> None:
             assert coming.result() == number * 10
             assert len(begun) <= number + 1 + 3
     assert begun == list(range(20))
+
+
+@pytest.mark.parametrize("had", [0, 1])
+def test_without_threads_nothing_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch, had: int) -> None:
+    """The threads that there are read all; where there is none, each video is told what was missing."""
+    start, left = threading.Thread.start, [had]
+
+    def limited(thread: threading.Thread) -> None:
+        if left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    with ReadAhead(lambda _reader, number: number * 10, readers=3) as ahead:
+        monkeypatch.setattr(threading.Thread, "start", limited)
+        coming = [ahead.begin(number) for number in range(5)]
+        monkeypatch.undo()
+        told = [outcome(lambda one=one: one.result(60)) for one in coming]
+    assert told == [0, 10, 20, 30, 40] if had else all(isinstance(one, ShortageError) for one in told)

@@ -191,7 +191,7 @@ def _serve(connection: Connection, model: Model, device: str | None, readers: in
         threading.Thread(target=_receive, args=(connection, ahead, given), daemon=True).start()
         while True:
             job, coming = given.get()
-            for told in worker.documents(job, outcome(coming)):
+            for told in worker.documents(job, outcome(coming.result)):
                 connection.send(told)
             connection.send(_DONE)
 

@@ -26,7 +26,6 @@ from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 from sharpv_cli.text import shown
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import name_of
-from sharpv_cli.video.read_ahead import settled
 
 if TYPE_CHECKING:
     from sharpv_cli.batch.working import Worker
@@ -257,7 +256,7 @@ class RayWorker:
 
         reader = self._readers.get()
         try:
-            read = outcome(settled(lambda: read_frames(reader, job)))
+            read = outcome(lambda: read_frames(reader, job))
         finally:
             self._readers.put(reader)
         with self._lock:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -54,10 +53,10 @@ def read_frames(reader: IsolatedReader, job: Job) -> Read:
         return Read(frames, recall)
 
 
-def outcome(coming: Future[Read]) -> Read | SharpvError:
+def outcome(read: Callable[[], Read]) -> Read | SharpvError:
     """What reading gave, or the error that its questions get; a bug costs this video and not the others."""
     with Attempt("reading a video") as attempt:
-        return coming.result()
+        return read()
     assert attempt.error is not None
     return attempt.error
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Generic, Self, TypeVar
 
+from sharpv_cli.shortage import Attempt
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.routes import share_of
 
@@ -33,6 +34,7 @@ class ReadAhead(Generic[T, R]):
         assert readers >= 1 and ahead >= 1, (readers, ahead)
         self._read, self._ahead = read, ahead
         self._pool = ThreadPoolExecutor(readers, "decode")
+        self._at_work = False  # one thread at least
         self._readers = [IsolatedReader(share_of(of or readers)) for _ in range(readers)]
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
         for reader in self._readers:
@@ -61,18 +63,22 @@ class ReadAhead(Generic[T, R]):
             yield waiting.popleft()
 
     def begin(self, item: T) -> Future[R]:
-        """Read one more when its turn comes."""
-        return self._pool.submit(self._one, item)
-
-    def _one(self, item: T) -> R:
-        reader = self._idle.get()
+        """Read one more when its turn comes. Where no more threads can be had, by those that there are."""
+        coming: Future[R] = Future()
         try:
-            return self._read(reader, item)
-        finally:
-            self._idle.put(reader)
+            self._pool.submit(self._one, item, coming)
+            self._at_work = True
+        except RuntimeError as error:  # the pool has taken it nevertheless, and does it if it has a thread
+            if not self._at_work:
+                coming.set_exception(error)
+        return coming
 
-
-def settled(work: Callable[[], R]) -> Future[R]:
-    """What `work` gives or raises, in the form in which `ReadAhead` gives it."""
-    with ThreadPoolExecutor(1, "decode") as pool:
-        return pool.submit(work)
+    def _one(self, item: T, coming: Future[R]) -> None:
+        if coming.done():  # there was no thread for it, and now there is one for a later item
+            return
+        reader = self._idle.get()
+        with Attempt("reading a video") as attempt:
+            coming.set_result(self._read(reader, item))
+        self._idle.put(reader)
+        if attempt.error is not None:
+            coming.set_exception(attempt.error)
