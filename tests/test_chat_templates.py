@@ -146,6 +146,8 @@ SYSTEM = PromptSettings(system="Be brief, and 'type': 'text' is no part.")
         "{{ m['content'] + '' }}",
         "{{ m.content | trim }}",
         "{{ m.content if m.content is string else 1/0 }}",
+        "{{ m.content if m.content is string }}",
+        "{{ m.content.text or (m.content if m.content is string) }}",
     ],
 )
 def test_a_template_that_wants_a_system_prompts_text_gets_it(written: str) -> None:
@@ -156,6 +158,13 @@ def test_a_template_that_wants_a_system_prompts_text_gets_it(written: str) -> No
     )
     with templated(loaded(), template) as model:
         assert render(model, QUESTION, SYSTEM) == f"{SYSTEM.system}<video>\n{QUESTION}"
+
+
+@pytest.mark.parametrize("change", ["upper", "lower"])
+@pytest.mark.parametrize("question", ["Is it x", "Is it X", "IS IT X", "is it y"])
+def test_letters_that_a_template_changes_are_not_left_out(question: str, change: str) -> None:
+    with templated(loaded(), f"VIDEO{{{{ messages[-1].content[1].text | {change} }}}}") as model:
+        assert getattr(question, change)() in render(model, question, PromptSettings())
 
 
 def test_a_template_that_leaves_out_the_system_prompt_is_told() -> None:

@@ -60,7 +60,7 @@ def render(loaded: LoadedModel, question: str, prompt: PromptSettings) -> str:
     _require_video(loaded, chat, text)
     if _by_template(loaded, replace(chat, asked=_altered(chat.asked))) == text:
         raise _fault(loaded, "leaves out the question, or its end")
-    if chat.system and _by_template(loaded, replace(chat, system=_altered(chat.system))) == text:
+    if chat.plain and _leaves_out_system(loaded, chat, text):
         raise _fault(loaded, "leaves out the system prompt", "ask without --system, or ")
     return text
 
@@ -85,13 +85,18 @@ def _rendered(loaded: LoadedModel, chat: Chat) -> tuple[Chat, str]:
     plain = replace(chat, plain=True)
     try:
         text = _by_template(loaded, chat)
+        parts = chat.system is None or not (chat.written_out(text) or _leaves_out_system(loaded, chat, text))
     except ModelError:
         if chat.system is None:
             raise
-        return plain, _by_template(loaded, plain)
-    if chat.system is not None and chat.written_out(text):
-        return plain, _by_template(loaded, plain)
-    return chat, text
+        parts = False
+    return (chat, text) if parts else (plain, _by_template(loaded, plain))
+
+
+def _leaves_out_system(loaded: LoadedModel, chat: Chat, text: str) -> bool:
+    return (
+        bool(chat.system) and _by_template(loaded, replace(chat, system=_altered(chat.system or ""))) == text
+    )
 
 
 def _by_template(loaded: LoadedModel, chat: Chat) -> str:
@@ -122,9 +127,9 @@ def _require_video(loaded: LoadedModel, chat: Chat, text: str) -> None:
 
 
 def _altered(said: str) -> str:
-    """With another last character: a prompt that says all of it is another one then, however it is written."""
+    """With another last letter: a prompt that says all of it is another one then, also in small or capital letters."""
     body = said.rstrip()
-    return body[:-1] + ("y" if body.endswith("x") else "x")
+    return body[:-1] + ("y" if body.endswith(("x", "X")) else "x")
 
 
 def _fault(loaded: LoadedModel, what: str, first: str = "") -> ModelError:
