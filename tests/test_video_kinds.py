@@ -251,3 +251,12 @@ def test_where_films_may_be_joined_all_is_read(tmp_path, kind):
     info, sample = take(tmp_path / f"both.{kind}")
     assert info.frames_total == 40
     assert not any("another film" in warning for warning in sample.warnings)
+
+
+def test_a_cover_behind_the_pictures_is_no_film(tmp_path):
+    """As `mkvpropedit` attaches one."""
+    path = clips.encode(tmp_path / "a.mkv", 20)
+    cover = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(100)
+    with path.open("ab") as file:
+        file.write(b"\xec" + (1 << 56 | len(cover)).to_bytes(8) + cover)  # an element that readers pass over
+    assert not any("another film" in warning for warning in scan(path).warnings)

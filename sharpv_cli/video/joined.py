@@ -17,6 +17,7 @@ _HEAD = re.compile(
     rb"|\x1a\x45\xdf\xa3[\x80-\xff\x01].{0,60}(?:webm|matroska)|RIFF....AVI LIST|GIF8[79]a",
     re.DOTALL,
 )
+_PICTURES = (b"\x89PNG", b"GIF8")  # may lie in a film, as the cover that Matroska attaches
 _LONGEST_HEAD = 80
 _TAKEN = 16  # bytes of the second's head that may be taken for that of a packet (IVF, NUT)
 _SEARCHED, _CHUNK = 64 << 20, 1 << 20  # bytes behind the last picture: sound and an index may follow it
@@ -52,11 +53,14 @@ def _second_box(file: BinaryIO, size: int) -> int | None:
 
 
 def _second_head(file: BinaryIO, start: int) -> int | None:
+    file.seek(0)
+    own = file.read(4)
     file.seek(start)
     before, place = b"", start
     while place < start + _SEARCHED and (chunk := file.read(_CHUNK)):
-        if found := _HEAD.search(before + chunk):
-            return place - len(before) + found.start()
+        for found in _HEAD.finditer(before + chunk):
+            if own in _PICTURES or not found[0].startswith(_PICTURES):
+                return place - len(before) + found.start()
         place += len(chunk)
         before = (before + chunk)[-_LONGEST_HEAD:]
     return None
