@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
+import hostile_work
 import pytest
 from clips import encode, with_late_sound
 from events import ask, ask_all
@@ -15,12 +17,16 @@ from events import ask, ask_all
 from sharpv_cli.batch import working
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.processes import Model
-from sharpv_cli.batch.results import Told
+from sharpv_cli.batch.results import Left, Told
 from sharpv_cli.batch.working import Worker, outcome
+from sharpv_cli.commands.batch.running import Tally, summarize
 from sharpv_cli.errors import ShortageError
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
+from sharpv_cli.video.frames import Frames
+from sharpv_cli.video.isolated import IsolatedReader
+from sharpv_cli.video.local import FilePath
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.read_ahead import ReadAhead
 
@@ -142,6 +148,31 @@ def test_a_bug_in_a_reader_costs_its_video(
     first, second = done(worker, job("bug", "what?"), job(videos[0], QUESTIONS[0]))
     assert (first["exit_code"], first["error"]) == (1, "unexpected ZeroDivisionError: a bug")
     assert second["schema"] == "sharpv.ask/1"
+
+
+def test_a_row_whose_reader_is_killed_is_left_by_name_and_costs_no_other(
+    worker: Worker, videos: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing tells whether the machine or the file is to blame; nothing is kept of it, so each run goes alike."""
+    read = working.decode_isolated
+
+    def killed(reader: IsolatedReader, video: FilePath, sampling: Any) -> Frames:
+        if str(video) == videos[0]:
+            return reader.read(video, partial(hostile_work.always, "import os; os.kill(os.getpid(), 9)"))  # type: ignore[return-value]
+        return read(reader, video, sampling)
+
+    monkeypatch.setattr(working, "decode_isolated", killed)
+    left, answered = done(worker, *(job(video, QUESTIONS[0]) for video in videos[:2]))
+    assert isinstance(left, Left)
+    assert answered["answer"] == alone(videos[1], QUESTIONS[0])
+    tally = Tally(0, 25)
+    for number in range(25):
+        tally.count(Left(number, f"row{number}", left.error))
+    summarize(tally, None, interrupted=False, goes_on=True)
+    told = capsys.readouterr().err
+    assert "row1 is left for the next run" in told
+    assert "was killed, as the system does when memory runs out" in told
+    assert "and 5 more are left" in told
 
 
 def test_ctrl_c_gives_no_half_of_an_answer(

@@ -189,9 +189,12 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: 
     if (more := tally.failures - len(tally.failed)) > 0:
         terminal.say("warning", f"and {more} more, in the results")
     if tally.left:
-        error = tally.left[0].error
-        terminal.say("warning", f"{len(tally.left)} left for the next run, as {tally.left[0].id}: {error}")
-        terminal.say("hint", error.hint or "run it again when the machine has more to spare")
+        for left in tally.left[:_MOST_FAILURES]:
+            terminal.say("warning", f"{left.id} is left for the next run: {left.error}")
+        if (more := len(tally.left) - _MOST_FAILURES) > 0:
+            terminal.say("warning", f"and {more} more are left")
+        hint = tally.left[0].error.hint
+        terminal.say("hint", hint or "run it again when the machine has more to spare")
     there = f", {tally.there} were there already" if tally.there else ""
     failed = f", {tally.failures} failed" if tally.failures else ""
     failed += f", {len(tally.left)} left" if tally.left else ""
