@@ -17,6 +17,7 @@ from sharpv_cli.engine.engine import Engine
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.pipeline import fitting, looks, opening
 from sharpv_cli.report.document import ask_document
+from sharpv_cli.seen.store import Store
 from sharpv_cli.settings import Settings
 from sharpv_cli.shelf import SHELF, Shelf
 from sharpv_cli.types import Answer, Finished, QuestionFailed
@@ -111,6 +112,16 @@ def test_a_clip_asked_again_gives_the_same_answers_and_is_not_looked_at(
         want = told(ask(video, *asked, staying=False, **GROUPS[case]))
         assert told(ask(video, *asked, **GROUPS[case])) == want
     assert len(decoded) == 4 + 1
+
+
+def test_what_is_held_is_told_as_what_is_kept_on_disk(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
+) -> None:
+    """So a document tells the same of the second question in a process that stays as in one of its own."""
+    monkeypatch.setattr(Store, "of", lambda most_bytes, *_: Store(tmp_path / "seen", most_bytes))
+    asked = [ask(video, QUESTIONS[0], seen=seen)[0].seen for seen in ("off", "off", "auto", "off")]
+    assert asked == [False, False, True, False]
+    assert len(decoded) == 1
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])
@@ -251,7 +262,9 @@ def test_a_long_clip_that_came_in_chunks_is_held(
 def test_another_model_begins_anew(video: Path, decoded: list[str]) -> None:
     ask(video, QUESTIONS[0])
     (held,) = SHELF._held.values()
-    held.prompts.clip = held.prompts.clip.asked_again(session(attention="eager"), settings(), "clip.mp4")
+    held.prompts.clip = held.prompts.clip.asked_again(
+        session(attention="eager"), settings(), "clip.mp4", seen=False
+    )
     ask(video, QUESTIONS[0])
     assert len(decoded) == 2
 

@@ -48,7 +48,7 @@ class Looker(Worker):
         from sharpv_cli.pipeline.recalling import keep_seen
 
         with self.opened(job, read) as (clip, _, recall), memory_told(clip):
-            if clip.seen is None:
+            if not clip.seen:
                 prompts = Prompts(clip)
                 encoded = returned(prompts.build(QUESTION, StageClock(), last=True))
                 assert recall is not None, "a store was asked for"
@@ -57,4 +57,4 @@ class Looker(Worker):
                     raise ResourceError(
                         recall.notes[-1], hint="`sharpv seen list` shows what is kept, and where"
                     )
-            return {"schema": SCHEMA, "video": job.video, "seen": clip.seen is not None}
+            return {"schema": SCHEMA, "video": job.video, "seen": clip.seen}

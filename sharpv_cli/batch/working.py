@@ -102,7 +102,7 @@ class Worker:
                     told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
                 yield attempt.error or told
                 spent = Spent()
-            if recall is not None and prompts.first is not None and clip.seen is None:
+            if recall is not None and prompts.first is not None and not clip.seen:
                 keep_seen(recall, prompts.first)
 
     @contextmanager

@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 class Clip:
     """Frames of a video, the session that answers about them, and the settings of the answer.
 
-    With `new_tokens` an answer has exactly so many, whatever the settings. `seen` is what an earlier look left of them:
-    then they are small pictures, and not looked at again.
+    With `new_tokens` an answer has exactly so many, whatever the settings. `entry` is what an earlier look left of them
+    on disk: then they are small pictures, and not looked at again. `seen`: that, or this process has held them since an
+    earlier command, and a process of its own would find them on disk.
     """
 
     session: Session
     frames: Frames
     settings: Settings
     new_tokens: int | None = None
-    seen: Entry | None = None
+    entry: Entry | None = None
+    seen: bool = False
     spoken: Spoken | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -66,10 +68,12 @@ class Clip:
         texts = [text for text in (self.spoken.text, given.prefix) if text is not None]
         return given.model_copy(update={"prefix": "\n".join(texts)})
 
-    def asked_again(self, session: Session, settings: Settings, path: str) -> Clip:
+    def asked_again(self, session: Session, settings: Settings, path: str, *, seen: bool) -> Clip:
         """For a later command, which knows the same file as `path` and may want other answers about it."""
         frames = replace(self.frames, info=replace(self.frames.info, path=path))
-        return replace(self, session=session, settings=settings, frames=frames)
+        return replace(
+            self, session=session, settings=settings, frames=frames, seen=seen or self.entry is not None
+        )
 
     @property
     def info(self) -> VideoInfo:
@@ -150,7 +154,7 @@ class Encoded:
             () if self.scores is None else (self.scores.spatial, self.scores.temporal, self.scores.importance)
         )
         tensors: list[Tensor] = [self.whole.embeds, *self.whole.extra.get(DEEPSTACK, ()), *scores]
-        seen = 0 if self.clip.seen is None else self.clip.seen.part.rows.nbytes
+        seen = 0 if self.clip.entry is None else self.clip.entry.part.rows.nbytes
         return seen + self.clip.sample.images.nbytes + sum(tensor.nbytes for tensor in tensors)
 
 

@@ -139,8 +139,8 @@ def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
     from sharpv_cli.types import StageStarted
 
     yield StageStarted("preprocess")
-    if clip.seen is not None:
-        return encode_seen(clip, clip.seen, question, clock)
+    if clip.entry is not None:
+        return encode_seen(clip, clip.entry, question, clock)
     with clock.stage("preprocess"):
         require_encoding(clip)
     if clip.frames.coming is not None:

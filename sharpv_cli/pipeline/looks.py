@@ -73,7 +73,7 @@ class Look:
         recall, first = self.recall, self.prompts.first
         if recall is None:
             return
-        if first is not None and first.clip.seen is None:
+        if first is not None and first.clip.entry is None:
             from sharpv_cli.pipeline.recalling import keep_seen
 
             keep_seen(recall, first)
@@ -90,7 +90,7 @@ def open_look(
     """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
     key = _key_of(video, settings)
     if key is not None and SHELF.get(key) is not None and settings.seen != "refresh":
-        look = _again(video, settings, key, session)
+        look = _again(video, settings, key, session, seen=recall is not None)
         if look is not None:
             clip = look.prompts.clip
             yield Loaded(clip.info, clip.sample, clip.loaded.info)
@@ -108,7 +108,9 @@ def scan_of(video: FilePath, settings: Settings) -> Scan | None:
     return None if held is None else held.scan
 
 
-def _again(video: FilePath, settings: Settings, key: Key, session: Session | None) -> Look | None:
+def _again(
+    video: FilePath, settings: Settings, key: Key, session: Session | None, *, seen: bool
+) -> Look | None:
     """What is held, with the model that it was made with; where that was exchanged, nothing is held any more."""
     from sharpv_cli.pipeline.question import Spent
 
@@ -117,7 +119,7 @@ def _again(video: FilePath, settings: Settings, key: Key, session: Session | Non
     held: Look | None = SHELF.get(key)
     if held is None or held.prompts.clip.loaded is not ready.loaded:
         return None
-    held.prompts.begin(ready, settings, name_of(video))
+    held.prompts.begin(ready, settings, name_of(video), seen=seen)
     return Look(video, held.prompts, Spent(load_sec, started=started), held.scan, key)
 
 

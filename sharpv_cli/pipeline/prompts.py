@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -67,12 +68,13 @@ class SharedPrompts(Prompts):
     _prefix: _SharedPrefix | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def begin(self, session: Session, settings: Settings, path: str) -> None:
+    def begin(self, session: Session, settings: Settings, path: str, *, seen: bool) -> None:
         """A further command asks about the clip: `Clip.asked_again`."""
         assert self._encoded is not None
         self._count = 0
-        self.clip = self.clip.asked_again(session, settings, path)
-        self._encoded = replace(self._encoded, clip=self._encoded.clip.asked_again(session, settings, path))
+        again = partial(Clip.asked_again, session=session, settings=settings, path=path, seen=seen)
+        self.clip = again(self.clip)
+        self._encoded = replace(self._encoded, clip=again(self._encoded.clip))
 
     @property
     def complete(self) -> bool:

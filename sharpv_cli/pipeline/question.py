@@ -136,7 +136,7 @@ class _Answering:
             engine_reason=reading.engine_reason,
             m=reading.m,
             warm=clip.session.warm,
-            seen=clip.seen is not None,
+            seen=clip.seen,
             subtitles=None if clip.spoken is None else clip.spoken.used,
             warnings=reading.warnings,
             token_ids=tuple(words.token_ids),
