@@ -27,6 +27,7 @@ _WORDS = {
     "can't start new thread": THREADS,
     "Resource temporarily unavailable": THREADS,
     "ThreadPoolBuildError": THREADS,
+    "Too many open files": FILES,
     "DefaultCPUAllocator": MEMORY,
     "bad_alloc": MEMORY,
     "annot allocate memory": MEMORY,

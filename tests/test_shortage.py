@@ -5,6 +5,7 @@ import pytest
 
 from sharpv_cli import shortage
 from sharpv_cli.errors import ModelError, ShortageError, VideoError
+from sharpv_cli.models.blame import Reading
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,9 @@ def test_ctrl_c_goes_through_an_attempt() -> None:
 def test_ffmpegs_want_of_memory_counts_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortage, "has_memory", lambda: False)
     assert shortage.lack(av.error.MemoryError(12, "Cannot allocate memory")) == shortage.MEMORY
+
+
+@pytest.mark.parametrize("said", ["can't start new thread", "Too many open files (os error 24)"])
+def test_a_model_is_not_blamed_for_want_of_a_resource(said: str) -> None:
+    with pytest.raises(ShortageError, match="loading it: not enough"), Reading("tokenizer", "it"):
+        raise RuntimeError(said)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any
 
+from sharpv_cli import shortage
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError
 from sharpv_cli.models.inspecting import newer
 from sharpv_cli.models.jsonfile import AGAIN
@@ -40,7 +41,14 @@ class Reading:
         if error is None or isinstance(error, SharpvError):
             return
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise (no_memory(self._name) if out_of_memory(error) else self._unreadable(error)) from error
+            raise self._judged(error) from error
+
+    def _judged(self, error: BaseException) -> SharpvError:
+        """Want of threads or files is no fault of the part that is read meanwhile."""
+        if out_of_memory(error):
+            return no_memory(self._name)
+        what = shortage.lack(error)
+        return shortage.short(what, f"loading {self._name}") if what else self._unreadable(error)
 
     def _unreadable(self, error: BaseException) -> ModelError:
         missing = (
