@@ -170,6 +170,7 @@ def main() -> int:
                 if (why := fault(folder, case, clip)) is not None:
                     faults += 1
                     print(f"{family}: {case.name}: {why}\n", flush=True)
+            print(f"after {family}: {count} cases, {faults} faults", flush=True)
     print(f"{count} cases, {faults} faults")
     return 1 if faults else 0
 
