@@ -222,7 +222,7 @@ def test_a_manifest_is_read_by_its_content(tmp_path: Path, name: str, content: b
         (b"video,question,question\na.mp4,what?,who?\n", "has a header with 'question' twice"),
         (b"video,question\n", "it holds no line"),
         (b" \n\n", "it holds no line"),
-        (b"\x89PNG\r\n\x1a\n", "no line of it can be read"),
+        (b"\x89PNG\r\n\x1a\n", "is no text"),
         (b"PK\x03\x04\rclip.mp4,\r\x00,mdat", "no line of it can be read"),
         (b"\x1f\x8b\x08\0\xa5" + b"x" * 90, "is no text: it is compressed"),
         (bytes(90), "is no text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,11 @@ EXTREMES = [
 def largest(key: str) -> float:
     """What a float32, or a count of 64 bits, holds of this setting."""
     return (
-        2**63 if key in ("video.max_bytes", "generation.seed") else 1e10 if key == "video.timeout" else 2**31
+        2**63
+        if key in ("video.max_bytes", "generation.seed", "seen_max_bytes")
+        else 1e10
+        if key == "video.timeout"
+        else 2**31
     )
 
 
@@ -74,8 +79,7 @@ def test_a_value_in_yaml_is_of_use_or_refused(tmp_path: Path, flag: str, value: 
 
 
 def assert_of_use(flag: str, settings: Settings) -> None:
-    group, _, name = FLAGS[flag].partition(".")
-    value = getattr(getattr(settings, group), name)
+    value = attrgetter(FLAGS[flag])(settings)
     assert value is None or -1 <= value <= largest(FLAGS[flag]) or flag in ("start", "end")
     if flag == "temperature" and value:
         assert 1e-6 <= value <= 1e6

@@ -45,7 +45,7 @@ class ProxyError(Exception):
         ({"HF_TOKEN": "hf_a\nb"}, "the token in HF_TOKEN holds control characters", "hf auth login"),
         (
             {"https_proxy": "http://x:secret@proxy:9"},
-            "through the proxy http://...@proxy:9",
+            "through the proxy http://***@proxy:9",
             "check https_proxy",
         ),
         ({"ALL_PROXY": "http://proxy:9"}, "through the proxy http://proxy:9", "check ALL_PROXY"),

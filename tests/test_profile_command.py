@@ -296,8 +296,11 @@ def test_the_settings_as_given_are_what_ask_reports(real: dict[str, Any], home: 
     args = ["-q", "Describe the video.", "--max-new-tokens", "6", "--json"]
     done = run(SHARPV, "ask", "clip.mp4", *args, home=home)
     asked, both = json.loads(done.stdout), real["methods"]["both"]
-    for block in ("answer", "finish_reason", "tokens", "retention", "layers"):
+    for block in ("answer", "finish_reason", "tokens", "retention"):
         assert both[block] == asked[block], block
+    # `ask` reads a prompt in two parts and a measurement in one: the last bits of a cosine may differ.
+    for layer, theirs in zip(both["layers"], asked["layers"], strict=True):
+        assert layer == {**theirs, "similarity": pytest.approx(theirs["similarity"], abs=1e-6)}
     for figure in ("kv_dense_bytes", "kv_bytes", "kv_retention", "weights_bytes"):
         assert both["memory"][figure] == asked["memory"][figure]
     assert real["sampling"] == asked["sampling"]

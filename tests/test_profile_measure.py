@@ -21,6 +21,7 @@ from sharpv_cli.engine import memory as engine_memory
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models import wording
+from sharpv_cli.models.streaming import TextStream
 from sharpv_cli.pipeline import (
     METHODS,
     Plan,
@@ -272,10 +273,8 @@ def test_costs_follow_what_is_stored(video: Path) -> None:
 
 def test_timed_runs_go_on_where_the_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    push = question.TextStream.push
-    monkeypatch.setattr(
-        question.TextStream, "push", lambda self, token: seen.append(token) or push(self, token)
-    )
+    push = TextStream.push
+    monkeypatch.setattr(TextStream, "push", lambda self, token: seen.append(token) or push(self, token))
     one_answer(settings(), new_tokens=NEW)
     whole = list(seen)
     stop = next(token for index, token in enumerate(whole) if index and token not in whole[:index])
@@ -512,14 +511,14 @@ def test_ctrl_c_in_a_run_keeps_the_runs_before_it(video: Path, monkeypatch: pyte
         if isinstance(event, RunStarted) and event.number == 4:  # the first timed run of `both`
             break
     pushed = iter([None, None])
-    push = question.TextStream.push
+    push = TextStream.push
 
     def press(self: Any, token: int) -> str:
         if next(pushed, "stop") == "stop":
             raise KeyboardInterrupt
         return push(self, token)
 
-    monkeypatch.setattr(question.TextStream, "push", press)
+    monkeypatch.setattr(TextStream, "push", press)
     rest = list(events)
     assert len(rest) == 1
     assert isinstance(rest[0], ClipProfile)

@@ -20,6 +20,8 @@ _BROKEN = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogat
 _LETTERS = re.compile("(?<![\udc80-\udcff])[\udc80\udc91-\udc97\udcc0-\udcfd]{1,2}(?![\udc80-\udcff])")
 _WORD = re.compile("[\\w\udc80-\udcff]*[\udc80-\udcff][\\w\udc80-\udcff]*")
 _MOSTLY, _LONGEST_WORD = 0.9, 40
+_CONTROLS, _HEAD_BYTES = re.compile(rb"[\1-\10\16-\32\34-\37]"), 1024  # text has none of these
+_NO_TEXT = "is no text: it is compressed, or another kind of file"
 _DELIMITERS = ",;\t|"
 _LOOKED_AT, _LOOKED_AT_BYTES = 100, 1 << 20  # rows, bytes
 _COLUMN = "video"  # by which a header is known as one
@@ -39,7 +41,7 @@ def as_utf8(content: bytes) -> bytes:
                 ) from error
     if b"\0" in content[:4]:
         if not re.fullmatch(rb"[\t\n\r -~]+", content[:4].replace(b"\0", b"")):
-            raise ValueError("is no text: it is compressed, or another kind of file")
+            raise ValueError(_NO_TEXT)
         raise ValueError("is UTF-16 or UTF-32 text without a byte order mark; save it as UTF-8")
     if not content.startswith(b"PAR1") and (found := _other_encoding(content)):
         raise ValueError(found)
@@ -54,6 +56,8 @@ def _other_encoding(content: bytes) -> str | None:
     """
     if content.isascii() or _is_utf8(content):
         return None
+    if _CONTROLS.search(content[:_HEAD_BYTES]):
+        return _NO_TEXT
     text = content[:_LOOKED_AT_BYTES].decode("utf-8", "surrogateescape")
     lines = text.splitlines()
     bad = [(number, line) for number, line in enumerate(lines, 1) if _BROKEN.search(line)]
