@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from run_cli import TEXT, environment, run, scripted
+from run_cli import ROOT, SHARPV, TEXT, environment, run, scripted
 from terminals import on_terminal
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][;m]")
@@ -37,8 +37,10 @@ def test_a_terminal_on_stdout_and_a_pipe_on_stderr(home: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 80])
-def test_the_doctor_on_a_terminal(home: Path, columns: int) -> None:
-    seen = on_terminal(scripted("real"), "doctor", home=home, columns=columns, stdout=True)
+def test_the_doctor_on_a_terminal(home: Path, tmp_path: Path, columns: int) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('no libcudart')", encoding="utf-8")
+    path = f"{tmp_path}:{ROOT}"
+    seen = on_terminal(SHARPV, "doctor", home=home, columns=columns, stdout=True, PYTHONPATH=path)
     assert max(map(cell_len, seen.lines)) <= columns
     squeezed = "".join(seen.text.split())
     assert "profiletiny(shipped)" in squeezed
