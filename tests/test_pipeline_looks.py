@@ -263,7 +263,7 @@ def test_another_model_begins_anew(video: Path, decoded: list[str]) -> None:
     ask(video, QUESTIONS[0])
     (held,) = SHELF._held.values()
     held.prompts.clip = held.prompts.clip.asked_again(
-        session(attention="eager"), settings(), "clip.mp4", seen=False
+        session(attention="eager"), settings(), "clip.mp4", held=False
     )
     ask(video, QUESTIONS[0])
     assert len(decoded) == 2

@@ -146,7 +146,7 @@ class Run:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        return ComparedClip(Clip(self.session, read.frames, self.settings, seen=read.entry))
+        return ComparedClip(Clip(self.session, read.frames, self.settings, entry=read.entry))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
         sharpv = file.done.get((item.id, SHARPV))

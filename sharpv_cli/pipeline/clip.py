@@ -34,8 +34,8 @@ class Clip:
     """Frames of a video, the session that answers about them, and the settings of the answer.
 
     With `new_tokens` an answer has exactly so many, whatever the settings. `entry` is what an earlier look left of them
-    on disk: then they are small pictures, and not looked at again. `seen`: that, or this process has held them since an
-    earlier command, and a process of its own would find them on disk.
+    on disk: then they are small pictures, and not looked at again. `held`: this process has them since an earlier
+    command, and a process of its own would find them on disk.
     """
 
     session: Session
@@ -43,7 +43,7 @@ class Clip:
     settings: Settings
     new_tokens: int | None = None
     entry: Entry | None = None
-    seen: bool = False
+    held: bool = False
     spoken: Spoken | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -68,12 +68,15 @@ class Clip:
         texts = [text for text in (self.spoken.text, given.prefix) if text is not None]
         return given.model_copy(update={"prefix": "\n".join(texts)})
 
-    def asked_again(self, session: Session, settings: Settings, path: str, *, seen: bool) -> Clip:
+    def asked_again(self, session: Session, settings: Settings, path: str, *, held: bool) -> Clip:
         """For a later command, which knows the same file as `path` and may want other answers about it."""
         frames = replace(self.frames, info=replace(self.frames.info, path=path))
-        return replace(
-            self, session=session, settings=settings, frames=frames, seen=seen or self.entry is not None
-        )
+        return replace(self, session=session, settings=settings, frames=frames, held=held)
+
+    @property
+    def seen(self) -> bool:
+        """Whether an earlier command looked at the video, and this one need not."""
+        return self.held or self.entry is not None
 
     @property
     def info(self) -> VideoInfo:

@@ -90,7 +90,7 @@ def open_look(
     """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
     key = _key_of(video, settings)
     if key is not None and SHELF.get(key) is not None and settings.seen != "refresh":
-        look = _again(video, settings, key, session, seen=recall is not None)
+        look = _again(video, settings, key, session, kept=recall is not None)
         if look is not None:
             clip = look.prompts.clip
             yield Loaded(clip.info, clip.sample, clip.loaded.info)
@@ -109,7 +109,7 @@ def scan_of(video: FilePath, settings: Settings) -> Scan | None:
 
 
 def _again(
-    video: FilePath, settings: Settings, key: Key, session: Session | None, *, seen: bool
+    video: FilePath, settings: Settings, key: Key, session: Session | None, *, kept: bool
 ) -> Look | None:
     """What is held, with the model that it was made with; where that was exchanged, nothing is held any more."""
     from sharpv_cli.pipeline.question import Spent
@@ -119,7 +119,7 @@ def _again(
     held: Look | None = SHELF.get(key)
     if held is None or held.prompts.clip.loaded is not ready.loaded:
         return None
-    held.prompts.begin(ready, settings, name_of(video), seen=seen)
+    held.prompts.begin(ready, settings, name_of(video), held=kept)
     return Look(video, held.prompts, Spent(load_sec, started=started), held.scan, key)
 
 

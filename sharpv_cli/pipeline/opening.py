@@ -83,7 +83,7 @@ def _recalled(video: VideoPath, session: Session, recall: Kept) -> Clip | None:
     from sharpv_cli.pipeline.recalling import frames_seen
 
     frames = with_subtitles(video, recall.settings, frames_seen(video, entry))
-    return Clip(session, frames, recall.settings, entry=entry, seen=True)
+    return Clip(session, frames, recall.settings, entry=entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,11 @@ class SharedPrompts(Prompts):
     _prefix: _SharedPrefix | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def begin(self, session: Session, settings: Settings, path: str, *, seen: bool) -> None:
+    def begin(self, session: Session, settings: Settings, path: str, *, held: bool) -> None:
         """A further command asks about the clip: `Clip.asked_again`."""
         assert self._encoded is not None
         self._count = 0
-        again = partial(Clip.asked_again, session=session, settings=settings, path=path, seen=seen)
+        again = partial(Clip.asked_again, session=session, settings=settings, path=path, held=held)
         self.clip = again(self.clip)
         self._encoded = replace(self._encoded, clip=again(self._encoded.clip))
 
