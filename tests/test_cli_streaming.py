@@ -15,7 +15,7 @@ import pytest
 from run_cli import PIECES, TEXT, environment, run, scripted
 from terminals import everything
 
-ASK = ["ask", "clip.mp4", "what?"]
+ASK = ["ask", "clip.mp4", "what moves?"]
 WHOLE = [f"{TEXT}\n"]
 
 

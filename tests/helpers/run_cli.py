@@ -37,7 +37,7 @@ def scripted(scenario: str) -> list[str]:
 def environment(home: Path, **changes: str) -> dict[str, str]:
     """A clean one: no settings of sharpv, no config folder, no wish for colours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHARPV_", "XDG_"))}
-    unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONWARNINGS")
+    unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "PYTHONWARNINGS")
     plain = {name: value for name, value in kept.items() if name not in unset}
     alone = {"SHARPV_KEEP_WARM": "0", "SHARPV_SEEN": "off"}  # nothing outlives a test
     return {**plain, **alone, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}

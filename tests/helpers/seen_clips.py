@@ -35,7 +35,7 @@ def written(encoded: Encoded) -> bytes:
 
 def seen_again(of: Clip, content: bytes, **changes: Any) -> Clip:
     entry: Entry = entry_of(content)
-    return replace(of, frames=frames_seen("clip.mp4", entry), seen=entry, **changes)
+    return replace(of, frames=frames_seen("clip.mp4", entry), entry=entry, **changes)
 
 
 def seen_video(path: Path, frames: int = 12, shade: int = 0) -> Path:
