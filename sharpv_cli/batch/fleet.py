@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -131,10 +131,8 @@ class Fleet:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads along
         ours, theirs = context.Pipe()
         with theirs:
-            neighbours = tuple(shortage.neighbours)  # who registered them is not imported there
             process = context.Process(
-                target=_serve,
-                args=(theirs, self._model, device, self._readers, self._all_readers, neighbours),
+                target=_serve, args=(theirs, self._model, device, self._readers, self._all_readers)
             )
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # it inherits this: Ctrl-C is for us
             process.start()
@@ -177,20 +175,12 @@ def _loss(station: _Station, doing: str) -> ResourceError:
     )
 
 
-def _serve(
-    connection: Connection,
-    model: Model,
-    device: str | None,
-    readers: int,
-    all_readers: int,
-    neighbours: Sequence[Callable[[], str | None]],
-) -> None:
+def _serve(connection: Connection, model: Model, device: str | None, readers: int, all_readers: int) -> None:
     """The process: answers what it is given, in that order."""
     from sharpv_cli.batch.working import outcome, read_frames
     from sharpv_cli.video.read_ahead import ReadAhead
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    shortage.neighbours[:] = neighbours
     with Attempt("loading the model") as attempt:
         worker = model.load(device)
     connection.send(attempt.error or _READY)
