@@ -17,7 +17,7 @@ from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.session import Session
-from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.settings import Settings, in_place, resolve
 from sharpv_cli.types import (
     ANY_TEXT,
     Answer,
@@ -76,13 +76,6 @@ class Flags(TypedDict, total=False):
     stream: bool | None
     seen: Literal["auto", "off", "only", "refresh"] | None
     seen_max_bytes: int | None
-
-
-_WAYS = (
-    "frames",
-    "fps",
-    "at",
-)  # to say which frames are taken: one in a question takes the place of another before it
 
 
 class Sharpv:
@@ -226,12 +219,8 @@ class Sharpv:
         if isinstance(self._profile, Settings):
             assert not self._flags and not flags, "settings that are resolved are complete"
             return self._profile
-        given = {**self._flags, **{name: value for name, value in flags.items() if value is not None}}
-        if not flags.keys().isdisjoint(_WAYS):
-            given = {name: value for name, value in given.items() if name not in _WAYS or name in flags}
         profile = None if self._profile is None else os.fspath(self._profile)
-        named = {name.replace("_", "-"): value for name, value in given.items()}
-        return resolve(named, os.environ, profile=profile).settings
+        return resolve(in_place(_named(self._flags), _named(flags)), os.environ, profile=profile).settings
 
 
 class Video:
@@ -306,6 +295,11 @@ class Stream(Iterator[str]):
         if self._answer is None or self._answer.finish_reason == "interrupted":
             raise KeyboardInterrupt
         return self._answer
+
+
+def _named(flags: Flags) -> dict[str, object]:
+    """By the names of the command's flags; without what is left unset."""
+    return {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
 
 
 def _of_the_model(settings: Settings) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.settings import FLAGS, Resolved, Settings, as_yaml, defaults, profile_paths, resolve
+from sharpv_cli.settings import FLAGS, Resolved, Settings, as_yaml, defaults, in_place, profile_paths, resolve
 
 SHIPPED = [
     "internvl3-8b",
@@ -337,6 +337,24 @@ def test_moments_take_the_place_of_other_ways_to_choose_frames(home: Path) -> No
     path = write(home / "p.yaml", "sampling: {strategy: at, at: '0:05,-1', start: 1:30}\n")
     sampling = run(home, profile=path).settings.sampling
     assert (sampling.at, sampling.start) == ("-1,5", 90.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "whole"),
+    [
+        ({"frames": 8, "w": 2.0}, {"at": "3"}, {"w": 2.0, "at": "3"}),
+        ({"at": "3"}, {"frames": 4}, {"frames": 4}),
+        ({"fps": 1.0, "max-frames": 9}, {"frames": 4}, {"frames": 4}),
+        ({"frames": 8, "max-frames": 9}, {"fps": 2.0}, {"max-frames": 9, "fps": 2.0}),
+        ({"frames": 8, "seed": 1}, {"seed": 2}, {"frames": 8, "seed": 2}),
+    ],
+)
+def test_a_questions_own_flags_come_in_the_place_of_others(
+    before: dict[str, object], own: dict[str, object], whole: dict[str, object]
+) -> None:
+    """One way to say which frames are taken replaces another, as in a row of a manifest."""
+    assert in_place(before, own) == whole
+    resolve(in_place(before, own), {})
 
 
 def test_start_lies_before_end() -> None:

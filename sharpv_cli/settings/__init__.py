@@ -8,6 +8,7 @@ from sharpv_cli.settings.resolve import (
     NO_PROFILE,
     Resolved,
     as_yaml,
+    in_place,
     resolve,
     variable,
 )

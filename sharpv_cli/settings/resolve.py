@@ -87,6 +87,17 @@ def resolve(
     )
 
 
+def in_place(before: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """Flags by the names of FLAGS, with a question's or a row's `own` in their place.
+
+    Of the ways to say which frames are taken, its own replaces any other; a limit to the rate goes with the rate.
+    """
+    dropped: set[str] = set()
+    if not own.keys().isdisjoint(_WAY_FLAGS):
+        dropped = {*_WAY_FLAGS} if "fps" in own else {*_WAY_FLAGS, "max-frames"}
+    return {**{name: value for name, value in before.items() if name not in dropped}, **own}
+
+
 def source(file: SettingsFile) -> str:
     """`shipped`, or the path of a user's own profile."""
     return "shipped" if file.path.parent == shipped_folder() else str(file.path)
@@ -172,6 +183,7 @@ _IMPLIED: dict[str, dict[str, object]] = {
 
 
 _WAYS = ("sampling.fps", "sampling.frames", "sampling.at")  # to say which frames are taken
+_WAY_FLAGS = tuple(flag for flag, key in FLAGS.items() if key in _WAYS)
 _BOUNDS = ("sampling.start", "sampling.end")  # of the others, while moments stand by themselves
 
 

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from sharpv_cli.tables.shard import Shard
 
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
-_ONE_OF = {
-    "fps": ("frames",),
-    "frames": ("fps", "max-frames"),
-}  # a row's own drops the other one of the command
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +96,14 @@ def make_plan(
     on them. Raises ModelError, ResourceError.
     """
     from sharpv_cli.batch.planning import plan
-    from sharpv_cli.settings import resolve
+    from sharpv_cli.settings import in_place, resolve
 
     known: dict[str, Settings] = {}
 
     def settings_for(own: Mapping[str, object]) -> Settings:
         key = repr(sorted(own.items()))
         if key not in known:
-            dropped = {name for given in own for name in _ONE_OF.get(given, ()) if name not in own}
-            kept = {name: value for name, value in flags.items() if name not in dropped}
-            known[key] = resolve({**kept, **own}, os.environ, profile=profile).settings
+            known[key] = resolve(in_place(flags, own), os.environ, profile=profile).settings
         return known[key]
 
     return plan(manifest, settings_for, _weights(resolved) if manifest.rows else "", shard, limit)
