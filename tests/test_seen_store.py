@@ -23,7 +23,7 @@ from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import looks, opening
 from sharpv_cli.seen import recall
 from sharpv_cli.seen.head import DIGEST, HEAD
-from sharpv_cli.seen.store import Store
+from sharpv_cli.seen.store import Store, ends_of
 from sharpv_cli.seen.travelling import bring, export
 from sharpv_cli.shelf import SHELF
 
@@ -371,3 +371,16 @@ def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(
     monkeypatch.setattr(opening, "decode", counted)
     video.ask()
     assert (decoded, read.count(str(video.path))) == ([0], 1)
+
+
+def test_only_the_ends_of_a_video_are_read_to_know_whether_it_may_be_kept(tmp_path: Path) -> None:
+    """All of it is read where that is so, or after the answer."""
+    path, found = tmp_path / "a.mp4", []
+    for place in (None, 2_500_000, 10, 4_999_990):
+        content = bytearray(5_000_000)
+        if place is not None:
+            content[place] = 1
+        path.write_bytes(content)
+        found.append(ends_of(str(path)))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3

@@ -17,11 +17,10 @@ from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.seen.brought import Brought
 from sharpv_cli.seen.head import DamagedError, Head, is_ours
 from sharpv_cli.seen.key import Maker, VisualKey
-from sharpv_cli.seen.store import Store, touch
+from sharpv_cli.seen.store import Store, ends_of, touch
 from sharpv_cli.text import shown
 from sharpv_cli.units import disk_size
 from sharpv_cli.video.local import FilePath, is_private, name_of
-from sharpv_cli.video.stamp import stamp
 
 if TYPE_CHECKING:
     from sharpv_cli.seen.entry import Entry
@@ -72,15 +71,14 @@ class Recall:
         return recall
 
     def _begin(self) -> None:
-        size, ends = stamp(os.fspath(self.video))
-        if not ends:
+        self._ends = ends_of(os.fspath(self.video))
+        if not self._ends:
             return
-        self._ends = f"{ends}{size:x}"
         try:
             self._facts = facts_of(self.video)
             known = self.settings.seen != "refresh" and self.store.knows(self._ends)
             fresh = not is_private(self.video) and not is_settled(self._facts)
-            if known or (fresh and size <= _QUICK_BYTES):
+            if known or (fresh and self._facts[2] <= _QUICK_BYTES):
                 self._first_digest = self._digest()
         except OSError:
             return  # whoever decodes it says what is wrong

@@ -74,13 +74,12 @@ class Store:
 
     def of_video(self, video: str) -> list[tuple[Kept, Head]]:
         """All that is kept of a video: of this file's content, or of one that lay there. The last used first."""
-        size, ends = stamp(video)
-        name, place = f"{ends}{size:x}-" if ends else None, os.path.realpath(video)
+        ends, place = ends_of(video), os.path.realpath(video)
         found = ((one, head) for one, head in self.heads() if head is not None)
         return [
             (one, head)
             for one, head in found
-            if (name is not None and one.path.name.startswith(name)) or head.info.path == place
+            if (ends and one.path.name.startswith(f"{ends}-")) or head.info.path == place
         ]
 
     def heads(self) -> Iterator[tuple[Kept, Head | None]]:
@@ -128,6 +127,15 @@ class Store:
             with suppress(FileNotFoundError):  # another process was quicker
                 found = path.lstat()
                 yield Kept(path, found.st_size, found.st_mtime)
+
+
+def ends_of(video: str) -> str:
+    """The digest of a video's two ends, with its size; empty where it is no file that can be read.
+
+    Quick, however long the video is: it only says whether there may be something of it.
+    """
+    size, ends = stamp(video, pieces=2)
+    return f"{ends}{size:x}" if ends else ""
 
 
 def touch(path: Path) -> None:

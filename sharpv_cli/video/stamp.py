@@ -10,11 +10,11 @@ from collections.abc import Iterator
 _PIECE, _PIECES = 1 << 20, 64  # up to so many bytes all is read
 
 
-def stamp(path: str) -> tuple[int, str]:
+def stamp(path: str, pieces: int = _PIECES) -> tuple[int, str]:
     """Its bytes and a digest of its content; 0 and nothing where it is no file that can be read.
 
-    Sizes and times are the same after a copy that keeps them. Of more than 64 MiB, 64 pieces are read, the first and
-    the last among them: another film differs everywhere.
+    Sizes and times are the same after a copy that keeps them. Of more MiB than `pieces`, at least 2, so many are read,
+    the first and the last among them: another film differs everywhere.
     """
     try:
         found = os.stat(path)  # noqa: PTH116 - before it is opened: a pipe would wait
@@ -22,7 +22,7 @@ def stamp(path: str) -> tuple[int, str]:
             return 0, ""
         digest = hashlib.sha256()
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            for place in _places(found.st_size):
+            for place in _places(found.st_size, pieces):
                 file.seek(place)
                 digest.update(file.read(_PIECE))
         return found.st_size, digest.hexdigest()[:16]
@@ -30,8 +30,8 @@ def stamp(path: str) -> tuple[int, str]:
         return 0, ""
 
 
-def _places(size: int) -> Iterator[int]:
-    if size <= _PIECE * _PIECES:
+def _places(size: int, pieces: int) -> Iterator[int]:
+    if size <= _PIECE * pieces:
         yield from range(0, size, _PIECE)
     else:
-        yield from ((size - _PIECE) * number // (_PIECES - 1) for number in range(_PIECES))
+        yield from ((size - _PIECE) * number // (pieces - 1) for number in range(pieces))
