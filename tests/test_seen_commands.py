@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_cli import SHARPV, run
+from typer.testing import CliRunner
 
+from sharpv_cli.app import app
+from sharpv_cli.batch import ray_runner
 from sharpv_cli.shapes.demo import DEMO_FOLDER
 
 QUESTION = "Which direction does the red circle move?"
@@ -50,6 +54,22 @@ def test_an_index_goes_on_where_it_ended(folder: Path) -> None:
     shutil.copy(folder / "clips" / "moving.mp4", folder / "again.mp4")
     done = sharpv(folder, "index", "again.mp4")
     assert "0 looked at, 1 known already" in done.stderr
+
+
+def test_an_index_on_a_cluster_is_made_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself is replaced: what is tested is that the jobs get there."""
+    sent: list[Any] = []
+
+    def on_cluster(jobs: Any, model: Any, cluster: Any) -> Iterator[Any]:
+        sent.append(([job.video for job in jobs], type(model).__name__, cluster.address))
+        return (_ for _ in ())
+
+    monkeypatch.setattr(ray_runner, "require_ray", lambda: None)
+    monkeypatch.setattr(ray_runner, "on_cluster", on_cluster)
+    arguments = ["index", "clips/moving.mp4", "--runner", "ray", "--address", "auto"]
+    monkeypatch.chdir(folder)
+    assert CliRunner().invoke(app, arguments, env={**ON, "HOME": str(folder)}).exit_code == 0
+    assert sent == [(["clips/moving.mp4"], "LookingModel", "auto")]
 
 
 def test_a_video_that_is_none_fails_alone(folder: Path) -> None:

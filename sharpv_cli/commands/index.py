@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.batch.command import check_runner
-from sharpv_cli.commands.batch.running import Runner, Tally, documents, make_plan, read_rows
+from sharpv_cli.commands.batch.running import Runner, Tally, make_plan, read_rows, worked
 from sharpv_cli.commands.options import (
-    MOST_WORKERS,
+    AddressOption,
     Flags,
     JsonOption,
+    ProcessesOption,
     ProfileOption,
     QuietOption,
+    ReadersOption,
+    RunnerOption,
     VerboseOption,
-    option,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import name_demo_model, read_settings
@@ -41,24 +43,10 @@ def index(
         str, typer.Argument(metavar="VIDEO|FOLDER|MANIFEST", help="A video, a folder, or a list as of batch.")
     ],
     profile: ProfileOption = None,
-    processes: Annotated[
-        int | None,
-        option(
-            "--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS
-        ),
-    ] = None,
-    readers: Annotated[
-        int | None,
-        option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
-    ] = None,
-    runner: Annotated[
-        Literal["local", "ray"],
-        option("--runner local|ray", "Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]')."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        option("--address HOST:PORT", "The Ray cluster.  [default: RAY_ADDRESS, else one is started here]"),
-    ] = None,
+    processes: ProcessesOption = None,
+    readers: ReadersOption = None,
+    runner: RunnerOption = "local",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -81,9 +69,7 @@ def index(
         raise UsageError("nothing is kept with --seen off", hint="leave it out")
     plan = _each_once(make_plan(_rows(videos), flags, profile, resolved, read_shard(None), None))
     tally = Tally(0, len(plan.jobs) + len(plan.failures))
-    known, interrupted = _look(
-        plan, resolved, Runner("local", None, None, None, processes, readers), tally, as_json=as_json
-    )
+    known, interrupted = _look(plan, resolved, place, tally, as_json=as_json)
     announce_store(resolved.settings)
     _conclude(tally, known, interrupted=interrupted)
 
@@ -116,16 +102,12 @@ def _look(plan: Plan, resolved: Resolved, runner: Runner, tally: Tally, *, as_js
         return known, False
     name_demo_model(resolved)
     try:
-        with ExitStack() as on_leaving:
-            told = documents(plan, LookingModel(resolved), runner, on_leaving)
-            counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
+        with closing(worked(plan, LookingModel(resolved), runner, tally)) as told:
             for document in told:
-                tally.count(document)
                 if isinstance(document, dict):
                     known += document.get("seen") is True
                     if as_json:
                         terminal.write_json(document, several=True)
-                counting.show(f"{tally.rate:.1f}/s")
     except KeyboardInterrupt:
         return known, True
     return known, False

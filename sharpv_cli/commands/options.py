@@ -57,6 +57,22 @@ VerboseOption = Annotated[
         "--verbose", "Print the device, backend, frames and time of each stage on stderr.", panel="Output"
     ),
 ]
+ProcessesOption = Annotated[
+    int | None,
+    option("--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS),
+]
+ReadersOption = Annotated[
+    int | None,
+    option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
+]
+RunnerOption = Annotated[
+    Literal["local", "ray"],
+    option("--runner local|ray", "Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]')."),
+]
+AddressOption = Annotated[
+    str | None,
+    option("--address HOST:PORT", "The Ray cluster.  [default: RAY_ADDRESS, else one is started here]"),
+]
 ShowSettingsOption = Annotated[
     bool, option("--show-settings", "Print each setting and where it came from, on stderr.", panel="Output")
 ]

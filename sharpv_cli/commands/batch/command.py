@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,9 +16,13 @@ from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
     MOST_WORKERS,
+    AddressOption,
     Flags,
+    ProcessesOption,
     ProfileOption,
     QuietOption,
+    ReadersOption,
+    RunnerOption,
     ShowSettingsOption,
     VerboseOption,
     option,
@@ -72,24 +76,10 @@ def batch(
     shard: Annotated[
         str | None, option("--shard I/N", "Only part I of N of the manifest, counting from 1.")
     ] = None,
-    processes: Annotated[
-        int | None,
-        option(
-            "--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS
-        ),
-    ] = None,
-    readers: Annotated[
-        int | None,
-        option("--readers N", "Videos decoded at once, ahead of the model.", min=1, max=MOST_WORKERS),
-    ] = None,
-    runner: Annotated[
-        Literal["local", "ray"],
-        option("--runner local|ray", "Run on this machine, or on a Ray cluster (pip install 'sharpv[ray]')."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        option("--address HOST:PORT", "The Ray cluster.  [default: RAY_ADDRESS, else one is started here]"),
-    ] = None,
+    processes: ProcessesOption = None,
+    readers: ReadersOption = None,
+    runner: RunnerOption = "local",
+    address: AddressOption = None,
     num_gpus: Annotated[
         float | None,
         option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,7 @@ def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tup
 
     Raises ModelError, ResourceError, UsageError.
     """
+    from sharpv_cli.batch.processes import Model
     from sharpv_cli.batch.results import error_documents
 
     left = plan.without(results.done)
@@ -129,7 +130,7 @@ def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tup
     try:
         _add_all(error_documents(plan.failures), results, tally)
         if left.jobs:
-            _work(left, results, resolved, runner, tally)
+            _add_told(worked(left, Model(resolved), runner, tally), results)
     except KeyboardInterrupt:
         return tally, True
     return tally, False
@@ -141,23 +142,28 @@ def _add_all(documents: Iterator[Document], results: Results, tally: Tally) -> N
         tally.count(document)
 
 
-def _work(plan: Plan, results: Results, resolved: Resolved, runner: Runner, tally: Tally) -> None:
-    from sharpv_cli.batch.processes import Model
+def _add_told(told: Generator[Told], results: Results) -> None:
+    with closing(told):
+        for document in told:
+            if isinstance(document, dict):
+                results.add(document)
 
+
+def worked(plan: Plan, model: Model, runner: Runner, tally: Tally) -> Generator[Told]:
+    """What becomes of each question of the jobs; it is counted, and shown, once it was taken. To be closed."""
     with ExitStack() as on_leaving:
         on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
-        told = documents(plan, Model(resolved), runner, on_leaving)
+        told = _documents(plan, model, runner, on_leaving)
         on_leaving.enter_context(closing(told))  # type: ignore[type-var]
         tally.began = time.monotonic()
         counting = on_leaving.enter_context(terminal.Counting(tally.total, tally.done))
         for document in told:
-            if isinstance(document, dict):
-                results.add(document)
+            yield document
             tally.count(document)
             counting.show(f"{tally.rate:.1f}/s" + (f"  {tally.failures} failed" if tally.failures else ""))
 
 
-def documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
+def _documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
     """Loads the model where it runs on this machine; what can go wrong with it does so here."""
     from sharpv_cli.batch import processes
 
