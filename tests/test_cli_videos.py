@@ -134,3 +134,11 @@ def test_a_chart_is_of_one_video(stage: Path) -> None:
     done = ask(stage, *TWO, "where?", "--chart-out", "chart.svg")
     assert (done.returncode, done.stdout) == (2, "")
     assert "error: --chart-out chart.svg: a chart is of one video, and there are 2\n" in done.stderr
+
+
+def test_what_proves_who_asks_is_told_of_no_address(stage: Path) -> None:
+    addresses = [f"https://user:secret@host.example/{name}.mp4?token=secret" for name in "ab"]
+    done = ask(stage, *addresses, "-q", "what moves?", "--json")
+    assert done.returncode == 6
+    assert len(done.stdout.splitlines()) == 2 and "host.example/a.mp4" in done.stdout
+    assert "secret" not in done.stdout + done.stderr

@@ -13,11 +13,17 @@ import typer
 from sharpv_cli import terminal
 from sharpv_cli.commands.ask.answers import STAGES
 from sharpv_cli.commands.options import Flags, ProfileOption, VerboseOption, option, takes_settings
-from sharpv_cli.commands.preparing import check_unseen, first_after_loading, opened, read_settings
+from sharpv_cli.commands.preparing import (
+    check_model,
+    first_after_loading,
+    opened,
+    read_settings,
+    scanned_or_seen,
+)
 from sharpv_cli.commands.question import read_question
-from sharpv_cli.commands.videos import refuse_file, videos_and_question
-from sharpv_cli.errors import ResourceError, SharpvError, UsageError, VideoError
-from sharpv_cli.text import address_without_secrets, shown
+from sharpv_cli.commands.videos import refuse_file, videos_and_question, with_name
+from sharpv_cli.errors import ResourceError, UsageError, VideoError
+from sharpv_cli.text import address_without_secrets
 from sharpv_cli.video import isolated
 
 if TYPE_CHECKING:
@@ -136,7 +142,7 @@ def _check(videos: list[str], question: str, resolved: Resolved, show: _Show) ->
             except (VideoError, UsageError, ResourceError) as error:
                 if len(videos) == 1:
                     raise
-                terminal.report_error(_named(error, video))
+                terminal.report_error(with_name(error, address_without_secrets(video)))
                 failed = True
             else:
                 found |= show.answer(address_without_secrets(video), answer)
@@ -148,16 +154,9 @@ def _answer(model: Sharpv, video: str, question: str, resolved: Resolved) -> Ans
     from sharpv_cli.types import YES_OR_NO
 
     with opened(video, resolved) as local, terminal.Progress() as progress:
-        found = check_unseen(local, resolved)
+        found = scanned_or_seen(local, resolved)
+        if not model.is_loaded:
+            check_model(resolved)
         with closing(model.events(local, question, *found, YES_OR_NO)) as events:
             first = first_after_loading(events, progress, STAGES)
             return Stream(chain([first], events)).answer
-
-
-def _named(error: SharpvError, video: str) -> SharpvError:
-    """With the name of its video, where it does not say it."""
-    if shown(video) in str(error):
-        return error
-    named = type(error)(f"{address_without_secrets(video)}: {error}", hint=error.hint)
-    named.__cause__ = error
-    return named

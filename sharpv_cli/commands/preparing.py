@@ -71,13 +71,6 @@ def scanned_or_seen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None,
     return None if expected else scanned(video, resolved), recall
 
 
-def check_unseen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
-    """As `check_inputs`, and what is kept of the video: where there is something, it is not scanned."""
-    found = scanned_or_seen(video, resolved)
-    check_model(resolved)
-    return found
-
-
 def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
     """Refuse a video or a checkpoint that cannot be used, then download what is missing of the model; the video's scan.
 

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from sharpv_cli.errors import UsageError
+from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.text import shown
 
 
@@ -19,6 +19,15 @@ def videos_and_question(arguments: Sequence[str], *, asked: bool) -> tuple[list[
     if asked and not _is_question(last):
         return [*videos, last], None
     return videos, last
+
+
+def with_name(error: SharpvError, name: str) -> SharpvError:
+    """The error of one of several videos, behind the name of that one where it does not say it."""
+    if shown(name) in str(error):
+        return error
+    told = SharpvError(f"{shown(name)}: {error}", hint=error.hint)
+    told.__cause__ = error
+    return told
 
 
 def _is_question(argument: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 from sharpv_cli.commands.details import say_decoding, say_details, say_engine
 from sharpv_cli.commands.following import follow
+from sharpv_cli.commands.videos import with_name
 from sharpv_cli.errors import SharpvError
 from sharpv_cli.report.sizes import format_bytes
 from sharpv_cli.text import printable, shortened, shown
@@ -254,8 +255,7 @@ class Answers:
 
     def _report(self, error: SharpvError) -> None:
         """Of several videos, with the name of this one."""
-        named = self._label in f"{error}: " or shown(self._path) in str(error)
-        terminal.report_error(error if named else SharpvError(f"{self._label}{error}", hint=error.hint))
+        terminal.report_error(with_name(error, self._path) if self._manner.labels else error)
 
     def _write_failed(self, error: SharpvError, number: int) -> None:
         from sharpv_cli.report.document import error_document

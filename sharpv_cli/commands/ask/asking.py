@@ -19,6 +19,7 @@ from sharpv_cli.commands.preparing import (
     scanned_or_seen,
 )
 from sharpv_cli.errors import ModelError, ResourceError, SharpvError, ShortageError
+from sharpv_cli.text import address_without_secrets
 from sharpv_cli.video.local import named
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Asking:
     def _answer(
         self, video: str, questions: list[str], answers: Answers, model: Sharpv, progress: terminal.Progress
     ) -> None:
-        answers.begin(named(video))
+        answers.begin(address_without_secrets(named(video)))
         with ExitStack() as files:
             with self._alone(questions, answers):
                 local = files.enter_context(opened(video, self.resolved))
