@@ -14,11 +14,15 @@ from tiny_families import QUESTION, RECIPES, inputs, loaded
 from sharpv_cli import Sharpv, UsageError
 from sharpv_cli.engine.engine import Continuation, Engine
 from sharpv_cli.models.answers import answer_ids
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.pipeline.prompts import Prompts
 from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.report.document import ask_document
+from sharpv_cli.session import open_session
+from sharpv_cli.settings import Settings
 from sharpv_cli.shapes.demo import write_demo
-from sharpv_cli.types import YES_OR_NO, Answer, Form
+from sharpv_cli.types import ANY_TEXT, YES_OR_NO, Answer, Form
 
 DENSE: dict[str, Any] = {"visual": {"mode": "off"}, "memory": {"enabled": False}}
 ASKED = "Which direction does the red circle move?"
@@ -115,6 +119,26 @@ def test_yes_counts_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
     yes, no = math.exp(-3) + math.exp(-1), math.exp(-2) + math.exp(-2.5)
     assert got.text == "yes"
     assert [c.probability for c in got.choices] == pytest.approx([yes / (yes + no), no / (yes + no)])
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_choices_of_one_token_are_read_off_the_prompt(engine: str, tmp_path: Path) -> None:
+    """Words that the model would have to spell, as the built-in one "Yes", cost no further pass."""
+    write_demo(tmp_path)
+    settings = Settings.model_validate({"device": "cpu", "engine": engine})
+    session = open_session(settings)
+    passes = []
+    session.loaded.model.get_output_embeddings().register_forward_hook(lambda *_: passes.append(1))
+    clip = Clip(session, decode_whole(tmp_path / "moving.mp4", settings), settings)
+    for form, expected in (
+        (YES_OR_NO, 1),
+        (Form(choices=("no", "yes", "left")), 1),
+        (Form(choices=("yes", "yes, it is")), 4 if engine == "reference" else 2),
+        (ANY_TEXT, 2),  # one word, and the token that ends it
+    ):
+        passes.clear()
+        got = whole_answer(answer(Prompts(clip), "Is there a red circle?", form=form))
+        assert (len(passes), got.text) == (expected, "yes")
 
 
 def test_a_choice_that_no_answer_has_room_for_is_refused() -> None:

@@ -1,18 +1,21 @@
 """Answers that are chosen beside those that are generated: how often right, how sure, and how long they take.
 
-`python -m sharpv_cli.benchmarks.choices --limit 1000` asks the held-out questions of ShapesQA that have choices three
-ways, in turns: generated, `--choices` with all answers that a question of its type can have, and `sharpv check` where
-those are yes and no. Seconds are from frames to answer, on one loaded model. The calibration error (ECE) is the mean
-distance of how sure an answer was from how often such answers are right, in ten bins (Guo et al. 2017).
+`python -m sharpv_cli.benchmarks.choices --limit 1000` asks the first held-out questions of ShapesQA that have choices
+three ways, in turns: generated, `--choices` with all answers that a question of its type can have, and `sharpv check`
+where those are yes and no. All are behind one look at the clip: seconds are those of reading the question and answering
+it. The calibration error (ECE) is the mean distance of how sure an answer was from how often such answers are right, in
+ten bins (Guo et al. 2017); what is generated is as sure as its tokens are likely.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import exp, fsum
 from pathlib import Path
 from statistics import fmean, median
 
@@ -23,44 +26,39 @@ from sharpv_cli.evaluation.statistics import wilson
 from sharpv_cli.forms import form_of
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode_whole
-from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.prompts import SharedPrompts
 from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.session import open_session
 from sharpv_cli.settings import resolve
-from sharpv_cli.types import ANY_TEXT, YES_OR_NO, Answer, Form
+from sharpv_cli.types import YES_OR_NO, Answer, Form
 
 _BINS = 10
 
 
 @dataclass
 class Tally:
-    """Of one way to answer: by question whether it was right, how sure it was (None: not known), and its seconds."""
+    """Of one way to answer: by question whether it was right, how sure it was, and its seconds."""
 
     right: list[bool] = field(default_factory=list)
-    sure: list[float | None] = field(default_factory=list)
+    sure: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
-    def add(self, right: bool, sure: float | None, seconds: float) -> None:
+    def add(self, right: bool, sure: float, seconds: float) -> None:
         self.right.append(right)
         self.sure.append(sure)
         self.seconds.append(seconds)
 
     def row(self, name: str) -> str:
         at = wilson(sum(self.right), len(self.right))
-        error = calibration_error(self.right, self.sure)
-        told = "" if error is None else f"{error:.4f}"
         return (
             f"| {name} | {len(self.right)} | {100 * fmean(self.right):.1f} | {100 * at.low:.1f}–{100 * at.high:.1f} "
-            f"| {told} | {1000 * median(self.seconds):.0f} |"
+            f"| {calibration_error(self.right, self.sure):.4f} | {1000 * median(self.seconds):.1f} |"
         )
 
 
-def calibration_error(right: Sequence[bool], sure: Sequence[float | None]) -> float | None:
-    """None where it is not known how sure the answers were."""
+def calibration_error(right: Sequence[bool], sure: Sequence[float]) -> float:
     bins: dict[int, list[tuple[bool, float]]] = {}
     for one, at in zip(right, sure, strict=True):
-        if at is None:
-            return None
         bins.setdefault(min(int(at * _BINS), _BINS - 1), []).append((one, at))
     gaps = ((len(each), abs(fmean(r for r, _ in each) - fmean(p for _, p in each))) for each in bins.values())
     return sum(count * gap for count, gap in gaps) / len(right)
@@ -72,26 +70,29 @@ def measure(items: Sequence[Item], dataset: shapes.ShapesQA, profile: str) -> di
     session = open_session(settings)
     tallies = {name: Tally() for name in ("generated", "choices", "choices, by length", "check")}
     with suppress(KeyboardInterrupt):
-        for item in items:
-            clip = Clip(session, decode_whole(dataset.prepare(item), settings), settings)
+        for done, item in enumerate(items):
+            prompts = SharedPrompts(Clip(session, decode_whole(dataset.prepare(item), settings), settings))
+            whole_answer(answer(prompts, item.prompt))  # looks at the clip
             for name, form in _ways(item):
-                got = whole_answer(answer(Prompts(clip), item.prompt, last=True, form=form))
+                got = whole_answer(answer(prompts, item.prompt, form=form))
                 for told, text, sure in _told(name, got):
                     tallies[told].add(is_right(text, item), sure, got.timing.total_sec)
+            print(f"\r{done + 1} of {len(items)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     return tallies
 
 
 def _ways(item: Item) -> Iterator[tuple[str, Form]]:
-    yield "generated", ANY_TEXT
+    yield "generated", form_of(logprobs=True)
     yield "choices", form_of(choices=item.choices)
     if item.choices == ("yes", "no"):
         yield "check", YES_OR_NO
 
 
-def _told(name: str, got: Answer) -> Iterator[tuple[str, str, float | None]]:
+def _told(name: str, got: Answer) -> Iterator[tuple[str, str, float]]:
     """The answers that one run gives, and how sure each is."""
-    if not got.choices:
-        yield name, got.text, None
+    if got.logprobs is not None:
+        yield name, got.text, exp(fsum(token.logprob for token in got.logprobs))
         return
     yield name, got.text, max(choice.probability for choice in got.choices)
     if name == "choices":
@@ -107,9 +108,8 @@ def main() -> None:
     parser.add_argument("--profile", default="tiny")
     parser.add_argument("--clips", type=Path, default=shapes.default_folder(os.environ))
     args = parser.parse_args()
-    dataset = shapes.load(None, args.limit, args.clips)
-    closed = dataset.with_choices().items
-    print(f"{len(closed)} of {len(dataset.items)} questions have choices\n")
+    dataset = shapes.load(None, 2 * args.limit, args.clips)  # most have choices
+    closed = dataset.with_choices().items[: args.limit]
     print(
         "| answers | questions | right % | 95 % | ECE | ms a question |\n| :--- | ---: | ---: | ---: | ---: | ---: |"
     )

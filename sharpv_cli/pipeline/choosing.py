@@ -50,10 +50,10 @@ class Contest:
             ids = answer_ids(clip.loaded, kept.prompt.input_ids, choice)
             _check(clip, choice, ids, written)
             written[ids] = number
-        for number, choice in enumerate(form.choices if form.any_case else ()):
-            ids = answer_ids(clip.loaded, kept.prompt.input_ids, choice.capitalize())
-            if len(ids) <= clip.limit:
-                written.setdefault(ids, number)
+        for ids, number in tuple(written.items() if form.any_case else ()):
+            other = answer_ids(clip.loaded, kept.prompt.input_ids, form.choices[number].capitalize())
+            if len(other) <= len(ids):  # a word that has to be spelt out is none that a model says
+                written.setdefault(other, number)
         leaves = (
             (number, Continuation(ids, _begins_another(ids, written))) for ids, number in written.items()
         )

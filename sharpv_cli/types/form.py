@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Form:
     """By default any text. `sharpv_cli.forms` makes others, and checks them.
 
-    `choices`: one of these texts; in `any_case` one that begins with a capital counts as well. `grammar`: a text that
-    this grammar of llguidance accepts, and with `is_json` one that is JSON. `logprobs`: how likely each token was is
-    told.
+    `choices`: one of these texts; in `any_case` one that begins with a capital counts as well, unless it takes more
+    tokens. `grammar`: a text that this grammar of llguidance accepts, and with `is_json` one that is JSON. `logprobs`:
+    how likely each token was is told.
     """
 
     choices: tuple[str, ...] = ()
