@@ -113,6 +113,7 @@ def test_a_prompt_read_in_pieces_is_the_same_prompt(
     m = some_layers(family, "sdpa", prompt)
     whole = fast(family).prefill(prompt, m=m)
     monkeypatch.setattr(decoder, "CHUNK_TOKENS", chunk if chunk > 0 else len(prompt) + chunk)
+    monkeypatch.setattr(decoder, "_BLOCK_TOKENS", 7)
 
     read = fast(family).prefill(prompt, m=m)
 

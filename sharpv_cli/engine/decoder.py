@@ -17,6 +17,7 @@ from sharpv_cli.models.capture import DEEPSTACK, MASK, Prompt
 
 # Longer prompts are read in pieces, so that the work of a layer stays bounded; the KV cache is all that grows.
 CHUNK_TOKENS = 4096
+_BLOCK_TOKENS = 512
 
 
 class Operations(Protocol):
@@ -164,16 +165,29 @@ def _attend(layer: SharpVLayer, scale: float, queries: Tensor, keys: Tensor, val
     """Causal attention of the last P tokens, which the cache's `layer` takes in: [P, H d]."""
     all_keys, all_values = layer.update(keys[None], values[None])
     length, seen = queries.shape[1], all_keys.shape[2]
+    # On a CPU a mask is held in full, and what it hides is computed.
+    size = _BLOCK_TOKENS if length < seen and not queries.is_cuda else length
+    blocks = []
+    for start in range(0, length, size):
+        rows = queries[None, :, start : start + size]
+        until = seen - length + start + rows.shape[2]
+        blocks.append(_attended(rows, all_keys[:, :, :until], all_values[:, :, :until], scale))
+    return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _attended(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    """Causal attention of queries [1, H, P, d], the last P of all tokens: [P, H d]."""
+    length, seen = queries.shape[2], keys.shape[2]
     # Without a mask PyTorch takes its fused kernels; its own causal flag is aligned to the first token, not the last.
     mask = _causal(length, seen, queries.device) if 1 < length < seen else None
     attended = F.scaled_dot_product_attention(
-        queries[None],
-        all_keys,
-        all_values,
+        queries,
+        keys,
+        values,
         attn_mask=mask,
         is_causal=length == seen,
         scale=scale,
-        enable_gqa=len(queries) != len(keys),
+        enable_gqa=queries.shape[1] != keys.shape[1],
     )
     return attended[0].transpose(0, 1).reshape(length, -1)
 
