@@ -78,6 +78,15 @@ class Flags(TypedDict, total=False):
     seen_max_bytes: int | None
 
 
+class Wanted(TypedDict, total=False):
+    """What an answer has to look like (`Sharpv.ask`)."""
+
+    choices: Iterable[str]
+    json_schema: Schema | str | None
+    regex: str | None
+    logprobs: bool
+
+
 class Sharpv:
     """A model that answers questions about videos. It is loaded with the first video, while that is decoded.
 
@@ -133,10 +142,21 @@ class Sharpv:
             return Stream(opened.events(question, last=True, form=form)).answer
 
     @contextmanager
-    def stream(self, video: VideoPath, question: str, **flags: Unpack[Flags]) -> Iterator[Stream]:
-        """The answer's text piece by piece, as it comes."""
+    def stream(
+        self,
+        video: VideoPath,
+        question: str,
+        *,
+        choices: Iterable[str] = (),
+        json_schema: Schema | str | None = None,
+        regex: str | None = None,
+        logprobs: bool = False,
+        **flags: Unpack[Flags],
+    ) -> Iterator[Stream]:
+        """As `ask`, with the answer's text piece by piece, as it comes."""
+        form = form_of(choices=choices, json_schema=json_schema, regex=regex, logprobs=logprobs)
         with self.open(video, **flags) as opened:
-            yield opened.stream(question, last=True)
+            yield Stream(opened.events(question, last=True, form=form))
 
     @contextmanager
     def open(self, video: VideoPath, **flags: Unpack[Flags]) -> Iterator[Video]:
@@ -241,22 +261,13 @@ class Video:
         """What the file holds."""
         return self._look.prompts.clip.info
 
-    def ask(
-        self,
-        question: str,
-        *,
-        choices: Iterable[str] = (),
-        json_schema: Schema | str | None = None,
-        regex: str | None = None,
-        logprobs: bool = False,
-    ) -> Answer:
+    def ask(self, question: str, **wanted: Unpack[Wanted]) -> Answer:
         """The answer, which is the one that the question gets alone (`Sharpv.ask`)."""
-        form = form_of(choices=choices, json_schema=json_schema, regex=regex, logprobs=logprobs)
-        return Stream(self.events(question, form=form)).answer
+        return self.stream(question, **wanted).answer
 
-    def stream(self, question: str, *, last: bool = False) -> Stream:
+    def stream(self, question: str, *, last: bool = False, **wanted: Unpack[Wanted]) -> Stream:
         """The answer's text piece by piece; the `last` question uses up the memory that is shared."""
-        return Stream(self.events(question, last=last))
+        return Stream(self.events(question, last=last, form=form_of(**wanted)))
 
     def events(
         self, question: str, *, last: bool = False, form: Form = ANY_TEXT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import subprocess
 import sys
@@ -94,6 +95,16 @@ def test_pieces_join_to_the_answer_and_need_not_be_taken(model: Sharpv, video: P
         assert next(pieces)
         assert pieces.answer.text == want.text
     assert model.ask(video, QUESTION, max_new_tokens=2).generated_tokens == 2
+
+
+def test_streams_and_opened_videos_take_a_form_as_well(model: Sharpv, video: Path) -> None:
+    schema = {"enum": ["left", 3]}
+    with model.stream(video, QUESTION, json_schema=schema) as pieces:
+        assert json.loads("".join(pieces)) == pieces.answer.value
+        assert pieces.answer.value in ("left", 3)
+    with model.open(video) as opened:
+        assert opened.stream(QUESTION, choices=["no", "a box"]).answer.text in ("no", "a box")
+        assert opened.ask(QUESTION, regex="x{3}", logprobs=True).text == "xxx"
 
 
 def test_questions_about_one_video_share_a_look(model: Sharpv, video: Path) -> None:

@@ -37,6 +37,8 @@ QUESTIONS = ("how many objects are there?", "describe the video.")
         (["m.jsonl", "-o", "r.jsonl", "--shard", "3/2"], "--shard 3/2"),
         (["m.jsonl", "-o", "r.jsonl", "--limit", "0"], "--limit"),
         (["m.jsonl", "-o", "r.jsonl", "--frames", "x"], "--frames"),
+        (["m.jsonl", "-o", "r.jsonl", "--choices", "one"], "only one choice: 'one'"),
+        (["m.jsonl", "-o", "r.jsonl", "--json-schema", '{"type": "text"}'], "the JSON schema"),
         (["m.jsonl", "-o", "r.jsonl", "--address", "auto"], "--address is for --runner ray"),
         (
             ["m.jsonl", "-o", "r.jsonl", "--runner", "ray", "--processes", "2"],
@@ -262,6 +264,30 @@ def test_to_stdout_from_stdin(clips: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["id"] for line in lines] == ["00000#1", "00000#2", "00001#1", "00001#2"]
     assert {line["sampling"]["frames"] for line in lines} == {4}
+
+
+def test_answers_have_the_form_that_is_asked_for(clips: Path, tmp_path: Path) -> None:
+    """A row's own choices come before those of the command; another form is another answer, the same is the same."""
+    video = str(min(clips.iterdir()))
+    own = {"id": "own", "video": video, "question": QUESTIONS[0], "choices": ["one", "two", "three"]}
+    wrong = {"id": "wrong", "video": video, "question": QUESTIONS[0], "choices": ["<|im_end|>", "two"]}
+    rows = [own, {"id": "run", "video": video, "question": QUESTIONS[0]}, wrong]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    finished(start(tmp_path, "--choices", "four,five", "--logprobs"), 6)
+    first = {line["id"]: line for line in documents(tmp_path / "r.jsonl")}
+    assert [choice["text"] for choice in first["own"]["choices"]] == ["one", "two", "three"]
+    assert [choice["text"] for choice in first["run"]["choices"]] == ["four", "five"]
+    assert first["own"]["logprobs"] and first["run"]["logprobs"]
+    assert first["wrong"]["error"].startswith("the model cannot write the choice")
+
+    errors = finished(start(tmp_path, "--json-schema", '{"enum": ["two", 2, {"a": 1}]}', "--logprobs"), 6)
+    assert "1 answered" in errors and "1 were there already" in errors
+    again = {line["id"]: line for line in documents(tmp_path / "r.jsonl")}
+    assert again["own"] == first["own"]
+    assert again["run"]["answer_json"] in ("two", 2, {"a": 1})
+
+    errors = finished(start(tmp_path, "--regex", "[xyz]{99}", "--logprobs", "--max-new-tokens", "3"), 6)
+    assert "not complete, as --max-new-tokens ended them: 1 answers" in errors
 
 
 def test_errors_never_take_the_place_of_answers(clips: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.tables import reading
 from sharpv_cli.tables.shard import Shard, read_shard
+from sharpv_cli.types import Form
 from sharpv_cli.video import stamp as stamping
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.sources import local_video
@@ -73,6 +74,14 @@ def test_csv_where_empty_cells_are_nothing(tmp_path: Path) -> None:
     assert planned(Manifest((second,), ())).jobs[0].settings.sampling.frames == 4
 
 
+def test_choices_of_a_row_come_before_those_of_the_run(tmp_path: Path) -> None:
+    rows = "video,question,choices", 'a.mp4,what?,"[""car"", ""bus, red""]"', "b.mp4,what?,"
+    source = written(tmp_path, *rows, name="m.csv")
+    run = Form(grammar="of a schema", is_json=True, logprobs=True)
+    asked = plan(read_manifest(source, ()), settings_for, "", read_shard("1/1"), form=run).asked
+    assert [one.form for one in asked] == [Form(choices=("car", "bus, red"), logprobs=True), run]
+
+
 def test_a_folder_is_asked_in_order_without_what_is_hidden(tmp_path: Path) -> None:
     for name in ("b.mp4", "a/c.MKV", ".hidden/d.mp4", "notes.txt", ".e.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -112,6 +121,10 @@ GOOD = {"video": "a.mp4", "question": "what?", "id": "a"}
         ({"video": "a.mp4", "question": "what?", "model": "x"}, "give it as --model"),
         ({"video": "a.mp4", "question": "what?", "allow_url": True}, "give it as --allow-url"),
         ({"video": "a.mp4", "question": "what?", "frame": 3}, "did you mean 'frames'"),
+        ({"video": "a.mp4", "question": "what?", "regex": "a+"}, "give it as --regex"),
+        ({"video": "a.mp4", "question": "what?", "choices": "car,bus"}, "'choices' is a text, not a list"),
+        ({"video": "a.mp4", "question": "what?", "choices": []}, "'choices' is an empty list"),
+        ({"video": "a.mp4", "question": "what?", "choices": ["car"]}, "only one choice: 'car'"),
         ({"video": "a.mp4", "question": "what?", "frames": "x"}, "--frames x"),
         ({"video": "a.mp4", "question": "what?", "start": 3, "end": 2}, "not before"),
     ],

@@ -23,9 +23,9 @@ from sharpv_cli.text import shown
 # What decides the model, which is loaded once, and what guards the machine, which no list of files may lift.
 OF_THE_RUN = frozenset(
     "model revision dtype attention device engine offline memory-check profile "
-    "allow-url max-pixels max-bytes timeout".split()
+    "allow-url max-pixels max-bytes timeout json-schema regex logprobs".split()
 )
-_OWN = ("id", "video", "question", "questions")
+_OWN = ("id", "video", "question", "questions", "choices")
 _MOST_FIELDS = 20  # that an error names
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HINT = 'each line is {"video": ..., "question": ...}, with "id" and settings such as "frames" if wanted'
@@ -35,8 +35,8 @@ _HINT = 'each line is {"video": ..., "question": ...}, with "id" and settings su
 class Row:
     """One row: questions about one video. `place` is `file:line`, `line` its number from 1.
 
-    `settings` are the row's own, by flag name (`max-new-tokens`), not checked yet. Of several questions each has the
-    row's id with its number: `id#2`.
+    `settings` are the row's own, by flag name (`max-new-tokens`), and `choices` what its answers are chosen from, not
+    checked yet. Of several questions each has the row's id with its number: `id#2`.
     """
 
     place: str
@@ -46,6 +46,7 @@ class Row:
     questions: tuple[str, ...]
     several: bool
     settings: Mapping[str, object]
+    choices: tuple[str, ...] = ()
 
     def asked(self) -> Iterator[tuple[str, str]]:
         """The questions, each with its own id."""
@@ -145,6 +146,7 @@ def _row(entry: Entry, folder: str, questions: Sequence[str], unused: dict[str, 
         questions=asked,
         several=several,
         settings=settings,
+        choices=_listed(entry, values["choices"], "choices") if "choices" in values else (),
     )
 
 
@@ -162,23 +164,23 @@ def _questions(
     if "questions" in values:
         if "question" in values:
             raise EntryError("fields 'question' and 'questions' exclude each other")
-        asked = _listed(entry, values["questions"])
-        if not asked:
-            raise EntryError("field 'questions' is an empty list")
+        asked = _listed(entry, values["questions"], "questions")
         return True, tuple(question.strip() for question in asked)
     if "question" not in values and questions:
         return len(questions) > 1, tuple(questions)
     return False, (entry.text("question").strip(),)
 
 
-def _listed(entry: Entry, value: object) -> tuple[str, ...]:
-    """A list, or a cell of a CSV that holds one as JSON."""
+def _listed(entry: Entry, value: object, name: str) -> tuple[str, ...]:
+    """A list with something in it, or a cell of a CSV that holds one as JSON."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
         except ValueError:
-            raise EntryError("field 'questions' is a text, not a list of texts") from None
-    return Entry(entry.place, entry.number, {"questions": value}).texts("questions")
+            raise EntryError(f"field '{name}' is a text, not a list of texts") from None
+    if not (texts := Entry(entry.place, entry.number, {name: value}).texts(name)):
+        raise EntryError(f"field '{name}' is an empty list")
+    return texts
 
 
 def _settings(values: Mapping[str, object], unused: dict[str, None]) -> Iterator[tuple[str, object]]:

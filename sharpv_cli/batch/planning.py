@@ -8,14 +8,16 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.manifest import Failure, Manifest, Row
 from sharpv_cli.errors import SharpvError, UsageError
+from sharpv_cli.forms import form_of
 from sharpv_cli.settings import decisive
 from sharpv_cli.shortage import has_threads
 from sharpv_cli.tables.shard import Shard
+from sharpv_cli.types import ANY_TEXT, Form
 from sharpv_cli.video.download import version_of
 from sharpv_cli.video.names import existing, is_web_address
 from sharpv_cli.video.stamp import stamp
@@ -32,7 +34,7 @@ SettingsFor = Callable[[Mapping[str, object]], "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. `digest` changes with whatever may change its answer.
+    """One question, and the form of its answer. `digest` changes with whatever may change its answer.
 
     Of an address it ends in `-` and what the server says of its version, where that could be learnt.
     """
@@ -41,6 +43,7 @@ class Asked:
     line: int
     question: str
     digest: str = ""
+    form: Form = ANY_TEXT
 
     def is_done(self, digest: str | None) -> bool:
         """Whether an answer with this digest is this question's. One that cannot be asked for again stays as it is."""
@@ -88,27 +91,37 @@ class Plan:
 
 
 def plan(
-    manifest: Manifest, settings_for: SettingsFor, weights: str, shard: Shard, limit: int | None = None
+    manifest: Manifest,
+    settings_for: SettingsFor,
+    weights: str,
+    shard: Shard,
+    limit: int | None = None,
+    form: Form = ANY_TEXT,
 ) -> Plan:
     """The part that `shard` is, of which `limit` takes the first questions; `weights` tells the model's from others.
 
-    The questions about one video are always in one part, and a row that cannot be used is in one as well.
+    The questions about one video are always in one part, and a row that cannot be used is in one as well. Answers have
+    the `form`, unless a row has choices of its own.
     """
     failures = [failure for failure in manifest.failures if shard.has(failure.line)]
     looks: dict[tuple[str, str], Job] = {}
     for row in shard.of(manifest.rows, key=lambda row: row.video):
         try:
-            settings = settings_for(row.settings)
+            settings, wanted = settings_for(row.settings), _form_for(row, form)
         except UsageError as error:
             failures.append(Failure(row.line, row.id, UsageError(f"{row.place}: {error}", hint=error.hint)))
             continue
-        _add(looks, row, settings)
+        _add(looks, row, settings, wanted)
     jobs = _with_digests(_limited(list(looks.values()), limit), weights)
     return Plan(jobs, tuple(sorted(failures, key=lambda one: one.line)))
 
 
-def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings) -> None:
-    asked = tuple(Asked(id, row.line, question) for id, question in row.asked())
+def _form_for(row: Row, form: Form) -> Form:
+    return form_of(choices=row.choices, logprobs=form.logprobs) if row.choices else form
+
+
+def _add(looks: dict[tuple[str, str], Job], row: Row, settings: Settings, form: Form) -> None:
+    asked = tuple(Asked(id, row.line, question, form=form) for id, question in row.asked())
     key = row.video, settings.model_dump_json()
     before = looks.get(key)
     looks[key] = Job(row.video, settings, (before.questions if before else ()) + asked)
@@ -130,7 +143,9 @@ def _with_digest(job: Job, weights: str, stamp: _Stamp) -> Job:
     words = _words(job.video, job.settings)
     deciding = json.dumps(decisive(job.settings), sort_keys=True)
     asked = (
-        replace(one, digest=_digest((weights, *seen, *words), deciding, one.question, version))
+        replace(
+            one, digest=_digest((weights, *seen, *words, *_told(one.form)), deciding, one.question, version)
+        )
         for one in job.questions
     )
     return replace(job, questions=tuple(asked))
@@ -155,6 +170,10 @@ def _limited(jobs: Sequence[Job], limit: int | None) -> tuple[Job, ...]:
 def _digest(seen: Sequence[object], settings: str, question: str, version: str) -> str:
     digest = hashlib.sha256(json.dumps([*seen, settings, question]).encode()).hexdigest()[:16]
     return f"{digest}-{version}" if version else digest
+
+
+def _told(form: Form) -> list[object]:
+    return [] if form == ANY_TEXT else [asdict(form)]
 
 
 def _words(video: str, settings: Settings) -> list[object]:

@@ -99,7 +99,9 @@ class Worker:
             for number, asked in enumerate(job.questions, start=1):
                 last = number == len(job.questions)
                 with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
-                    told = whole_answer(answer(prompts, asked.question, last=last, spent=spent))
+                    told = whole_answer(
+                        answer(prompts, asked.question, last=last, spent=spent, form=asked.form)
+                    )
                 yield attempt.error or told
                 spent = Spent()
             if recall is not None and prompts.first is not None and not clip.seen:

@@ -12,6 +12,7 @@ import typer
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
+from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
@@ -26,6 +27,7 @@ from sharpv_cli.commands.options import (
     ShowSettingsOption,
     VerboseOption,
     option,
+    takes_form,
     takes_settings,
 )
 from sharpv_cli.commands.preparing import name_demo_model, read_settings, say_settings, warn_unlocked
@@ -40,8 +42,10 @@ _STDOUT = "-"
 
 
 @takes_settings
+@takes_form
 def batch(
     flags: Flags,
+    wanted: Flags,
     manifest: Annotated[
         str,
         typer.Argument(
@@ -105,6 +109,7 @@ def batch(
       sharpv batch clips/ -q "what moves?" -o answers.jsonl
       sharpv batch clips.jsonl -o answers.jsonl -p llava-ov-7b
       sharpv batch clips.csv -o answers.jsonl --frames 16 --limit 100
+      sharpv batch clips/ -o answers.jsonl -q "what moves?" --choices car,person
       sharpv batch clips.jsonl -o part2.jsonl --shard 2/8
       sharpv batch clips.jsonl -o answers.jsonl --runner ray --address auto
       sharpv batch clips.jsonl -o - | jq -r '[.id, .answer] | @tsv'
@@ -117,7 +122,7 @@ def batch(
     check_runner(place)
     part = read_shard(shard)
     resolved = read_settings(flags, profile)
-    asked = check_questions(questions or [])
+    asked, form = check_questions(questions or []), read_form(wanted)
     target = None if out == _STDOUT else Path(out)
     keep_inputs([manifest], [], resolved, results=target)
     if show_settings:
@@ -125,7 +130,7 @@ def batch(
     rows = read_rows(manifest, asked)
     with ExitStack() as until_done:
         results = _results(target, until_done, resume=resume, restart=restart)
-        planned = make_plan(rows, flags, profile, resolved, part, limit)  # which may download the model
+        planned = make_plan(rows, flags, profile, resolved, part, limit, form)  # which may download the model
         planned = planned.retried_last(results.failed)
         left = planned.without(results.done)
         if left.jobs:
@@ -137,7 +142,7 @@ def batch(
     summarize(tally, target, interrupted=interrupted, goes_on=results.resumable)
     if interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
-    if tally.failures or tally.left:
+    if not tally.is_whole:
         raise typer.Exit(terminal.SOME_FAILED)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sharpv_cli.batch.results import Document, Left, Results, Told
     from sharpv_cli.settings import Resolved, Settings
     from sharpv_cli.tables.shard import Shard
+    from sharpv_cli.types import Form
 
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
 
@@ -40,11 +41,16 @@ class Runner:
 
 @dataclass
 class Tally:
-    """How a run went. `failed` are its `sharpv.error/1` documents, the first of them; `left` what gets no line."""
+    """How a run went. `failed` are its `sharpv.error/1` documents, the first of them; `left` what gets no line.
+
+    Where answers are `held` to a grammar, those that were cut off are `unfinished`.
+    """
 
     there: int
     total: int
+    held: bool = False
     answered: int = 0
+    unfinished: int = 0
     failures: int = 0
     failed: list[Document] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
@@ -58,6 +64,12 @@ class Tally:
             self.failed += [document] if len(self.failed) < _MOST_FAILURES else []
         else:
             self.answered += 1
+            self.unfinished += self.held and document["finish_reason"] == "length"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every question got its answer."""
+        return not (self.failures or self.left or self.unfinished)
 
     @property
     def done(self) -> int:
@@ -89,14 +101,16 @@ def make_plan(
     resolved: Resolved,
     shard: Shard,
     limit: int | None,
+    form: Form | None = None,
 ) -> Plan:
-    """What is asked; what is wrong with a row is in the plan.
+    """What is asked, by default for any text; what is wrong with a row is in the plan.
 
     The model's files are checked, and downloaded where they are missing: whether a question is answered already depends
     on them. Raises ModelError, ResourceError.
     """
     from sharpv_cli.batch.planning import plan
     from sharpv_cli.settings import in_place, resolve
+    from sharpv_cli.types import ANY_TEXT
 
     known: dict[str, Settings] = {}
 
@@ -106,7 +120,9 @@ def make_plan(
             known[key] = resolve(in_place(flags, own), os.environ, profile=profile).settings
         return known[key]
 
-    return plan(manifest, settings_for, _weights(resolved) if manifest.rows else "", shard, limit)
+    return plan(
+        manifest, settings_for, _weights(resolved) if manifest.rows else "", shard, limit, form or ANY_TEXT
+    )
 
 
 def _weights(resolved: Resolved) -> str:
@@ -126,7 +142,8 @@ def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tup
 
     left = plan.without(results.done)
     asked = len(left.asked)
-    tally = Tally(len(plan.asked) - asked, asked + len(plan.failures))
+    held = any(one.form.grammar is not None for one in left.asked)
+    tally = Tally(len(plan.asked) - asked, asked + len(plan.failures), held)
     try:
         _add_all(error_documents(plan.failures), results, tally)
         if left.jobs:
@@ -195,6 +212,9 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: 
             terminal.say("warning", f"and {more} more are left")
         hint = tally.left[0].error.hint
         terminal.say("hint", hint or "run it again when the machine has more to spare")
+    if tally.unfinished:
+        terminal.say("warning", f"not complete, as --max-new-tokens ended them: {tally.unfinished} answers")
+        terminal.say("hint", "raise it, or bound the texts and lists of the schema")
     there = f", {tally.there} were there already" if tally.there else ""
     failed = f", {tally.failures} failed" if tally.failures else ""
     failed += f", {len(tally.left)} left" if tally.left else ""
