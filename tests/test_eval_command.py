@@ -30,6 +30,9 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["shapes", "--methods", "dense,evs", "--match", "sharpv:kv"], "needs SharpV's own answers"),
         (["shapes", "--methods", "sharpv,evs+memory", "--match", "sharpv:kv"], "would discard"),
         (["shapes", "--methods", "dense,dense"], "'dense' is given twice"),
+        (["shapes", "--match", "tokens:64", "--methods", "manual"], "manual has a threshold, no scale"),
+        (["shapes", "--match", "all:0.1", "--sweep", "scale=1"], "finds the scale that sharpv:scale=1 gives"),
+        (["shapes", "--methods", "dense-fewer-frames+memory"], "keeps all of the frames that it gets"),
         (["shapes", "--methods", ""], "unknown method: ''"),
         (["x" * 5000], "cannot be read"),
         (["shapes:nonsense"], "no such variant"),
@@ -217,3 +220,23 @@ def test_other_settings_do_not_mix(clips: Path, tmp_path: Path) -> None:
     assert (other.returncode, other.stdout) == (2, "")
     assert "--restart" in other.stderr
     assert run(SHARPV, *common, "--frames", "4", "--restart", home=tmp_path).returncode == 0
+
+
+def test_what_pruned_nothing_is_told_and_exits_6(clips: Path, tmp_path: Path) -> None:
+    """At all tokens nobody prunes; `sharpv` without both of its parts is dense under another name."""
+    eight = ("eval", "shapes", "--clips", str(clips), "--limit", "2", "--json")
+    args = (*eight, "--match", "1", "--methods", "dense,stride,sharpv,dense-fewer-frames", "-o", "a.jsonl")
+    done = run(SHARPV, *args, home=tmp_path)
+    assert done.returncode == 6, done.stderr
+    methods = json.loads(done.stdout)["methods"]
+    told = {name: method["pruned_nothing"] for name, method in methods.items()}
+    assert told == {"dense": False, "stride": True, "sharpv": False, "dense-fewer-frames": True}
+    assert "stride pruned nothing" in done.stderr
+    again = run(SHARPV, *args, "--allow-noop", home=tmp_path)
+    assert again.returncode == 0, "and nothing is asked again"
+    assert "stride pruned nothing" in again.stderr
+    off = run(
+        SHARPV, *eight, "--prune", "off", "--no-memory", "--methods", "sharpv", "-o", "b.jsonl", home=tmp_path
+    )
+    assert off.returncode == 6, "also where dense itself was not asked"
+    jsonschema.validate(json.loads(off.stdout), SCHEMA)

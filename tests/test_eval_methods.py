@@ -22,6 +22,8 @@ from sharpv_cli.pruning.plan import Drawn
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.stress import STRESS
 
+_NO_PLANS = ("fastv", "dense-fewer-frames")  # an engine, and frames
+
 
 def settings_for(changed: Mapping[str, object]) -> Settings:
     return resolve(changed, {}).settings
@@ -30,7 +32,7 @@ def settings_for(changed: Mapping[str, object]) -> Settings:
 def test_the_light_table_says_what_the_dataclasses_say() -> None:
     drawn = {field.name for field in fields(Drawn)}  # the question's, not the user's
     own = {name: {field.name for field in fields(method)} - drawn for name, method in METHODS.items()}
-    assert {name: set(keys) for name, keys in PARAMETERS.items() if name != "fastv"} == own
+    assert {name: set(keys) for name, keys in PARAMETERS.items() if name not in _NO_PLANS} == own
     assert set(PARAMETERS["fastv"]) == {"layer"}
     assert FastVEngine.__init__.__kwdefaults__["layer"] == LAYER
     assert ("reworded", "offtopic", *STRESS) == SHAPES_VARIANTS
@@ -131,6 +133,8 @@ def test_a_bad_sweep_is_refused(given: str) -> None:
         ("sharpv:visual", Match("visual")),
         ("sharpv:kv", Match("kv")),
         ("0.25", Match("ratio", 0.25)),
+        ("tokens:512", Match("tokens", tokens=512)),
+        ("all:0.1", Match("all", 0.1)),
     ],
 )
 def test_budgets(given: str, match: Match) -> None:
@@ -138,7 +142,24 @@ def test_budgets(given: str, match: Match) -> None:
     assert str(match) == given.removesuffix(":visual")
 
 
-@pytest.mark.parametrize("given", ["", "dense", "0", "1.5", "nan", "-1"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "dense",
+        "0",
+        "1.5",
+        "nan",
+        "-1",
+        "tokens:0",
+        "tokens:1.5",
+        "tokens:",
+        "tokens:٣",
+        "all:0",
+        "all:",
+        "all:x",
+    ],
+)
 def test_a_bad_budget_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match="--match"):
         read_match(given)

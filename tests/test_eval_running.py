@@ -14,6 +14,7 @@ from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Score
+from sharpv_cli.evaluation.fewer import with_frames
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
@@ -138,6 +139,67 @@ def test_a_ratio_is_kept_by_all_others(evaluated: Evaluate, folder: Path) -> Non
     done, _ = evaluated(dataset, "stride,evs,vidcom2,dycoke,stride+memory", "0.5")
     assert {o.visual_retention for o in done.values()} == {0.5}
     assert done["00000-0", "stride+memory"].kv_retention <= 0.5
+
+
+def test_fewer_frames_are_those_that_the_budget_buys(evaluated: Evaluate, folder: Path) -> None:
+    """The answer is that of `ask --frames N` without pruning, N rounded up; shares are of the whole clip's tokens."""
+    dataset = shapes.load(None, 4, folder)
+    for match, frames in (
+        ("0.25", 2),
+        ("0.26", 3),
+        ("0.001", 1),
+        ("1", 8),
+        ("tokens:150", 3),
+        ("all:0.5", 4),
+    ):
+        done, missed = evaluated(dataset, "dense-fewer-frames", match, out=f"{frames}{match[0]}.jsonl")
+        assert missed == []
+        for item in dataset.items:
+            ours = done[item.id, "dense-fewer-frames"]
+            assert (ours.frames, ours.visual_tokens) == (frames, 64 * frames)
+            assert ours.visual_retention == ours.kv_retention == frames / 8
+    fewer = read_methods("dense", lambda changed: settings_for({**changed, "frames": 3}))[0]
+    done, _ = evaluated(dataset, "dense-fewer-frames", "0.26", out="3.jsonl")
+    assert {key[0]: o.answer for key, o in done.items()} == {
+        i.id: asked(i, fewer).text for i in dataset.items
+    }
+
+
+def test_fewer_of_given_moments_are_spread_over_them() -> None:
+    few = with_frames(settings_for({"at": "1,2,3,4,5,6"}), 2)
+    assert few.sampling.strategy == "at"
+    assert few.sampling.at == "2.0,5.0"
+    fps = with_frames(settings_for({"fps": 2.0}), 3).sampling
+    assert (fps.strategy, fps.frames) == ("uniform", 3)
+
+
+def test_a_budget_in_tokens_holds_for_sharpv_too(evaluated: Evaluate, folder: Path) -> None:
+    """Above and below what the settings' own scale keeps; all others keep the same total."""
+    dataset = shapes.load(None, 4, folder)
+    for tokens in (24, 120):
+        done, missed = evaluated(
+            dataset,
+            "dense,sharpv,visual,stride,vidcom2,random-dagger",
+            f"tokens:{tokens}",
+            out=f"{tokens}.jsonl",
+        )
+        assert missed == []
+        for (_, method), outcome in done.items():
+            assert outcome.visual_tokens is not None
+            if method == "dense":
+                assert (outcome.visual_tokens, outcome.budget) == (512, None)
+            else:
+                assert outcome.budget == pytest.approx(tokens / 512, abs=1e-6)
+                lowest = tokens - 8 if method in ("sharpv", "visual") else tokens  # frames of equal ratios
+                assert lowest <= outcome.visual_tokens <= tokens, method
+
+
+def test_no_scale_keeps_less_than_the_smallest_number_of_each_frame(
+    evaluated: Evaluate, folder: Path
+) -> None:
+    done, missed = evaluated(shapes.load(None, 1, folder), "visual,stride", "tokens:3")
+    assert missed == []
+    assert {key[1]: outcome.visual_tokens for key, outcome in done.items()} == {"visual": 8, "stride": 3}
 
 
 def test_chance_follows_the_question_not_the_order(evaluated: Evaluate, folder: Path) -> None:

@@ -231,3 +231,26 @@ def test_exports_that_cannot_be(tmp_path: Path, markdown: str | None, chart: str
 
     with pytest.raises(UsageError):
         eval_exports(markdown=inside(markdown), chart=inside(chart), results=tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, True),
+        ({"kv_retention": 0.99}, False),
+        ({"visual_retention": 0.99}, False),
+        ({"answer": "another"}, False),
+    ],
+)
+def test_one_token_or_answer_is_enough_to_have_pruned(changed: dict[str, object], told: bool) -> None:
+    whole = {"visual_retention": 1.0, "kv_retention": 1.0}
+    done = {
+        (name, method): make_outcome(
+            item=name, method=method, **{**whole, **(changed if (name, method) == ("3", "evs") else {})}
+        )
+        for name in "123"
+        for method in ("dense", "evs")
+    }
+    result = summarize(Dataset("mine", ITEMS[:3]), ["dense", "evs"], done, (), ABOUT)
+    assert [score.pruned_nothing for score in result.scores] == [False, told]
+    assert ("Pruned nothing" in eval_markdown(result)) == told

@@ -40,12 +40,17 @@ PARAMETERS: Mapping[str, Mapping[str, type]] = MappingProxyType(
         "vidcom2": {"channels": float, "temperature": float},
         "dycoke": {},
         "fastv": {"layer": int},
+        "dense-fewer-frames": {},
     }
 )
-SHARPV, FASTV = "sharpv", "fastv"
+DENSE, SHARPV, FASTV, FEWER_FRAMES = "dense", "sharpv", "fastv", "dense-fewer-frames"
 NAMES = (*_SHARPV, *PARAMETERS)
 DEFAULT_METHODS = "dense,sharpv"
 _MEMORY = "+memory"
+_WITHOUT_MEMORY = {
+    FASTV: "FastV drops tokens inside the model by itself",
+    FEWER_FRAMES: "it keeps all of the frames that it gets",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ class EvalMethod:
     def is_rival(self) -> bool:
         """Whether something else than SharpV prunes: it then needs a budget."""
         return self.name in PARAMETERS
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether SharpV's scale can be found for a budget."""
+        return not self.is_rival and self.settings.visual.mode == "adaptive"
+
+
+def name_of(label: str) -> str:
+    """The method's name in its label."""
+    return label.removesuffix(_MEMORY).partition(":")[0]
 
 
 def read_methods(listed: str, settings_for: SettingsFor) -> tuple[EvalMethod, ...]:
@@ -111,8 +126,8 @@ def _part_of_sharpv(
 def _rival(
     label: str, name: str, given: Mapping[str, str], memory: bool, settings_for: SettingsFor
 ) -> EvalMethod:
-    if memory and name == FASTV:
-        raise UsageError("FastV drops tokens inside the model by itself", hint="leave out +memory")
+    if memory and name in _WITHOUT_MEMORY:
+        raise UsageError(_WITHOUT_MEMORY[name], hint="leave out +memory")
     settings = settings_for({"prune": "off", "memory": memory})
     return EvalMethod(label, name, settings, {key: _number(key, value, name) for key, value in given.items()})
 

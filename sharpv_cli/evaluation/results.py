@@ -33,7 +33,8 @@ FAILURE_SCHEMA = "sharpv.eval.failure/1"
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One question answered with one method. `key` is the question's digest, `video` the film's, so that a changed one
-    is asked again; `video` is empty where it is not known.
+    is asked again; `video` is empty where it is not known. `frames` are the language model's (pairs, where it merges
+    them), `visual_tokens` what it got of them, `kv_bytes` what the prefill left, text included.
 
     `budget` is the share of the visual tokens, or after FastV's layer K of those, that a rival was to keep; None for
     SharpV. `similarities` is s_l by decoder layer, None where no layer was measured. Seconds are those of the language
@@ -57,6 +58,9 @@ class Outcome:
     similarities: list[float | None] | None
     warnings: list[str]
     video: str = ""
+    frames: int | None = None
+    visual_tokens: int | None = None
+    kv_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Missed:
 
 
 _FIELDS = [field.name for field in fields(Outcome)]
-_LATER = {"video"}  # not in the lines of earlier versions
+_LATER = {"video", "frames", "visual_tokens", "kv_bytes"}  # not in the lines of earlier versions
 
 Done = dict[tuple[str, str], Outcome]
 """Outcomes by item and method."""

@@ -13,8 +13,9 @@ import torch
 from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets.dataset import Item, Score
+from sharpv_cli.evaluation.fewer import affordable
 from sharpv_cli.evaluation.matching import Match, spread
-from sharpv_cli.evaluation.methods import FASTV, EvalMethod
+from sharpv_cli.evaluation.methods import FASTV, FEWER_FRAMES, EvalMethod
 from sharpv_cli.forms import form_of
 from sharpv_cli.pruning.methods import METHODS
 from sharpv_cli.pruning.plan import Budget, Drawn
@@ -23,6 +24,7 @@ from sharpv_cli.types import ANY_TEXT, Form
 if TYPE_CHECKING:
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.comparing import ComparedClip
+    from sharpv_cli.settings import Settings
     from sharpv_cli.types import Answer
 
 
@@ -48,6 +50,18 @@ def _fastv_engine(method: EvalMethod, loaded: LoadedModel, *, keep: int) -> Fast
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to a question about a clip; `budget` is the share of the clip's visual tokens that was to be kept.
+
+    `share` is the share of the clip's visual tokens that the answer's own frames have.
+    """
+
+    answer: Answer
+    budget: float | None
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Contest:
     """How rivals are run: `match` sets their budgets, `seed` what they leave to chance; `score` holds for all."""
 
@@ -55,20 +69,31 @@ class Contest:
     seed: int
     score: Score = "exact"
 
-    def answer(
-        self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None
-    ) -> tuple[Answer, float | None]:
-        """One method's answer, and the share of the visual tokens that was its budget (None for SharpV).
+    def answer(self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None) -> Reply:
+        """One method's answer, with its budget where it has one.
 
         `kv_retention` is SharpV's for this question, where budgets are matched by it. Raises UsageError,
         ResourceError, ModelError.
         """
         if not method.is_rival:
-            return clip.answer(item.prompt, method.settings, form=self._form(item)), None
+            return self._sharpv(method, clip, item)
         budget = self._budget(clip, item.prompt, kv_retention)
-        frames, tokens = clip.tokens(item.prompt)
+        of = _size(clip, item)
+        if method.name == FEWER_FRAMES:
+            fewer = affordable(clip, item.prompt, budget.tokens)
+            answer = fewer.answer(item.prompt, method.settings, form=self._form(item))
+            return Reply(answer, budget.tokens / of, min(1.0, _size(fewer, item) / of))
         run = self._fastv if method.name == FASTV else self._planned
-        return run(method, clip, item, budget), budget.tokens / (frames * tokens)
+        return Reply(run(method, clip, item, budget), budget.tokens / of)
+
+    def _sharpv(self, method: EvalMethod, clip: ComparedClip, item: Item) -> Reply:
+        """As the settings have it, or with the scale that a budget of all methods leaves."""
+        if not (self.match.holds_for_sharpv and method.has_scale):
+            return Reply(clip.answer(item.prompt, method.settings, form=self._form(item)), None)
+        of = _size(clip, item)
+        total = self.match.total(of, None)
+        settings = _at_scale(method.settings, clip.scale_for(item.prompt, method.settings.visual, total))
+        return Reply(clip.answer(item.prompt, settings, form=self._form(item)), total / of)
 
     def _planned(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
         rival = METHODS[method.name](**method.parameters)
@@ -96,13 +121,22 @@ class Contest:
         if self.match.kind == "visual":
             return Budget(counts)
         frames, tokens = clip.tokens(prompt)
-        ratio = self.match.ratio if self.match.kind == "ratio" else kv_retention
-        if ratio is None:
-            raise UsageError("SharpV has no answer to this question, so there is no budget to match")
-        total = max(1, round(ratio * frames * tokens))
+        total = self.match.total(frames * tokens, kv_retention)
         return Budget(torch.tensor(spread(counts.tolist(), total, tokens)))
 
     def _seed_of(self, item: Item, method: EvalMethod) -> int:
         """The same for the same question, method and seed, whatever was asked before."""
         told = f"{self.seed}|{method.name}|{sorted(method.parameters.items())}|{item.id}"
         return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
+
+
+def _size(clip: ComparedClip, item: Item) -> int:
+    """The visual tokens of a clip that is not pruned."""
+    frames, tokens = clip.tokens(item.prompt)
+    return frames * tokens
+
+
+def _at_scale(settings: Settings, scale: float | None) -> Settings:
+    """With a scale, or, where none keeps so few, with the fewest tokens that the settings allow."""
+    visual = settings.visual.model_copy(update={"scale": scale or 0.0})
+    return settings.model_copy(update={"visual": visual})

@@ -6,30 +6,32 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.fewer import with_frames
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, with_subtitles
 from sharpv_cli.seen.recall import Kept, Recall
+from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.names import existing
 from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
-    from sharpv_cli.evaluation.rivals import Contest
+    from sharpv_cli.evaluation.rivals import Contest, Reply
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.seen.entry import Entry
     from sharpv_cli.session import Session
     from sharpv_cli.settings import Settings
     from sharpv_cli.types import Answer
     from sharpv_cli.video.frames import Frames
-    from sharpv_cli.video.isolated import IsolatedReader
     from sharpv_cli.video.local import Limits
 
 _Work = tuple[list[Item], set[tuple[str, str]]]
@@ -100,7 +102,7 @@ class Run:
     ) -> Iterator[Outcome | Missed]:
         try:
             read = coming.result()
-            clip = self._compared(read)
+            clip = self._compared(read, items[0])
         except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
                 yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
@@ -117,15 +119,7 @@ class Run:
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:
         """The video of the questions, made where it is missing, read in a child process; or what was kept of it."""
         item = work[0][0]
-        path = self.dataset.prepare(item)
-        settings = self.settings
-        if item.start_sec is not None or item.end_sec is not None:
-            part = {"start": item.start_sec, "end": item.end_sec}
-            settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update=part)})
-        if item.subtitles is not None and settings.prompt.subtitles == "auto":
-            prompt = settings.prompt.model_copy(update={"subtitles": str(item.subtitles.absolute())})
-            settings = settings.model_copy(update={"prompt": prompt})
-        video = LocalVideo(existing(str(path)), str(path), self.limits)
+        video, settings = self._video(item), self._settings_for(item)
         recall = self._recall(video, settings, work)
         if recall is not None and recall.expected and (entry := recall.entry(self.session)) is not None:
             from sharpv_cli.pipeline.recalling import frames_seen
@@ -133,30 +127,49 @@ class Run:
             return _Read(with_subtitles(video, settings, frames_seen(video, entry), reader), recall, entry)
         return _Read(decode_isolated(reader, video, settings), recall)
 
+    def _video(self, item: Item) -> LocalVideo:
+        path = self.dataset.prepare(item)
+        return LocalVideo(existing(str(path)), str(path), self.limits)
+
+    def _settings_for(self, item: Item) -> Settings:
+        """With the part of the video and the subtitles that the question is about."""
+        settings = self.settings
+        if item.start_sec is not None or item.end_sec is not None:
+            part = {"start": item.start_sec, "end": item.end_sec}
+            settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update=part)})
+        if item.subtitles is not None and settings.prompt.subtitles == "auto":
+            prompt = settings.prompt.model_copy(update={"subtitles": str(item.subtitles.absolute())})
+            settings = settings.model_copy(update={"prompt": prompt})
+        return settings
+
+    def _again(self, item: Item, frames: int) -> Frames:
+        """The video of a question once more, so many frames of it."""
+        with IsolatedReader() as reader:
+            return decode_isolated(reader, self._video(item), with_frames(self._settings_for(item), frames))
+
     def _recall(self, video: LocalVideo, settings: Settings, work: _Work) -> Kept | None:
         """What is kept serves SharpV's own methods, of one way to prune; others want to see every visual token."""
         items, todo = work
         methods = [m for m in self.methods if any((item.id, m.label) in todo for item in items)]
         same = all(not m.is_rival and m.settings.visual == self.settings.visual for m in methods)
-        if not same or may_come_in_chunks(self.settings):
+        if not same or self.contest.match.holds_for_sharpv or may_come_in_chunks(self.settings):
             return None
         return Recall.at(video, settings)
 
-    def _compared(self, read: _Read) -> ComparedClip:
+    def _compared(self, read: _Read, item: Item) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        return ComparedClip(Clip(self.session, read.frames, self.settings, entry=read.entry))
+        clip = Clip(self.session, read.frames, self.settings, entry=read.entry)
+        return ComparedClip(clip, again=partial(self._again, item))
 
     def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
         sharpv = file.done.get((item.id, SHARPV))
         try:
-            answer, budget = self.contest.answer(
-                method, clip, item, None if sharpv is None else sharpv.kv_retention
-            )
+            reply = self.contest.answer(method, clip, item, None if sharpv is None else sharpv.kv_retention)
         except (SharpvError, *_UNFORESEEN) as error:
             return _missed(item, method, error)
-        return _outcome(item, method, answer, budget, self.dataset.seen(item))
+        return _outcome(item, method, reply, self.dataset.seen(item))
 
     def _order(self, item: Item) -> list[EvalMethod]:
         """Each comes first in turn, for the first one finds cold caches; SharpV does where others need its budget."""
@@ -178,15 +191,16 @@ def _missed(item: Item, method: EvalMethod, error: Exception) -> Missed:
     return Missed(item.id, method.label, item_key(item), str(told), told.hint, told.exit_code)
 
 
-def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | None, video: str) -> Outcome:
+def _outcome(item: Item, method: EvalMethod, reply: Reply, video: str) -> Outcome:
+    answer, budget = reply.answer, reply.budget
     return Outcome(
         item=item.id,
         method=method.label,
         key=item_key(item),
         answer=answer.text,
         right=is_right(answer.text, item),
-        visual_retention=round(answer.visual_retention, 6),
-        kv_retention=round(answer.memory.kv_retention, 6),
+        visual_retention=round(answer.visual_retention * reply.share, 6),
+        kv_retention=round(answer.memory.kv_retention * reply.share, 6),
         budget=None if budget is None else round(budget, 6),
         layers_discarded=sum(not layer.visual_kv_kept for layer in answer.layers),
         generated=answer.generated_tokens,
@@ -197,6 +211,9 @@ def _outcome(item: Item, method: EvalMethod, answer: Answer, budget: float | Non
         similarities=_similarities(answer),
         warnings=list(answer.warnings),
         video=video,
+        frames=len(answer.retention),
+        visual_tokens=answer.visual_kept,
+        kv_bytes=answer.memory.kv_bytes,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
+from sharpv_cli.evaluation.methods import DENSE, FEWER_FRAMES, name_of
 from sharpv_cli.evaluation.results import Done, Missed, Outcome
 from sharpv_cli.evaluation.statistics import paired_bootstrap, wilson
 from sharpv_cli.types import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
@@ -94,7 +95,27 @@ def _score(
         groups=_by(items, right, lambda item, _: item.group),
         lengths=_by_length(theirs, right),
         similarities=_similarities(mine),
+        pruned_nothing=name_of(label) != DENSE and _is_dense(mine, outcomes),
+        fewer_frames=name_of(label) == FEWER_FRAMES,
+        frames=_mean(outcome.frames for outcome in mine),
+        visual_tokens=_mean(outcome.visual_tokens for outcome in mine),
+        kv_bytes=_mean(outcome.kv_bytes for outcome in mine),
     )
+
+
+def _is_dense(mine: Sequence[Outcome], outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
+    """Whether every token and KV entry was kept, and no answer is another one than dense's, where those are known."""
+    if any(outcome.visual_retention < 1 or outcome.kv_retention < 1 for outcome in mine):
+        return False
+    dense = next((theirs for label, theirs in outcomes.items() if name_of(label) == DENSE), mine)
+    return all(one.answer == other.answer for one, other in zip(mine, dense, strict=True))
+
+
+def _mean(values: Iterable[int | None]) -> float | None:
+    """None where one is not known: lines of earlier versions do not say it."""
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return fmean(known) if len(known) == len(every) else None
 
 
 def _interval(ours: Sequence[bool], theirs: Sequence[bool], clusters: Sequence[object]) -> Interval | None:

@@ -17,12 +17,14 @@ from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.frames import keep, returned
 from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
 from sharpv_cli.pipeline.question import answer, whole_answer
+from sharpv_cli.pipeline.selecting import scale_for, scores_of
 from sharpv_cli.pruning.plan import KeepPlan
 from sharpv_cli.session import Session
 from sharpv_cli.types import ANY_TEXT, Answer, Form
 
 if TYPE_CHECKING:
-    from sharpv_cli.settings import Settings
+    from sharpv_cli.settings import Settings, VisualSettings
+    from sharpv_cli.video.frames import Frames
 
 Plan = Callable[[Tensor], KeepPlan]
 """What to keep of the visual tokens [T, f, D] of a clip."""
@@ -34,10 +36,13 @@ class ComparedClip:
 
     The frames are all encoded at once. Settings of an answer may differ from the clip's in what comes after the vision:
     pruning, memory, positions. All of it raises UsageError, ResourceError and ModelError as `question.answer` does.
+    `again` reads the video once more, so many frames of it.
     """
 
     clip: Clip
+    again: Callable[[int], Frames] | None = None
     _prompts: SharedPrompts = field(init=False)
+    _fewer: dict[int, ComparedClip] = field(default_factory=dict, init=False)
     _question: str | None = field(default=None, init=False)
     _encoded: Encoded = field(init=False)
     _counts: Tensor | None = field(default=None, init=False)
@@ -64,6 +69,17 @@ class ComparedClip:
         """T and f: the frames and the visual tokens of each."""
         frames, tokens = self._asked(question).whole.slots.shape
         return frames, tokens
+
+    def scale_for(self, question: str, visual: VisualSettings, most: int) -> float | None:
+        """As `selecting.scale_for`, for this clip."""
+        return scale_for(scores_of(self._asked(question).whole, visual), visual, most)
+
+    def fewer(self, frames: int) -> ComparedClip:
+        """The same video with so many of its frames, as who asks with `--frames` gets them. Raises VideoError, too."""
+        assert self.again is not None
+        if frames not in self._fewer:
+            self._fewer[frames] = ComparedClip(replace(self.clip, frames=self.again(frames), entry=None))
+        return self._fewer[frames]
 
     def answer(
         self,

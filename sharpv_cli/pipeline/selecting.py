@@ -174,6 +174,19 @@ def scale_that_keeps(scores: Scores | None, visual: VisualSettings, most: int) -
     return largest_scale(scores.ratio, tokens, visual, most) if int(fewest.sum()) <= most else None
 
 
+def scale_for(scores: Scores | None, visual: VisualSettings, most: int) -> float | None:
+    """The scale that keeps `most` visual tokens, or as many below as it can, wherever the set one lies.
+
+    A frame without any difference is kept by no scale beyond its `min_tokens`. None where none keeps so few, or the
+    mode has none.
+    """
+    if scores is None:
+        return None
+    smallest = scores.ratio[scores.ratio > 0]
+    ceiling = 1.001 / float(smallest.min()) if len(smallest) else 1.0
+    return scale_that_keeps(scores, visual.model_copy(update={"scale": ceiling}), most)
+
+
 def largest_scale(ratio: Tensor, tokens: int, visual: VisualSettings, room: int) -> float:
     """The largest scale with which frames of these ratios, [T], keep at most `room` tokens; at most the set one.
 

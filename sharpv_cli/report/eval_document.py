@@ -26,7 +26,7 @@ _ABOUT = (
 )
 _SCORE = (
     "accuracy", "difference", "visual_retention", "kv_retention", "budget", "layers_discarded", "engine",
-    "prune_sec", "prefill_sec", "tpot_sec", "similarities",
+    "prune_sec", "prefill_sec", "tpot_sec", "similarities", "pruned_nothing", "frames", "visual_tokens", "kv_bytes",
 )  # fmt: skip
 _DASH = "–"
 

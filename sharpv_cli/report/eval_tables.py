@@ -85,7 +85,7 @@ def facts(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
         ("questions", f"{_of(evaluation)}, about {evaluation.videos} videos"),
         ("model", f"{evaluation.model} on {evaluation.device}"),
         ("score", _SCORES[evaluation.score]),
-        ("budgets", _BUDGETS.get(evaluation.match, f"a share of {evaluation.match} for all others")),
+        ("budgets", _budgets(evaluation.match)),
     )
 
 
@@ -98,6 +98,17 @@ _BUDGETS = {
     "sharpv": "others keep as many visual tokens of each clip as SharpV",
     "sharpv:kv": "others keep as many visual KV entries as SharpV after the prefill",
 }
+
+
+def _budgets(match: str) -> str:
+    kind, _, amount = match.partition(":")
+    if match in _BUDGETS:
+        return _BUDGETS[match]
+    if kind == "tokens":
+        return f"{amount} visual tokens a clip for every method but dense, SharpV by its scale"
+    if kind == "all":
+        return f"a share of {amount} for every method but dense, SharpV by its scale"
+    return f"a share of {match} for all others"
 
 
 def _of(evaluation: Evaluation) -> str:
@@ -114,7 +125,29 @@ def notes(evaluation: Evaluation) -> tuple[str, ...]:
         "(with the first token) are medians, of the language model's side only: the vision is the same for all. The "
         "first token never depends on Memory SharpV: only longer answers can show its cost."
     )
-    return (reading, *_over_budget(evaluation), *_engines(evaluation))
+    return (
+        reading,
+        *_nothing_pruned(evaluation),
+        *_fewer_frames(evaluation),
+        *_over_budget(evaluation),
+        *_engines(evaluation),
+    )
+
+
+def _nothing_pruned(evaluation: Evaluation) -> Iterator[str]:
+    if names := evaluation.pruned_nothing:
+        yield f"Pruned nothing, so that it says nothing about pruning: {', '.join(names)}."
+
+
+def _fewer_frames(evaluation: Evaluation) -> Iterator[str]:
+    """What it got, since frames are whole."""
+    for score in evaluation.scores:
+        if score.fewer_frames and score.frames is not None:
+            yield (
+                f"{score.method}: whole frames, rounded up to the budget and at least one, {score.frames:.1f} a clip "
+                f"on average: {percent(score.visual_retention)} % of the visual tokens for "
+                f"{percent(score.budget or 0.0)} %."
+            )
 
 
 def _over_budget(evaluation: Evaluation) -> Iterator[str]:
@@ -124,7 +157,7 @@ def _over_budget(evaluation: Evaluation) -> Iterator[str]:
     for score in evaluation.scores:
         # FastV lets all visual tokens in: what it is measured by are the KV entries that stay.
         kept = score.kv_retention if kv or score.visual_retention == 1.0 else score.visual_retention
-        if score.budget is not None and kept > score.budget + _TOLERANCE:
+        if score.budget is not None and kept > score.budget + _TOLERANCE and not score.fewer_frames:
             over.append(f"{score.method} ({percent(kept)} % for {percent(score.budget)} %)")
     if over:
         yield f"Not at the budget, below which they cannot go: {', '.join(over)}."

@@ -31,10 +31,14 @@ class MethodScore:
 
     `accuracy` and both retentions are shares; the retentions are means over questions. `difference` is the accuracy
     less the baseline's, paired by question; None for the baseline itself, and its interval also where there are too few
-    videos for one. `budget` is the mean share of the visual tokens that a rival of SharpV was to keep; `engine` is what
-    ran. `prune_sec`, `prefill_sec` and `tpot_sec`
-    are medians in seconds; `tpot_sec` is None where no answer has two tokens. `similarities` is the mean s_l of every
-    decoder layer, None where it was not measured; empty where no layer was.
+    videos for one. `budget` is the mean share of the visual tokens that the method was to keep, None where it had none;
+    `engine` is what ran. `prune_sec`, `prefill_sec` and `tpot_sec` are medians in seconds; `tpot_sec` is None where no
+    answer has two tokens. `similarities` is the mean s_l of every decoder layer, None where it was not measured; empty
+    where no layer was.
+
+    `pruned_nothing`: it is another method than dense, and kept all that dense keeps and answered what dense answers.
+    `fewer_frames`: its budget buys whole frames. `frames`, `visual_tokens` and `kv_bytes` are means of what the
+    language model got and held, None where lines of earlier versions do not say it.
     """
 
     method: str
@@ -53,6 +57,11 @@ class MethodScore:
     groups: tuple[GroupScore, ...]
     lengths: tuple[GroupScore, ...]
     similarities: tuple[float | None, ...]
+    pruned_nothing: bool = False
+    fewer_frames: bool = False
+    frames: float | None = None
+    visual_tokens: float | None = None
+    kv_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +97,8 @@ class Evaluation:
     warnings: tuple[tuple[str, int], ...] = ()
     interrupted: bool = False
     score: str = "exact"
+
+    @property
+    def pruned_nothing(self) -> tuple[str, ...]:
+        """The methods that did not do what they are compared for."""
+        return tuple(score.method for score in self.scores if score.pruned_nothing)

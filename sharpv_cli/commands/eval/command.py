@@ -43,8 +43,8 @@ def evaluate(
         str | None,
         option(
             "--methods NAME[:KEY=X],...",
-            "Choose from dense, sharpv, visual, memory, manual, random-dagger, random-star, stride, evs, vidcom2, "
-            "dycoke and fastv.  [default: dense,sharpv]",
+            "Choose from dense, dense-fewer-frames, sharpv, visual, memory, manual, random-dagger, random-star, "
+            "stride, evs, vidcom2, dycoke and fastv.  [default: dense,sharpv]",
         ),
     ] = None,
     sweep: Annotated[
@@ -59,7 +59,8 @@ def evaluate(
         option(
             "--match BUDGET",
             "What the other methods may keep: as many visual tokens as SharpV (sharpv), as many KV entries "
-            "(sharpv:kv), or a ratio.  [default: sharpv]",
+            "(sharpv:kv), or a ratio; what all may, SharpV with the scale that keeps so many: tokens:N a clip, or "
+            "all:RATIO.  [default: sharpv]",
             show_default=False,
         ),
     ] = "sharpv",
@@ -106,6 +107,9 @@ def evaluate(
             "Where to append each answer; rerunning resumes.  [default: sharpv-eval-DATASET.jsonl]",
         ),
     ] = None,
+    allow_noop: Annotated[
+        bool, option("--allow-noop", "Do not exit 6 because a method pruned nothing.")
+    ] = False,
     restart: Annotated[bool, option("--restart", "Discard what is in --out and start over.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -123,7 +127,7 @@ def evaluate(
 
     Every answer is appended to a results file as it comes: run the same command again after Ctrl-C or a crash, and it
     goes on. What other methods leave to chance follows --seed. stdout gets the report. Exit code 6: some questions
-    could not be asked.
+    could not be asked, or a method pruned nothing.
 
     \b
     Examples:
@@ -134,6 +138,7 @@ def evaluate(
       sharpv eval ~/MVBench -p llava-ov-7b --methods dense,sharpv,vidcom2 --match sharpv:kv
       sharpv eval mine.jsonl -p qwen2.5-vl-3b --baseline dense
       sharpv eval ~/MVBench -p llava-ov-7b --score likelihood
+      sharpv eval shapes:long --frames 64 --match tokens:512 --methods sharpv,dense-fewer-frames,stride
       sharpv eval ~/MVBench -p llava-ov-7b -o part2.jsonl --shard 2/8
     """
     from sharpv_cli.commands.eval import running
@@ -165,5 +170,5 @@ def evaluate(
     running.report_failures(result, resumable=lines.resumable)
     if result.interrupted:
         raise typer.Exit(terminal.INTERRUPTED)
-    if result.failures:
+    if result.failures or (result.pruned_nothing and not allow_noop):
         raise typer.Exit(terminal.SOME_FAILED)

@@ -84,6 +84,8 @@ def _check(plan: Plan) -> None:
         raise UsageError(f"the method {repeated!r} is given twice", hint="leave one out")
     if plan.match.kind == "kv":
         _check_kv(plan)
+    if plan.match.holds_for_sharpv:
+        _check_scale(plan)
     if plan.baseline not in labels:
         raise UsageError(f"--baseline {plan.baseline}: not compared", hint=f"choose from {', '.join(labels)}")
 
@@ -98,6 +100,20 @@ def _check_kv(plan: Plan) -> None:
             f"--match sharpv:kv: {memory} would discard KV entries of its budget",
             hint="leave out +memory, or match visual tokens",
         )
+
+
+def _check_scale(plan: Plan) -> None:
+    """A scale that is found for the budget is neither given, nor is there one in other modes."""
+    for method in plan.methods:
+        if not method.is_rival and method.settings.visual.mode == "manual":
+            raise UsageError(
+                f"--match {plan.match}: {method.label} has a threshold, no scale", hint="leave it out"
+            )
+        if "scale=" in method.label:
+            raise UsageError(
+                f"--match {plan.match} finds the scale that {method.label} gives",
+                hint="leave one of them out",
+            )
 
 
 def default_target(dataset: str) -> Path:
@@ -221,7 +237,8 @@ def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -
         common += (plan.score,)
     digests = {}
     for method in plan.methods:
-        budget = (str(plan.match), decisive(resolved.settings)) if method.is_rival else ()
+        bound = method.is_rival or (plan.match.holds_for_sharpv and method.has_scale)
+        budget = (str(plan.match), decisive(resolved.settings)) if bound else ()
         digests[method.label] = method_digest(
             *common, decisive(method.settings), method.name, dict(method.parameters), budget
         )
@@ -283,5 +300,7 @@ def report_failures(result: Evaluation, *, resumable: bool) -> None:
         terminal.say("warning", f"{count} answers: {text}")
     if result.failures:
         terminal.say("error", f"{len(result.failures)} failures; everything else was asked")
+    for method in result.pruned_nothing:
+        terminal.say("warning", f"{method} pruned nothing: its answers are dense's, token for token")
     if result.interrupted:
         terminal.say("note", "interrupted" + ("; rerunning the same command resumes" if resumable else ""))
