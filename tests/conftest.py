@@ -16,7 +16,7 @@ os.environ["SHARPV_SEEN"] = "off"  # nothing of a test stays in the user's cache
 @pytest.fixture(autouse=True)
 def nothing_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No store in this process either, but for tests of the store, which have one of their own."""
-    if not request.module.__name__.startswith("test_seen"):
+    if not request.module.__name__.startswith(("test_seen", "test_python_m")):
         monkeypatch.setattr("sharpv_cli.seen.store.Store.of", lambda *_: None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,3 +18,9 @@ def drawn_frame(scene: int, step: int, steps: int, side: int) -> NDArray[np.uint
     left = (side - box) * step // steps
     image[box : 2 * box, left : left + box] = (250, 20, 20)
     return image
+
+
+def drawn_scenes(count: int, side: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a clip at one a second, with a new scene every minute."""
+    for t in range(count):
+        yield drawn_frame(t // 60, t % 60, 60, side)

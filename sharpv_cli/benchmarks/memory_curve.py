@@ -9,10 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
+from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_scenes
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import decode
@@ -32,7 +29,7 @@ def curve_lines(session: Session, settings: Settings, counts: Sequence[int], sid
     yield "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     with tempfile.TemporaryDirectory(prefix="sharpv-curve-") as folder:
         video = Path(folder) / "hour.mp4"
-        write_clip(video, _frames(max(counts), side), 1.0)
+        write_clip(video, drawn_scenes(max(counts), side), 1.0)
         failed = False
         for count in counts:
             for method in ("dense", "sharpv"):
@@ -43,12 +40,6 @@ def curve_lines(session: Session, settings: Settings, counts: Sequence[int], sid
                 except (UsageError, ResourceError) as error:
                     yield f"| {count} | {method} | fails: {error} | | | | | | | | |"
                     failed = failed or method == "dense"
-
-
-def _frames(count: int, side: int) -> Iterator[NDArray[np.uint8]]:
-    """A box that moves over blocks of noise, and a new scene every minute."""
-    for t in range(count):
-        yield drawn_frame(t // 60, t % 60, 60, side)
 
 
 def _settings(settings: Settings, method: str, count: int) -> Settings:

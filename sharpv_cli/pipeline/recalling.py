@@ -16,7 +16,7 @@ from sharpv_cli.models.wording import Wording, Wordings, wordings_made, wordings
 from sharpv_cli.pipeline.clip import Clip, Encoded
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
 from sharpv_cli.pruning.visual import Scores
-from sharpv_cli.seen.entry import Entry, made_head
+from sharpv_cli.seen.entry import Entry, is_finite, made_head
 from sharpv_cli.seen.head import FORMAT, Head, VideoHead
 from sharpv_cli.seen.key import Maker, VisualKey
 from sharpv_cli.seen.recall import Kept
@@ -27,7 +27,6 @@ from sharpv_cli.video.local import FilePath, is_private, name_of
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from sharpv_cli.metrics import StageClock
 
@@ -79,9 +78,10 @@ def _entry(encoded: Encoded, video: FilePath, key: VisualKey, maker: Maker, ends
     limited = bool((kept & ~held).any())
     placeholder = int(whole.input_ids[0, whole.slots[0, 0]])
     part = visual_part(whole, placeholder, held if whole.present is not None else kept)
-    if part is None or not _finite(
-        part.rows, *part.deepstack, *(() if scores is None else (scores.importance,))
-    ):
+    if part is None:
+        return None
+    numbers = (part.rows, *part.deepstack, *(() if scores is None else (scores.importance,)))
+    if not all(map(is_finite, numbers)):
         return None
     images = cast(Any, Thumbnails.of(clip.sample.images))  # looks like an array
     height, width = clip.sample.size
@@ -190,7 +190,3 @@ def _scores_moved(scores: Scores | None, device: torch.device) -> Scores | None:
         return None
     names = ("spatial", "temporal", "importance", "ratio")
     return Scores(*(getattr(scores, name).to(device) for name in names))
-
-
-def _finite(*tensors: Tensor) -> bool:
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
