@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from functools import partial
+from multiprocessing import Pipe
 
 import av
 import clips
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpv_cli.benchmarks.limits_check import as_on
 from sharpv_cli.errors import SharpvError, ShortageError, UsageError, VideoError
-from sharpv_cli.video import isolated, opening, packets, pictures
+from sharpv_cli.video import isolated, opening, packets, pictures, wire
 from sharpv_cli.video import probe as probing
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import Limits, LocalVideo
+from sharpv_cli.video.opening import open_video
 from sharpv_cli.video.patience import OutOfTimeError, too_slow, within
 from sharpv_cli.video.probe import probe
 from sharpv_cli.video.read_ahead import ReadAhead
@@ -192,20 +195,49 @@ def test_many_threads_are_no_want_of_memory(film, reader):
     assert reader.read(film, hostile_work.many_threads) < 2 << 30
 
 
-def test_on_many_cores_a_reader_keeps_to_its_share(film, monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "share", "most"), [((64, 48), None, 2), ((1280, 720), None, 8), ((1280, 720), 64, 99)]
+)
+def test_on_many_cores_a_reader_keeps_to_its_share(tmp_path, monkeypatch, size, share, most):
+    """A small clip has one thread, whatever the share; another one watches the parent."""
+    film = clips.encode(tmp_path / "film.mp4", size=size, options={"preset": "ultrafast"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
-    with ReadAhead(lambda reader, _: read_and_look(reader, film), readers=8) as ahead:
-        for _, coming in ahead.each(range(16)):
-            frames, planned, threads = coming.result()
-            assert frames == 8
-            assert 1 < planned < 8
-            assert threads <= 8
+    for name, value in as_on(64, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    work = hostile_work.sampled_with_threads
+    with ReadAhead(lambda reader, _: reader.read(film, work), readers=8, share=share) as ahead:
+        found = [coming.result() for _, coming in ahead.each(range(2))]
+    assert {frames for frames, _, _ in found} == {8}
+    assert {planned for _, planned, _ in found} == {share or 3}
+    threads = max(threads for _, _, threads in found)
+    assert threads <= most
+    assert share is None or threads > 8, "what the plan keeps from happening"
 
 
-def read_and_look(reader, film):
-    _, sample = reader.read(film, EIGHT)
-    return len(sample), *reader.read(film, hostile_work.cores_and_threads)
+def test_a_small_clip_is_opened_for_one_thread_whatever_the_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    for name in ("small.mp4", "small.mkv"):
+        with open_video(clips.encode(tmp_path / name)) as (_, stream):
+            assert stream.codec_context.thread_count == 1
+    with open_video(clips.encode(tmp_path / "large.mp4", size=(1280, 720))) as (_, stream):
+        assert stream.codec_context.thread_count > 1
+
+
+def test_an_array_that_ends_in_the_middle_is_the_end_of_its_process():
+    ours, theirs = Pipe()
+    pictures = np.arange(2_000_000, dtype=np.uint8)
+    sending = threading.Thread(target=wire.send, args=(theirs, [pictures, np.zeros(0), pictures]))
+    sending.start()
+    first, nothing, second = wire.receive(ours)
+    sending.join()
+    assert np.array_equal(first, pictures)
+    assert nothing.shape == (0,)
+    assert np.array_equal(second, pictures)
+    with theirs:
+        theirs.send((b"", [1000]))
+        os.write(theirs.fileno(), b"half")
+    with pytest.raises(EOFError):
+        wire.receive(ours)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ import pytest
 
 from sharpv_cli.video import routes
 from sharpv_cli.video.routes import Run, Team, runs_to, team_for
+from sharpv_cli.video.shares import Shares, default_readers
+
+HD = 1280 * 720  # pixels of a frame
 
 
 def runs(keys, indices):
@@ -57,25 +60,49 @@ def test_a_frame_before_all_keyframes_cannot_be_reached(keys, indices):
 )
 def test_the_team_fits_the_work(lengths, cores, team):
     shared = [Run(1000 * place, (1000 * place + length - 1,), place) for place, length in enumerate(lengths)]
-    assert team_for(shared, cores) == team
+    assert team_for(shared, HD, cores) == team
 
 
-@pytest.mark.parametrize("cores", [1, 2, 4, 7, 16, 32, 64, 256])
-@pytest.mark.parametrize("readers", [2, 3, 8, 16])
-def test_all_readers_together_run_no_more_threads_than_there_are_cores(monkeypatch, cores, readers):
-    monkeypatch.setattr(routes, "own_cores", lambda: cores)
-    share = routes.share_of(readers)
+def test_a_small_clip_has_one_thread_on_any_machine():
+    """It is decoded before further ones have begun, and each costs processor time."""
+    short = runs([0, 100, 200, 300], [50, 120, 250, 399])
+    assert team_for(short, 320 * 240, 64) == Team(1, 1)
+    assert team_for(short, HD, 64).workers > 1
+
+
+CORES = [1, 2, 3, 4, 7, 16, 32, 64, 256]
+
+
+@pytest.mark.parametrize("cores", CORES)
+@pytest.mark.parametrize("readers", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("processes", [1, 2, 8])
+def test_all_readers_together_run_no_more_threads_than_there_are_cores(cores, readers, processes):
+    plan = Shares.of(cores, readers, processes)
     stretches = [Run(100 * n, (100 * n + 90,), n) for n in range(20)]
     for wanted in (stretches, stretches[:1], stretches[:3]):
-        team = team_for(wanted, share)
-        assert team.workers * team.threads * readers <= max(cores, readers)
+        team = team_for(wanted, HD, plan.reader)
+        threads = team.workers * team.threads + (team.workers == 1 < team.threads)
+        assert threads * plan.readers * processes <= max(cores, readers, processes)
+    assert processes * plan.model <= max(cores, processes)
+    long = processes * (plan.readers * plan.reader + plan.long)
+    assert long <= max(cores, processes * (plan.readers + 1)), "what reads long videos has what is left"
 
 
-def test_more_cores_are_used_by_fewer_readers(monkeypatch):
+def test_fewer_threads_are_in_each_reader_the_more_there_are():
+    shares = [Shares.of(64, readers).reader for readers in (1, 2, 4, 8, 16, 64)]
+    assert shares == sorted(shares, reverse=True)
+    assert (shares[0] > 32, shares[3] > 1, shares[-1]) == (True, True, 1)
+    assert Shares.of(64, 8, processes=8) == Shares(1, 3, 8, 5)
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "readers"),
+    [(1, 1, 1), (2, 1, 2), (4, 1, 2), (16, 1, 8), (64, 1, 16), (64, 24, 24)],
+)
+def test_as_many_videos_are_read_at_a_time_as_half_of_the_cores_read(cores, processes, readers):
+    assert default_readers(cores, processes) == readers
+
+
+def test_one_decoder_has_as_many_threads_as_it_can_use(monkeypatch):
     monkeypatch.setattr(routes, "own_cores", lambda: 64)
-    assert [routes.share_of(readers) for readers in (1, 2, 4, 8, 16, 64)] == sorted(
-        (routes.share_of(readers) for readers in (1, 2, 4, 8, 16, 64)), reverse=True
-    )
-    assert routes.share_of(1) == 64
-    assert routes.share_of(8) > 1
-    assert routes.threads_inside() == 16, "what a decoder can use"
+    assert routes.threads_inside() == 16

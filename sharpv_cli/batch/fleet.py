@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 from sharpv_cli import shortage
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Told, told_of_failure
+from sharpv_cli.cores import cores, share
 from sharpv_cli.errors import ResourceError, SharpvError, ShortageError
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
 from sharpv_cli.video.local import name_of
+from sharpv_cli.video.shares import Shares
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -66,7 +68,7 @@ class Fleet:
 
     def __init__(self, model: Model, devices: Sequence[str | None], readers: int) -> None:
         self._model = model
-        self._readers, self._all_readers = max(1, readers // len(devices)), max(readers, len(devices))
+        self._shares = Shares.of(cores(), readers, len(devices))
         self._stations: list[_Station] = []
         for device in devices:
             self._stations.append(self._start(device))
@@ -94,7 +96,7 @@ class Fleet:
 
     def _give_out(self, waiting: deque[Job]) -> None:
         for station in self._stations:
-            while waiting and len(station.given) <= self._readers + _READ_AHEAD:
+            while waiting and len(station.given) <= self._shares.readers + _READ_AHEAD:
                 station.give(waiting.popleft())
 
     def _hear(self, station: _Station, waiting: deque[Job]) -> Iterator[Told]:
@@ -131,9 +133,7 @@ class Fleet:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads along
         ours, theirs = context.Pipe()
         with theirs:
-            process = context.Process(
-                target=_serve, args=(theirs, self._model, device, self._readers, self._all_readers)
-            )
+            process = context.Process(target=_serve, args=(theirs, self._model, device, self._shares))
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # it inherits this: Ctrl-C is for us
             process.start()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -175,19 +175,21 @@ def _loss(station: _Station, doing: str) -> ResourceError:
     )
 
 
-def _serve(connection: Connection, model: Model, device: str | None, readers: int, all_readers: int) -> None:
+def _serve(connection: Connection, model: Model, device: str | None, shares: Shares) -> None:
     """The process: answers what it is given, in that order."""
     from sharpv_cli.batch.working import outcome, read_frames
     from sharpv_cli.video.read_ahead import ReadAhead
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    share(shares.model)
     with Attempt("loading the model") as attempt:
         worker = model.load(device)
     connection.send(attempt.error or _READY)
     if attempt.error is not None:
         return
     given: SimpleQueue[tuple[Job, Future[Read]]] = SimpleQueue()
-    with ReadAhead(read_frames, readers=readers, of=all_readers) as ahead:
+    share(shares.long)
+    with ReadAhead(read_frames, readers=shares.readers, share=shares.reader) as ahead:
         threading.Thread(target=_receive, args=(connection, ahead, given), daemon=True).start()
         while True:
             job, coming = given.get()

@@ -1,4 +1,4 @@
-"""What a batch takes of this machine: which model, on which devices, and how many videos are read at a time."""
+"""What a batch takes of this machine: which model, and on which devices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.working import Worker
-from sharpv_cli.cores import cores
 from sharpv_cli.models.target import no_gpu
 from sharpv_cli.session import open_session
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Resolved, Settings
-
-_MOST_READERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +24,6 @@ class Model:
         changes = {} if device is None else {"device": device}
         session = open_session(self.resolved.settings.model_copy(update=changes))
         return Worker(session, self.resolved)
-
-
-def default_readers(processes: int) -> int:
-    """Videos read at a time: decoders have threads of their own, and the model wants cores as well."""
-    return max(processes, min(_MOST_READERS, cores() // 4), 1)
 
 
 def devices_of(settings: Settings, processes: int | None) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from sharpv_cli.video.refusals import (
     shown,
     unreadable,
 )
-from sharpv_cli.video.routes import threads_inside
+from sharpv_cli.video.routes import is_small, threads_inside
 from sharpv_cli.video.signatures import is_still_heif
 
 TIMEOUT_SEC = 30.0
@@ -70,7 +71,7 @@ def open_video(path: FilePath, *, as_written: bool = False) -> Iterator[tuple[In
         raise picture(path)
     with _open(path, head, as_written) as container:
         stream = _main_stream(path, container)
-        _limit(path, stream, head)
+        _limit(path, container, stream, head)
         try:
             yield container, stream
         except av.FFmpegError as error:
@@ -173,7 +174,7 @@ def _length(container: InputContainer) -> str:
     return f", {container.duration / av.time_base:.1f} s" if container.duration else ""
 
 
-def _limit(path: FilePath, stream: VideoStream, head: bytes) -> None:
+def _limit(path: FilePath, container: InputContainer, stream: VideoStream, head: bytes) -> None:
     """Limits on the decoder itself: those given to the container do not reach it."""
     context = stream.codec_context
     if context is None or context.name not in _DECODERS.split(","):
@@ -185,4 +186,11 @@ def _limit(path: FilePath, stream: VideoStream, head: bytes) -> None:
     check_pixels(path, width, height)
     context.options = {"max_pixels": str(limits_of(path).max_pixels), "codec_whitelist": _DECODERS}
     context.thread_type = "AUTO"
-    context.thread_count = threads_inside()
+    claimed = width * height * _claimed_frames(container, stream)
+    context.thread_count = 1 if claimed > 0 and is_small(claimed) else threads_inside()
+
+
+def _claimed_frames(container: InputContainer, stream: VideoStream) -> int:
+    """As the header says; 0 where it does not."""
+    length, rate = container.duration, stream.average_rate
+    return stream.frames or (math.ceil(length / av.time_base * rate) if length and rate else 0)

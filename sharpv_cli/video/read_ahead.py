@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from contextlib import suppress
+from math import inf
+from queue import Empty, SimpleQueue
+from threading import Lock
+from time import monotonic
 from typing import Generic, Self, TypeVar
 
+from sharpv_cli.cores import cores
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.video.isolated import IsolatedReader
-from sharpv_cli.video.routes import share_of
+from sharpv_cli.video.shares import Shares
+
+_START_SEC = 0.5  # of a child, which takes as much processor time as some dozens of small videos
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class ReadAhead(Generic[T, R]):
-    """`read(reader, item)` for item after item, by `readers` at a time. A context manager; the children end with it.
+    """`read(reader, item)` for item after item, by at most `readers` at a time, which begin as they are needed.
 
-    `each` begins at most `ahead` items before they are asked for: this bounds the memory that frames take. `of` is
-    how many readers share this machine, these and others.
+    A context manager; the children end with it. `each` begins at most `ahead` items before they are asked for: this
+    bounds the memory that frames take. `share` is the cores that each reader plans with, those that these readers leave
+    to each by default.
     """
 
     def __init__(
@@ -29,16 +37,18 @@ class ReadAhead(Generic[T, R]):
         *,
         readers: int = 1,
         ahead: int = 2,
-        of: int | None = None,
+        share: int | None = None,
     ) -> None:
         assert readers >= 1 and ahead >= 1, (readers, ahead)
         self._read, self._ahead = read, ahead
         self._pool = ThreadPoolExecutor(readers, "decode")
         self._at_work = False  # one thread at least
-        self._readers = [IsolatedReader(share_of(of or readers)) for _ in range(readers)]
+        self._share = share or Shares.of(cores(), readers).reader
+        self._readers: list[IsolatedReader] = []
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
-        for reader in self._readers:
-            self._idle.put(reader)
+        self._growing = Lock()
+        self._grown = -inf
+        self._abandoned = False
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +56,7 @@ class ReadAhead(Generic[T, R]):
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         """After an error or Ctrl-C nobody waits for a video that may hang its reader."""
         if kind is not None:
-            for reader in self._readers:
-                reader.abandon()
+            self._abandon()
         self._pool.shutdown(cancel_futures=True)
         for reader in self._readers:
             reader.__exit__()
@@ -76,9 +85,28 @@ class ReadAhead(Generic[T, R]):
     def _one(self, item: T, coming: Future[R]) -> None:
         if coming.done():  # there was no thread for it, and now there is one for a later item
             return
-        reader = self._idle.get()
+        reader = self._reader()
         with Attempt("reading a video") as attempt:
             coming.set_result(self._read(reader, item))
         self._idle.put(reader)
         if attempt.error is not None:
             coming.set_exception(attempt.error)
+
+    def _reader(self) -> IsolatedReader:
+        """One that is idle; a further one where all have been busy for as long as it takes to start."""
+        while True:
+            with suppress(Empty):
+                return self._idle.get(timeout=_START_SEC if self._readers else 0)
+            with self._growing:
+                if monotonic() - self._grown >= _START_SEC:
+                    self._grown = monotonic()
+                    self._readers.append(reader := IsolatedReader(self._share))
+                    if self._abandoned:
+                        reader.abandon()
+                    return reader
+
+    def _abandon(self) -> None:
+        with self._growing:
+            self._abandoned = True
+        for reader in self._readers:
+            reader.abandon()

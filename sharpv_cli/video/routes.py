@@ -17,6 +17,9 @@ _MAX_WORKERS = 4
 # adds a whole one.
 _THREAD_GAIN = 0.4
 _IDLE_THREADS, _MOST_THREADS = 2, 16
+_SMALL_PIXELS = (
+    20_000_000  # one thread decodes them in some hundredths of a second; further ones only start and wait
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,26 @@ def _joins(run: Run, key: int) -> bool:
     return run.cost < _SHORT_RUN and key <= run.indices[-1] + _SEEK_COST
 
 
-def team_for(runs: Sequence[Run], cores: int | None = None) -> Team:
-    """The team that ends first, by estimate: a run cannot be shared, so few long ones want threads inside."""
+def team_for(runs: Sequence[Run], pixels: int, cores: int | None = None) -> Team:
+    """The team that ends first, by estimate: a run cannot be shared, so few long ones want threads inside.
+
+    `pixels` are those of a frame.
+    """
     cores = cores or own_cores()
     total, longest = sum(run.cost for run in runs), max(run.cost for run in runs)
+    if is_small(total * pixels):
+        return Team(1, 1)
 
     def wait(workers: int) -> float:
         return max(total / workers, longest) / (1 + _THREAD_GAIN * (cores // workers - 1))
 
     workers = min(range(1, min(cores, _MAX_WORKERS, len(runs)) + 1), key=wait)
     return Team(workers, threads_inside(cores // workers))
+
+
+def is_small(pixels: int) -> bool:
+    """Whether so many pixels, of all frames to decode together, are sooner decoded by one thread than shared."""
+    return pixels <= _SMALL_PIXELS
 
 
 def threads_inside(cores: int | None = None) -> int:
@@ -84,16 +97,7 @@ def threads_inside(cores: int | None = None) -> int:
     return min(cores + _IDLE_THREADS, _MOST_THREADS) if cores > 1 else 1
 
 
-def share_of(readers: int) -> int:
-    """The cores to plan with in each of so many processes that decode at a time.
-
-    So many that all their threads, those that are mostly idle too, are no more than there are cores.
-    """
-    each = own_cores() // readers
-    return each if readers == 1 else max((s for s in range(2, each) if most_threads(s) <= each), default=1)
-
-
 def most_threads(cores: int) -> int:
     """Those of any team on so many cores, and the one that converts beside a single decoder."""
     teams = range(1, min(cores, _MAX_WORKERS) + 1)
-    return max(workers * threads_inside(cores // workers) for workers in teams) + (cores > 1)
+    return max(workers * threads_inside(cores // workers) + (workers == 1 < cores) for workers in teams)

@@ -54,7 +54,7 @@ def seek(
     threads end with the call, whatever ends it.
     """
     assert plan.timeline.pts is not None, "seeks can be checked"
-    team = team or team_for(runs)
+    team = team or team_for(runs, plan.info.width * plan.info.height)
     beside = team.workers == 1 and team.threads > 1
     try:
         with converting(sink, beside=beside) as put:

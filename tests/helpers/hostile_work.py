@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from sharpv_cli.cores import cores
+from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.local import FilePath
+from sharpv_cli.video.sampling import Sampling
 
 
 def crash(path: FilePath) -> None:
@@ -52,10 +54,20 @@ def _allocate(together: threading.Barrier) -> None:
     assert kept
 
 
-def cores_and_threads(path: FilePath) -> tuple[int, int]:
-    """The cores that it plans with, and the threads that there are."""
-    status = Path("/proc/self/status").read_text()
-    return cores(), int(status.split("Threads:")[1].split()[0])
+def sampled_with_threads(path: FilePath) -> tuple[int, int, int]:
+    """Of eight frames: how many came, the cores planned with, and the most threads that there were, but for ours."""
+    seen, done = [0], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.0005):
+            seen.append(len([*Path("/proc/self/task").iterdir()]) - 1)
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    _, sample = sample_frames(path, Sampling(frames=8))
+    done.set()
+    watching.join()
+    return len(sample), cores(), max(seen)
 
 
 def want(error: str, path: FilePath) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 from sharpv_cli.commands.options import Flags
 from sharpv_cli.commands.preparing import check_model
+from sharpv_cli.cores import cores
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -182,18 +183,18 @@ def worked(plan: Plan, model: Model, runner: Runner, tally: Tally) -> Generator[
 
 def _documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) -> Iterator[Told]:
     """Loads the model where it runs on this machine; what can go wrong with it does so here."""
-    from sharpv_cli.batch import processes
-
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import Cluster, on_cluster
 
         return on_cluster(plan.jobs, model, Cluster(runner.address, runner.num_gpus, runner.num_cpus))
     from sharpv_cli.batch.fleet import Fleet
+    from sharpv_cli.batch.processes import devices_of
+    from sharpv_cli.video.shares import default_readers
 
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
-        devices = processes.devices_of(model.resolved.settings, runner.processes)
-        readers = runner.readers or processes.default_readers(len(devices))
+        devices = devices_of(model.resolved.settings, runner.processes)
+        readers = runner.readers or default_readers(cores(), len(devices))
         fleet = on_leaving.enter_context(Fleet(model, devices, readers))
     return fleet.documents(plan.jobs)
 
