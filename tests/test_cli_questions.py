@@ -91,10 +91,14 @@ def test_a_question_that_fails_is_told_and_the_others_are_answered(home: Path) -
     assert ask(home, *TWO, "-q", "fail?").stdout == f"{TEXT}\n{TEXT}\n"
 
 
-def test_stats_for_each_and_the_chart_of_the_last(home: Path, tmp_path: Path) -> None:
-    done = ask(home, *TWO, "--stats", "--chart-out", str(tmp_path / "chart.txt"))
+def test_stats_for_each_and_a_chart_of_all(home: Path, tmp_path: Path) -> None:
+    kinds = [part for kind in "txt md html".split() for part in ("--chart-out", f"{tmp_path}/chart.{kind}")]
+    done = ask(home, *TWO, "--stats", *kinds)
     assert done.stderr.count("TTFT") == 2
-    assert "TTFT" in (tmp_path / "chart.txt").read_text("utf-8")
+    for kind in ("txt", "md"):
+        assert (tmp_path / f"chart.{kind}").read_text("utf-8").count("TTFT") == 2, kind
+    page = (tmp_path / "chart.html").read_text("utf-8")
+    assert all(f'"question":"{question}"' in page for question in TWO if question != "-q")
 
 
 def test_ctrl_c_in_the_second_answer_keeps_both(home: Path) -> None:

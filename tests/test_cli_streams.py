@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from run_cli import TEXT, environment, run, scripted
+from run_cli import TEXT, browser, environment, run, scripted
 from terminals import on_terminal
 
 from sharpv_cli import terminal
@@ -80,6 +80,38 @@ def test_chart_out(home: Path, tmp_path: Path) -> None:
     done = ask(home, "what?", "--chart-out", str(target))
     assert "TTFT" in target.read_text(encoding="utf-8")
     assert f"chart written to {target}" in done.stderr
+
+
+def test_open_shows_a_page_of_its_own(home: Path, tmp_path: Path) -> None:
+    done = ask(home, "what?", "--open", "--quiet", BROWSER=browser(tmp_path), TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{TEXT}\n", "")
+    (page,) = tmp_path.glob("sharpv-*/report.html")
+    assert (tmp_path / "opened").read_text("utf-8") == page.as_uri()
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert page.parent.stat().st_mode & 0o077 == 0
+
+
+def test_open_shows_the_page_of_chart_out(home: Path, tmp_path: Path) -> None:
+    charts = ("--chart-out", f"{tmp_path}/a.txt", "--chart-out", f"{tmp_path}/a b.html")
+    done = ask(home, "what?", "--open", *charts, BROWSER=browser(tmp_path), TMPDIR=str(tmp_path))
+    assert done.returncode == 0
+    assert (tmp_path / "opened").read_text("utf-8") == (tmp_path / "a b.html").as_uri()
+    assert "TTFT" in (tmp_path / "a.txt").read_text("utf-8")
+    assert not list(tmp_path.glob("sharpv-*"))
+
+
+def test_without_a_browser_the_page_is_there_all_the_same(home: Path, tmp_path: Path) -> None:
+    done = ask(home, "what?", "--open", BROWSER="/nowhere/browser %s", TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, f"{TEXT}\n")
+    (page,) = tmp_path.glob("sharpv-*/report.html")
+    assert f"note: chart written to {page}\n" in done.stderr
+    assert done.stderr.endswith("note: no browser was found here to open it with\n")
+
+
+def test_where_there_is_no_answer_nothing_is_opened_and_nothing_left(home: Path, tmp_path: Path) -> None:
+    done = ask(home, "what?", "--open", scenario="no-memory", BROWSER=browser(tmp_path), TMPDIR=str(tmp_path))
+    assert done.returncode == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["browser"]
 
 
 def test_answer_survives_an_ascii_stdout(home: Path) -> None:

@@ -216,7 +216,7 @@ def test_markdown_has_a_row_a_method() -> None:
 
 def test_exports_are_written_whole(tmp_path: Path) -> None:
     exports = eval_exports(
-        markdown=str(tmp_path / "r.md"), chart=str(tmp_path / "c.svg"), results=tmp_path / "r.jsonl"
+        markdown=str(tmp_path / "r.md"), charts=[str(tmp_path / "c.svg")], results=tmp_path / "r.jsonl"
     )
     exports.write(evaluation())
     assert (tmp_path / "r.md").read_text() == eval_markdown(evaluation())
@@ -230,7 +230,9 @@ def test_exports_that_cannot_be(tmp_path: Path, markdown: str | None, chart: str
         return None if name is None else str(tmp_path / name)
 
     with pytest.raises(UsageError):
-        eval_exports(markdown=inside(markdown), chart=inside(chart), results=tmp_path / "r.jsonl")
+        eval_exports(
+            markdown=inside(markdown), charts=[*filter(None, [inside(chart)])], results=tmp_path / "r.jsonl"
+        )
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,10 @@ SECONDS = (
 ).split()
 
 
-def exports(**targets: object) -> Exports[ClipProfile]:
-    return profile_exports(**{key: str(value) for key, value in targets.items()}, about=ABOUT)
+def exports(*, chart: object = None, **targets: object) -> Exports[ClipProfile]:
+    charts = [] if chart is None else [str(chart)]
+    given = {key: str(value) for key, value in targets.items()}
+    return profile_exports(**given, charts=charts, about=ABOUT)
 
 
 def names(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from mounts import on_full_disk
-from run_cli import SHARPV, environment, run
+from run_cli import SHARPV, browser, environment, run
 from terminals import screen_of
 
 from sharpv_cli import app, shortage
@@ -134,6 +134,15 @@ def test_every_way_of_asking_is_the_same(home: Path, code: int, line: str) -> No
         assert warm.returncode == cold.returncode, warm.stderr
         assert without_times(warm.stdout) == without_times(cold.stdout)
         assert shape(warm.stderr) == shape(cold.stderr)
+
+
+def test_the_page_is_opened_by_who_asked(home: Path, tmp_path: Path) -> None:
+    line = f"cd demo && SHARPV ask moving.mp4 '{QUESTION}' --quiet --open --chart-out page.html"
+    done = shell(home, line, BROWSER=browser(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
+    page = home / "demo" / "page.html"
+    assert (tmp_path / "opened").read_text("utf-8") == page.as_uri()
+    page.unlink()
 
 
 def test_a_terminal_shows_the_same(home: Path) -> None:

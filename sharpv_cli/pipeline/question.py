@@ -26,6 +26,7 @@ from sharpv_cli.types import (
     Reading,
     StageStarted,
     Timings,
+    TokenScores,
 )
 
 
@@ -143,6 +144,7 @@ class _Answering:
             form=self.form,
             choices=words.choices,
             logprobs=words.logprobs,
+            scores=_scores(words.kept) if self.form.scores else None,
         )
 
     def _memory(self, whole: VisualPrompt, read: Prefill, layers: tuple[LayerReport, ...]) -> MemoryStats:
@@ -186,6 +188,23 @@ def _retention(clip: Clip, kept: list[int], total: int) -> tuple[FrameRetention,
     return tuple(
         FrameRetention(frame, stamp, count, total)
         for frame, (stamp, count) in enumerate(zip(stamps, kept, strict=True))
+    )
+
+
+def _scores(kept: Kept) -> TokenScores | None:
+    visual, scores = kept.encoded.clip.settings.visual, kept.scores
+    if visual.mode == "off" or scores is None:
+        return None
+    return TokenScores(
+        spatial=scores.spatial.cpu().numpy(),
+        temporal=scores.temporal.cpu().numpy(),
+        importance=scores.importance.cpu().numpy(),
+        ratio=scores.ratio.cpu().numpy(),
+        mode=visual.mode,
+        w=visual.w,
+        scale=kept.selection.scale,
+        k=visual.k,
+        min_tokens=visual.min_tokens,
     )
 
 

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`keep` bool [T, f], on the device; `contiguous`: positions are closed up; `warnings`: sentences."""
+    """`keep` bool [T, f], on the device; `contiguous`: positions are closed up; `warnings`: sentences.
+
+    `scale` is the one that was used, where the mode has one.
+    """
 
     keep: Tensor
     contiguous: bool
     warnings: tuple[str, ...]
+    scale: float
 
 
 def select(
@@ -47,10 +51,11 @@ def select(
             "--positions contiguous: this model's positions are time, row and column (M-RoPE)",
             hint="use --positions original",
         )
+    scale = visual.scale
     warnings: tuple[str, ...] = ()
     if keep is None:
         scores = scores or scores_of(prompt, visual)
-        keep, warnings = _select_to_fit(prompt, scores, visual, context, max_new_tokens)
+        keep, scale, warnings = _select_to_fit(prompt, scores, visual, context, max_new_tokens)
     else:
         require_room(int(keep.sum()), prompt.text_tokens, context, max_new_tokens)
     contiguous = positions == "contiguous"
@@ -70,7 +75,7 @@ def select(
             "all frames got the same position in time: take fewer --fps, or update transformers "
             "(old ones, such as 5.17, drop fractions of a second)",
         )
-    return Selection(keep, contiguous, warnings)
+    return Selection(keep, contiguous, warnings, scale)
 
 
 def require_window(window: int | None, length: int, max_new_tokens: int) -> None:
@@ -113,12 +118,13 @@ def _select_to_fit(
     visual: VisualSettings,
     context: int | None,
     max_new_tokens: int,
-) -> tuple[Tensor, tuple[str, ...]]:
+) -> tuple[Tensor, float, tuple[str, ...]]:
+    """What is kept, the scale that keeps it, and what there is to say of it."""
     room = room_for(prompt.text_tokens, context, max_new_tokens)
-    keep = kept_by(scores, visual, prompt.slots)
+    keep, scale = kept_by(scores, visual, prompt.slots), visual.scale
     warnings: tuple[str, ...] = ()
     if room is None or int(keep.sum()) <= room:
-        return keep, ()
+        return keep, scale, ()
     if visual.mode == "adaptive":
         assert scores is not None
         scale = largest_scale(scores.ratio, prompt.slots.shape[1], visual, room)
@@ -128,7 +134,7 @@ def _select_to_fit(
             f"so that the kept tokens fit the model's context of {context}",
         )
     require_room(int(keep.sum()), prompt.text_tokens, context, max_new_tokens)
-    return keep, warnings
+    return keep, scale, warnings
 
 
 def kept_by(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,6 +31,17 @@ TIMING = (
     "load_sec", "decode_sec", "preprocess_sec", "vision_sec", "prune_sec",
     "prefill_sec", "ttft_sec", "tpot_sec", "total_sec", "decode_wait_sec",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer with the block `profile` of its document, which says by what settings it was given."""
+
+    answer: Answer
+    profile: Mapping[str, object]
+
+    def document(self) -> dict[str, object]:
+        return ask_document(self.answer, self.profile)
 
 
 def ask_document(answer: Answer, profile: Mapping[str, object]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sharpv_cli.report.eval_chart import EvalChart
@@ -14,10 +15,10 @@ WIDTH = 110  # columns of the text that svg, html and txt hold: all figures of a
 _TITLE = "sharpv: right answers by pruning method"
 
 
-def eval_exports(*, markdown: str | None, chart: str | None, results: Path) -> Exports[Evaluation]:
-    """Each target is a path or None, `markdown` also "-" for stdout; `results` is protected. Raises UsageError."""
+def eval_exports(*, markdown: str | None, charts: Sequence[str], results: Path) -> Exports[Evaluation]:
+    """Targets are paths, `markdown` one or None, or "-" for stdout; `results` is protected. Raises UsageError."""
     kept = {str(results): "the results file"}
-    return Exports({"Markdown": (markdown, _markdown)}, chart, _CHARTS, kept)
+    return Exports({"Markdown": (markdown, _markdown)}, charts, _CHARTS, kept)
 
 
 def _markdown(evaluation: Evaluation) -> bytes:

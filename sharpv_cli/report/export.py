@@ -1,9 +1,9 @@
-"""`--chart-out`: the chart as a file, in the format that its suffix names."""
+"""`--chart-out` of answers: what was kept of the video as a page, a picture or text, whichever a suffix names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,13 +11,16 @@ from rich.text import Text
 
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
 from sharpv_cli.report.contact_sheet import contact_sheet
+from sharpv_cli.report.document import Asked
 from sharpv_cli.report.exports import Exports, Render
 from sharpv_cli.report.markdown import markdown_chart
+from sharpv_cli.report.page import report_page
 from sharpv_cli.report.pages import page_formats, png
 from sharpv_cli.text import printable
 from sharpv_cli.types import Answer
 
-WIDTH = 80  # columns of the text that svg, html and txt hold
+PAGE = ".html"
+WIDTH = 80  # columns of the text that svg and txt hold
 _TITLE = "sharpv: what was kept of the video"
 
 
@@ -35,19 +38,26 @@ def _content(answer: Answer) -> tuple[RenderableType, ...]:
     return heading(facts), "", AnswerChart(answer)
 
 
-def _md(answer: Answer) -> bytes:
-    return markdown_chart(answer).encode()
+def _all_content(asked: Sequence[Asked]) -> list[RenderableType]:
+    content: list[RenderableType] = []
+    for one in asked:
+        content += ["", *_content(one.answer)] if content else _content(one.answer)
+    return content
 
 
-def _png(answer: Answer) -> bytes:
-    return png(contact_sheet(answer))
+def _md(asked: Sequence[Asked]) -> bytes:
+    return "\n".join(markdown_chart(one.answer) for one in asked).encode()
 
 
-_FORMATS: dict[str, Render[Answer]] = page_formats(
-    _content, {".png": _png, ".md": _md}, width=WIDTH, title=_TITLE
+def _png(asked: Sequence[Asked]) -> bytes:
+    return png(contact_sheet(asked[-1].answer))
+
+
+_FORMATS: dict[str, Render[Sequence[Asked]]] = page_formats(
+    _all_content, {PAGE: report_page, ".png": _png, ".md": _md}, width=WIDTH, title=_TITLE
 )
 
 
-def answer_exports(chart: str | os.PathLike[str] | None) -> Exports[Answer]:
-    """The chart of an answer to be, as svg, html, png, md or txt, whichever its suffix says. Raises UsageError."""
-    return Exports({}, None if chart is None else os.fspath(chart), _FORMATS, {})
+def answer_exports(charts: Sequence[str | os.PathLike[str]]) -> Exports[Sequence[Asked]]:
+    """Files that show answers to be, as svg, html, png, md or txt, whichever a suffix says. Raises UsageError."""
+    return Exports({}, [os.fspath(chart) for chart in charts], _FORMATS, {})

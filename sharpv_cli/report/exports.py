@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,16 +19,16 @@ Render = Callable[[R], bytes]
 class Exports(Generic[R]):
     """Where the results of one run go: made before it, written as often as there is more to write.
 
-    `given` are exports by name (`JSON`, `CSV`): a path, None, or "-" for stdout, which one of them may have. `chart` is
-    a path, its suffix one of `charts`. `kept` are files that no export may replace, and what they are. Raises
-    UsageError where a target cannot be written, before any work.
+    `given` are exports by name (`JSON`, `CSV`): a path, None, or "-" for stdout, which one of them may have. `charts`
+    are paths, the suffix of each one of `formats`. `kept` are files that no export may replace, and what they are.
+    Raises UsageError where a target cannot be written, before any work.
     """
 
     def __init__(
         self,
         given: Mapping[str, tuple[str | None, Render[R]]],
-        chart: str | None,
-        charts: Mapping[str, Render[R]],
+        charts: Sequence[str],
+        formats: Mapping[str, Render[R]],
         kept: Mapping[str, str],
     ) -> None:
         targets = {what: (target, render) for what, (target, render) in given.items() if target is not None}
@@ -38,8 +38,7 @@ class Exports(Generic[R]):
         ]
         if len(self._stdout) > 1:
             raise UsageError("two exports to stdout (-)", hint="give all but one of them a file")
-        if chart is not None:
-            self._files.append(("chart", Path(chart), _chart_format(chart, charts)))
+        self._files += [("chart", Path(path), _format(path, formats)) for path in charts]
         for _, path, _ in self._files:
             check_writable(path)
         _refuse_same([path for _, path, _ in self._files], kept)
@@ -59,13 +58,13 @@ class Exports(Generic[R]):
         return self._stdout[0](result).decode() if self._stdout else None
 
 
-def _chart_format(path: str, charts: Mapping[str, Render[R]]) -> Render[R]:
+def _format(path: str, formats: Mapping[str, Render[R]]) -> Render[R]:
     suffix = Path(path).suffix.lower()
-    if suffix not in charts:
+    if suffix not in formats:
         raise UsageError(
-            f"cannot write a chart to {shown(path)}", hint=f"end the name in one of {', '.join(charts)}"
+            f"cannot write a chart to {shown(path)}", hint=f"end the name in one of {', '.join(formats)}"
         )
-    return charts[suffix]
+    return formats[suffix]
 
 
 def _refuse_same(paths: Iterable[Path], kept: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from sharpv_cli.report.sizes import Clock, format_bytes, format_percent, format_seconds
@@ -61,7 +61,7 @@ class LayerRow:
 
     @property
     def verdict(self) -> str:
-        return "kept" if self.visual_kv_kept else "discarded"
+        return verdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,20 @@ class Fact:
 
     label: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of time in seconds, from where its group begins."""
+
+    label: str
+    start: float
+    seconds: float
+    told: str
+
+    def document(self) -> dict[str, object]:
+        """As the report page has it."""
+        return {**asdict(self), "text": format_seconds(self.seconds)}
 
 
 def frame_rows(retention: Sequence[FrameRetention], limit: int = MAX_ROWS) -> list[FrameRow]:
@@ -140,6 +154,64 @@ def clock_of(answer: Reading) -> Clock:
 def budgets(answer: Reading) -> tuple[tuple[str, float], tuple[str, float]]:
     """The two budgets with the names that keep them apart, as ratios in [0, 1]."""
     return ("visual retention", answer.visual_retention), ("KV retention", answer.memory.kv_retention)
+
+
+def verdict(layer: LayerReport | LayerRow) -> str:
+    return "kept" if layer.visual_kv_kept else "discarded"
+
+
+def headline(answer: Answer) -> str:
+    """What pruning left of tokens and memory, in plain words."""
+    kept, total, memory = answer.visual_kept, answer.visual_total, answer.memory
+    tokens = f"all {total}" if kept == total else f"{kept} of {total}"
+    share = "" if kept == total else f" ({format_percent(answer.visual_retention)})"
+    dense, now = format_bytes(memory.kv_dense_bytes), format_bytes(memory.kv_bytes)
+    return f"answered from {tokens} picture tokens{share}; KV cache {dense if dense == now else f'{dense} to {now}'}"
+
+
+def layers_told(answer: Reading) -> str:
+    """How many layers discarded their visual entries, and by what threshold."""
+    discarded = sum(not layer.visual_kv_kept for layer in answer.layers)
+    count = f"{discarded} of {len(answer.layers)} layers"
+    if answer.m is None:
+        return f"Memory SharpV is off: all {len(answer.layers)} layers keep their picture entries."
+    return f"{count} discarded their picture entries: their similarity is below M = {answer.m:g}."
+
+
+def waterfall(answer: Answer) -> Iterator[tuple[str, tuple[Stage, ...]]]:
+    """Groups of stages, each on a scale of its own: what an earlier question may have paid for, then the answer's."""
+    timing = answer.timing
+    if timing.load_sec or timing.decode_sec:
+        beside = (
+            Stage("model load", 0.0, timing.load_sec, "the weights, from disk to where they run"),
+            Stage("video decode", 0.0, timing.decode_sec, "sampled frames out of the file, meanwhile"),
+        )
+        yield "Side by side, once", beside
+    yield "From frames to the answer", tuple(_stages(answer))
+
+
+_STAGES = (
+    ("preprocess", "preprocess_sec", "frames made ready for the model"),
+    ("vision", "vision_sec", "frames to picture tokens"),
+    ("prune", "prune_sec", "Visual SharpV scores the tokens and keeps the best"),
+    ("prefill", "prefill_sec", "the language model reads what was kept; Memory SharpV discards"),
+)
+
+
+def _stages(answer: Answer) -> Iterator[Stage]:
+    """One after the other; up to the first token what is left of TTFT is waiting and the token itself."""
+    timing, start = answer.timing, 0.0
+    for label, name, told in _STAGES:
+        seconds = getattr(timing, name)
+        yield Stage(label, start, seconds, told)
+        start += seconds
+    yield Stage("first token", start, max(0.0, timing.ttft_sec - start), "the rest of TTFT")
+    if timing.tpot_sec is not None:
+        more = answer.generated_tokens - 1
+        told = (
+            f"{more} more {'token' if more == 1 else 'tokens'}, {format_seconds(timing.tpot_sec)} each (TPOT)"
+        )
+        yield Stage("answer", max(start, timing.ttft_sec), timing.tpot_sec * more, told)
 
 
 def cost_facts(answer: Answer) -> Iterator[tuple[Fact, Fact]]:

@@ -15,7 +15,7 @@ from sharpv_cli.report import engine_figures, engine_numbers
 from sharpv_cli.report import profile_figures as figures
 from sharpv_cli.report import profile_numbers as numbers
 from sharpv_cli.report.chart import ACCENT, ALIGNED_WIDTH, LABEL_WIDTH, fact_lines, frame_lines
-from sharpv_cli.report.figures import Fact
+from sharpv_cli.report.figures import Fact, verdict
 from sharpv_cli.report.layout import GAP, BarColumn, Column, Glyphs, cut, glyphs_for, natural_width, table
 from sharpv_cli.report.profile_table import method_lines
 from sharpv_cli.report.sizes import format_bytes, format_seconds
@@ -100,7 +100,7 @@ def _layers(method: MethodProfile, m: float | None, width: int, glyphs: Glyphs) 
         Column("layer", tuple(f"{layer.layer}".ljust(pad) for layer in layers)),
         BarColumn("M" if mark is not None else "", ratios, rank=2, style=ACCENT, mark=mark),
         Column("similarity", figures.similarity_texts(layers, m), rank=1, right=True),
-        Column("visual KV", tuple(figures.verdict(layer) for layer in layers)),
+        Column("visual KV", tuple(verdict(layer) for layer in layers)),
         Column("KV bytes", tuple(format_bytes(layer.kv_bytes) for layer in layers), rank=3, right=True),
     )
     lines = table(columns, width, glyphs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sharpv_cli.report.document import TIMING
 from sharpv_cli.report.exports import Exports, Render
@@ -25,7 +25,7 @@ def profile_exports(
     json: str | None = None,
     markdown: str | None = None,
     csv: str | None = None,
-    chart: str | None = None,
+    charts: Sequence[str] = (),
     video: str | None = None,
     about: Mapping[str, object],
 ) -> Exports[ClipProfile]:
@@ -38,7 +38,7 @@ def profile_exports(
         return f"{dump(profile_document(profile, about), indent=2)}\n".encode()
 
     given = {"JSON": (json, as_json), "Markdown": (markdown, _markdown), "CSV": (csv, profile_csv)}
-    return Exports(given, chart, _CHARTS, {} if video is None else {video: "the video itself"})
+    return Exports(given, charts, _CHARTS, {} if video is None else {video: "the video itself"})
 
 
 def profile_csv(profile: ClipProfile) -> bytes:

@@ -198,10 +198,6 @@ def similarity_texts(layers: Sequence[LayerReport], m: float | None) -> tuple[st
     return tuple(NOT_MEASURED if value is None else f"{value:.{digits}f}" for value in values)
 
 
-def verdict(layer: LayerReport) -> str:
-    return "kept" if layer.visual_kv_kept else "discarded"
-
-
 def answer_facts(profile: ClipProfile) -> Iterator[Fact]:
     """The natural answer of each method, or that it is dense's. The values are foreign text."""
     for method in profile.methods:

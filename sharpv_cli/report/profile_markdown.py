@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sharpv_cli.report import engine_figures
 from sharpv_cli.report import profile_figures as figures
 from sharpv_cli.report import profile_numbers as numbers
-from sharpv_cli.report.figures import Fact, clock_of, frame_rows
+from sharpv_cli.report.figures import Fact, clock_of, frame_rows, verdict
 from sharpv_cli.report.markdown import cell, fenced, table
 from sharpv_cli.report.profile_figures import Cell, Row
 from sharpv_cli.report.sizes import format_bytes, format_percent, format_seconds
@@ -81,7 +81,7 @@ def _frames(method: MethodProfile) -> str:
 def _layers(method: MethodProfile, m: float | None) -> str:
     layers = method.answer.layers
     rows = [
-        (f"{layer.layer}", similarity, figures.verdict(layer), format_bytes(layer.kv_bytes))
+        (f"{layer.layer}", similarity, verdict(layer), format_bytes(layer.kv_bytes))
         for layer, similarity in zip(layers, figures.similarity_texts(layers, m), strict=True)
     ]
     total = ("all", "", "", format_bytes(method.answer.memory.kv_bytes))

@@ -14,6 +14,7 @@ from sharpv_cli.types.answer import (
     Reading,
     Timings,
     TokenLogprob,
+    TokenScores,
 )
 from sharpv_cli.types.evaluation import EvalFailure, Evaluation, GroupScore, Interval, MethodScore
 from sharpv_cli.types.events import (

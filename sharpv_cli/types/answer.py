@@ -162,6 +162,24 @@ class TokenLogprob:
     logprob: float
 
 
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """By what Visual SharpV chose: float32 S, T and I [T, f] and r [T] (`pruning.visual.Scores`), and its settings.
+
+    `scale` is the one that was used: it may have been lowered so that the kept tokens fit the model's context.
+    """
+
+    spatial: NDArray[np.float32]
+    temporal: NDArray[np.float32]
+    importance: NDArray[np.float32]
+    ratio: NDArray[np.float32]
+    mode: Literal["adaptive", "manual"]
+    w: float
+    scale: float
+    k: float
+    min_tokens: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Reading):
     """One question answered, with everything a report needs.
@@ -171,8 +189,8 @@ class Answer(Reading):
     `token_ids` are those that were generated, or those of the choice that was taken; `warm`: the model was loaded
     already, by an earlier command; `seen`: the video was not looked at, for an earlier look was kept. `form` is what
     the answer was to look like; `choices` has one entry for each of its choices, in their order, and `logprobs` one for
-    each token where they were asked for. `subtitles` is None where none were
-    wanted.
+    each token where they were asked for. `scores` are None where they were not, or nothing is pruned; `subtitles` where
+    none were wanted.
     """
 
     text: str
@@ -192,6 +210,7 @@ class Answer(Reading):
     form: Form = ANY_TEXT
     choices: tuple[Choice, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    scores: TokenScores | None = None
 
     def __post_init__(self) -> None:
         assert self.visual_kept == int(self.keep.sum()), (self.visual_kept, int(self.keep.sum()))

@@ -11,7 +11,7 @@ class Form:
 
     `choices`: one of these texts; in `any_case` one that begins with a capital counts as well, unless it takes more
     tokens. `grammar`: a text that this grammar of llguidance accepts, and with `is_json` one that is JSON. `logprobs`:
-    how likely each token was is told.
+    how likely each token was is told; `scores`: by what numbers visual tokens were kept as well.
     """
 
     choices: tuple[str, ...] = ()
@@ -19,6 +19,7 @@ class Form:
     grammar: str | None = None
     is_json: bool = False
     logprobs: bool = False
+    scores: bool = False
 
     def __post_init__(self) -> None:
         assert not (self.choices and self.grammar), "choices need no grammar"

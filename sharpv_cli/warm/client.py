@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from sharpv_cli import signals
+from sharpv_cli import browser, signals
 from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
 from sharpv_cli.units import memory_size, seconds_of
@@ -181,6 +181,7 @@ class _Command:
         self._begun = False  # something was printed, or read from stdin: it cannot be done once more
         self._leave_at = float("inf")
         self._place = 0
+        self._page: str | None = None
         self._quiet = False
 
     def run(self, arguments: list[str]) -> int | None:
@@ -206,6 +207,8 @@ class _Command:
             message, _ = wire.receive(self._connection)
             heard = time.monotonic()
             if "exit" in message:
+                if self._page is not None:
+                    browser.show(Path(self._page))
                 return int(message["exit"])
             if "refused" in message:
                 return None
@@ -214,6 +217,7 @@ class _Command:
 
     def _hear(self, message: wire.Message) -> None:
         self._begun |= bool(message.get("begun"))
+        self._page = message.get("open", self._page)
         place = int(message.get("place", 0))
         if place not in (0, self._place) and not self._quiet:
             sys.stderr.write(f"note: {_place(place)} before this one\n")

@@ -68,6 +68,10 @@ class Command:
         self._say({"refused": True} if code is None else {"exit": code})
         self._close()
 
+    def open(self, page: str) -> None:
+        """Have who typed it open a page: a browser belongs to their desktop, and may outlive this process."""
+        self._say({"open": page})
+
     def tell_place(self, place: int) -> None:
         """How many are before it; a sign of life as well."""
         self._say({"place": place})

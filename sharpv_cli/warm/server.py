@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from sharpv_cli import session, signals, terminal
+from sharpv_cli import browser, session, signals, terminal
 from sharpv_cli.errors import bug_code
 from sharpv_cli.shelf import PLACES, SHELF
 from sharpv_cli.warm import address, wire
@@ -111,6 +111,7 @@ class _Server:
                     code = None
                 elif runs:
                     arguments = lent.enter_context(lent_to(command))
+                    lent.enter_context(browser.shown_by(command.open))
                     lent.push(_tell_crash)
                     code = self._run(arguments)
                     if news := self._keeper.news():

@@ -27,6 +27,7 @@ from sharpv_cli.types import (
     ModelInfo,
     SweepPoint,
     Timings,
+    TokenScores,
     VideoInfo,
 )
 
@@ -99,6 +100,32 @@ def make_answer(
         m=None if None in similarities else discard_below,
     )
     return replace(answer, **changes)
+
+
+def with_scores(answer: Answer, *, scale: float = 1.0, w: float = 1.0, **changes: Any) -> Answer:
+    """The answer with made-up scores, and what Visual SharpV keeps by them (`TokenScores`, of which `changes`)."""
+    import torch
+
+    from sharpv_cli.pruning.visual import Scores, select_adaptive, select_manual
+
+    shape = answer.keep.shape
+    random = np.random.default_rng(1)
+    spatial, temporal = (random.uniform(0, 1.2, shape).astype(np.float32).round(2) for _ in range(2))
+    temporal[0] = 0
+    importance = np.float32(w) * spatial + np.where(np.arange(shape[0])[:, None], temporal, spatial)
+    ratio = random.uniform(0.02, 0.6, shape[0]).astype(np.float32)
+    told = {"mode": "adaptive", "w": w, "scale": scale, "k": 1.6, "min_tokens": 1, **changes}
+    scores = TokenScores(spatial, temporal, importance, ratio, **told)
+    tensors = Scores(*map(torch.from_numpy, (spatial, temporal, importance, ratio)))
+    if scores.mode == "manual":
+        keep = select_manual(tensors, k=scores.k, min_tokens=scores.min_tokens).numpy()
+    else:
+        keep = select_adaptive(tensors, scale=scale, min_tokens=scores.min_tokens).numpy()
+    counts = keep.sum(axis=1).tolist()
+    retention = tuple(
+        replace(frame, kept=count) for frame, count in zip(answer.retention, counts, strict=True)
+    )
+    return replace(answer, scores=scores, keep=keep, retention=retention)
 
 
 def _grid(tokens: int) -> tuple[int, int]:

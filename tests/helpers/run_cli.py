@@ -43,6 +43,16 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
     return {**plain, **alone, "HOME": str(home), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **changes}
 
 
+def browser(folder: Path) -> str:
+    """For the variable BROWSER: a program that writes what it is to open into the file `opened` beside it."""
+    program = folder / "browser"
+    program.write_text(
+        '#!/bin/sh\nprintf %s "$1" > "${0%browser}opened"\necho noise; echo noise >&2\n', "utf-8"
+    )
+    program.chmod(0o755)
+    return f"{program} %s"
+
+
 def run(
     command: list[str], *args: str, home: Path, stdin: str | None = None, **changes: str
 ) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from sharpv_cli.report.sizes import format_bytes
 from sharpv_cli.text import printable, shortened, shown
 
 if TYPE_CHECKING:
+    from sharpv_cli.report.document import Asked
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import Answer, Event, Form, FrameSample, QuestionFailed, Reading
@@ -42,7 +43,7 @@ class Manner:
     stream: bool
     quiet: bool
     stats: bool | None
-    exports: Exports[Answer] | None
+    exports: Exports[Sequence[Asked]] | None
     shares: bool
     loop: bool
     labels: bool = False
@@ -91,6 +92,7 @@ class Answers:
         self._warned: set[str] = set()
         self._drawn: object = None
         self._last: Answer | None = None
+        self._to_export: list[Asked] = []
         self._count = 0
         self._written = 0
         self._line_open = False
@@ -213,6 +215,14 @@ class Answers:
         if answer.finish_reason == "length" and not answer.is_complete:
             self._tell_incomplete(answer)
         self._last, self._count, self._done = answer, self._count + 1, self._done + 1
+        self._remember(answer)
+
+    def _remember(self, answer: Answer) -> None:
+        """With the settings of now, where it goes to a file at the end."""
+        from sharpv_cli.report.document import Asked
+
+        if self._manner.exports is not None:
+            self._to_export.append(Asked(answer, self.resolved.told))
 
     def _tell_figures(self, answer: Answer) -> None:
         from sharpv_cli.report.figures import margin
@@ -282,7 +292,7 @@ class Answers:
         if self._manner.tells_shared:
             self._say_shared(self._last)
         if (exports := self._manner.exports) is not None:
-            exports.write(self._last)
+            exports.write(self._to_export)
             for what, path in exports.written:
                 terminal.say("note", f"{what} written to {path}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from sharpv_cli.commands.ask import loop
 from sharpv_cli.commands.ask.answers import Manner
 from sharpv_cli.commands.ask.asking import Asking
 from sharpv_cli.commands.ask.order import read_words
+from sharpv_cli.commands.charts import ChartOutOption, OpenOption, is_page, opened_after, page_among
 from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -33,9 +35,9 @@ from sharpv_cli.text import shown
 from sharpv_cli.video import isolated
 
 if TYPE_CHECKING:
+    from sharpv_cli.report.document import Asked
     from sharpv_cli.report.exports import Exports
     from sharpv_cli.settings import Resolved
-    from sharpv_cli.types import Answer
 
 
 @takes_settings
@@ -71,10 +73,8 @@ def ask(
     ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
-    chart_out: Annotated[
-        Path | None,
-        option("--chart-out FILE", "Write the chart to FILE.svg, .html, .png, .md or .txt.", panel="Output"),
-    ] = None,
+    chart_out: ChartOutOption = None,
+    open_page: OpenOption = False,
     show_settings: ShowSettingsOption = False,
 ) -> None:
     """Answer questions about videos: the answers on stdout, everything else on stderr.
@@ -107,10 +107,12 @@ def ask(
     form = read_form(wanted)
     isolated.start()
     resolved = read_settings(flags, profile)
-    exports = None
-    if chart_out is not None:
-        exports = _exports(chart_out, given.videos)
-        keep_inputs([*given.videos, questions_file], [chart_out], resolved)
+    charts = [*(chart_out or [])]
+    if charts or open_page:
+        _require_one("--open" if open_page else f"--chart-out {shown(charts[0])}", given.videos)
+    page = page_among(charts) if open_page else None
+    exports = _exports(charts) if charts else None
+    keep_inputs([*given.videos, questions_file], charts, resolved)
     if show_settings:
         say_settings(resolved)
 
@@ -119,7 +121,7 @@ def ask(
 
     manner = Manner(
         as_json=as_json,
-        form=form,
+        form=replace(form, scores=any(map(is_page, charts))),
         stream=not as_json and _streams(resolved),
         quiet=quiet,
         stats=stats,
@@ -128,20 +130,25 @@ def ask(
         loop=not asked,
         labels=len(given.videos) > 1,
     )
-    code = Asking(resolved, manner, with_frames).answer(given.videos, asked)
+    with opened_after(page):
+        code = Asking(resolved, manner, with_frames).answer(given.videos, asked)
     if code:
         raise typer.Exit(code)
 
 
-def _exports(chart_out: Path, videos: list[str]) -> Exports[Answer]:
-    from sharpv_cli.report.export import answer_exports
-
+def _require_one(option: str, videos: list[str]) -> None:
+    """All frames of all videos would have to be held until the last one is answered."""
     if len(videos) > 1:
         raise UsageError(
-            f"--chart-out {shown(chart_out)}: a chart is of one video, and there are {len(videos)}",
+            f"{option}: a chart is of one video, and there are {len(videos)}",
             hint="leave it out, or ask about one of them",
         )
-    return answer_exports(chart_out)
+
+
+def _exports(charts: list[str]) -> Exports[Sequence[Asked]]:
+    from sharpv_cli.report.export import answer_exports
+
+    return answer_exports(charts)
 
 
 def _streams(resolved: Resolved) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
+from sharpv_cli.commands.charts import ChartOutOption
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -118,10 +119,7 @@ def evaluate(
     export_markdown: Annotated[
         str | None, option("--export-markdown FILE|-", "The report as Markdown.", panel="Exports")
     ] = None,
-    chart_out: Annotated[
-        str | None,
-        option("--chart-out FILE", "The report, to FILE.svg, .html, .md or .txt.", panel="Exports"),
-    ] = None,
+    chart_out: ChartOutOption = None,
 ) -> None:
     """Measure on a benchmark how often each pruning method is right, at which budgets.
 
@@ -152,15 +150,16 @@ def evaluate(
     plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline, score)
     source = Source(dataset, layout, clips, limit, read_shard(shard))
     target = out or running.default_target(dataset)
-    keep_inputs([dataset], [export_markdown, chart_out], resolved, results=target)
+    outputs = [export_markdown, *(chart_out or [])]
+    keep_inputs([dataset], outputs, resolved, results=target)
     from sharpv_cli.report.eval_export import eval_exports
 
-    exports = eval_exports(markdown=export_markdown, chart=chart_out, results=target)
+    exports = eval_exports(markdown=export_markdown, charts=chart_out or [], results=target)
     if show_settings:
         say_settings(resolved)
     early = source.read_early()
     if early is not None:
-        keep_inputs([str(item.video) for item in early.items], [export_markdown, chart_out], resolved)
+        keep_inputs([str(item.video) for item in early.items], outputs, resolved)
     with running.open_lines(target) as lines:
         check_model(resolved)
         name_demo_model(resolved)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sharpv_cli import terminal
+from sharpv_cli.commands.charts import ChartOutOption
 from sharpv_cli.commands.details import say_details
 from sharpv_cli.commands.following import follow
 from sharpv_cli.commands.inputs import keep_inputs
@@ -89,10 +90,7 @@ def profile(
     export_json: Annotated[str | None, _export("json", "Everything, including raw times.")] = None,
     export_markdown: Annotated[str | None, _export("markdown", "The report as Markdown.")] = None,
     export_csv: Annotated[str | None, _export("csv", "The times, one row per run.")] = None,
-    chart_out: Annotated[
-        str | None,
-        option("--chart-out FILE", "The charts, to FILE.svg, .html, .png, .md or .txt.", panel="Exports"),
-    ] = None,
+    chart_out: ChartOutOption = None,
 ) -> None:
     """Measure tokens, time and memory on a clip: dense and SharpV, side by side.
 
@@ -116,8 +114,8 @@ def profile(
     _refuse_two_documents(targets, as_json)
     resolved = read_settings(flags, profile)
     plan = _plan(resolved, methods, engines, read_sweeps(sweep or [], flags, profile), warmup, runs)
-    keep_inputs([video], [*targets.values(), chart_out], resolved)
-    exports = _open_exports(video, resolved, targets, chart_out)
+    keep_inputs([video], [*targets.values(), *(chart_out or [])], resolved)
+    exports = _open_exports(video, resolved, targets, chart_out or [])
     if show_settings:
         say_settings(resolved)
     with opened(video, resolved) as local:
@@ -164,11 +162,11 @@ def _new_tokens(resolved: Resolved) -> int:
 
 
 def _open_exports(
-    video: str, resolved: Resolved, targets: Mapping[str, str | None], chart_out: str | None
+    video: str, resolved: Resolved, targets: Mapping[str, str | None], charts: list[str]
 ) -> Exports[ClipProfile]:
     from sharpv_cli.report.profile_export import profile_exports
 
-    return profile_exports(**targets, chart=chart_out, video=video, about=resolved.told)
+    return profile_exports(**targets, charts=charts, video=video, about=resolved.told)
 
 
 def _say_what_is_off(resolved: Resolved) -> None:
