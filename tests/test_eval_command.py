@@ -11,9 +11,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from datasets_on_disk import videomme_entry, write
 from run_cli import ROOT, SHARPV, environment, grown, run, scripted, started
+from subtitles import SRT
 
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.shapes.demo import write_demo
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "sharpv.eval.1.json").read_text(encoding="utf-8"))
 TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
@@ -240,3 +243,34 @@ def test_what_pruned_nothing_is_told_and_exits_6(clips: Path, tmp_path: Path) ->
     )
     assert off.returncode == 6, "also where dense itself was not asked"
     jsonschema.validate(json.loads(off.stdout), SCHEMA)
+
+
+def test_videomme_with_its_subtitles(tmp_path: Path) -> None:
+    """They stand before the question; where they change, what was answered with the others is asked again."""
+    write_demo(tmp_path / "data")
+    films = {"moving": "one", "arriving": "two", "growing": "three"}
+    write(
+        tmp_path / "videomme.json", [videomme_entry(videoID=film, question_id=films[film]) for film in films]
+    )
+    words = write(tmp_path / "subtitle/moving.srt", SRT)
+    common = "eval . --methods sharpv --subtitles auto --max-subtitle-tokens 60 -o r.jsonl --quiet".split()
+
+    def answers() -> dict[str, list[str]]:
+        """The warnings of each question's answers."""
+        done = run(SHARPV, *common, home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, list[str]] = {id: [] for id in films.values()}
+        for line in map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines()):
+            if "item" in line:
+                told[line["item"]].append(" ".join(line["warnings"]))
+        return told
+
+    first = answers()
+    left_out = "1 of 2 subtitles are left out: max_subtitle_tokens is 60"
+    assert left_out in first["one"][0]
+    assert all("no subtitles are used" in first[id][0] for id in ("two", "three"))
+    words.write_text(SRT.replace("more", "less"))
+    write(tmp_path / "data/arriving.srt", SRT)
+    again = answers()
+    assert [len(again[id]) for id in films.values()] == [2, 2, 1]
+    assert left_out in again["one"][1] and left_out in again["two"][1]

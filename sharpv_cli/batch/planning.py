@@ -21,7 +21,7 @@ from sharpv_cli.types import ANY_TEXT, Form
 from sharpv_cli.video.download import version_of
 from sharpv_cli.video.names import existing, is_web_address
 from sharpv_cli.video.stamp import stamp
-from sharpv_cli.video.subtitle_files import beside
+from sharpv_cli.video.subtitle_files import stamps
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings
@@ -140,7 +140,7 @@ def _with_digests(jobs: Sequence[Job], weights: str) -> tuple[Job, ...]:
 
 def _with_digest(job: Job, weights: str, stamp: _Stamp) -> Job:
     *seen, version = stamp
-    words = _words(job.video, job.settings)
+    words = stamps(job.video, job.settings.prompt.subtitles)
     deciding = json.dumps(decisive(job.settings), sort_keys=True)
     asked = (
         replace(
@@ -174,14 +174,6 @@ def _digest(seen: Sequence[object], settings: str, question: str, version: str) 
 
 def _told(form: Form) -> list[object]:
     return [] if form == ANY_TEXT else [asdict(form)]
-
-
-def _words(video: str, settings: Settings) -> list[object]:
-    """What tells the files of subtitles apart that may be read with the video."""
-    wanted = settings.prompt.subtitles
-    if wanted == "off":
-        return []
-    return [(file, *stamp(file)) for file in (wanted, *(other.path for other in beside(video)))]
 
 
 def _stamp(video: str, fetched: bool) -> _Stamp:

@@ -137,10 +137,8 @@ class Run:
         if item.start_sec is not None or item.end_sec is not None:
             part = {"start": item.start_sec, "end": item.end_sec}
             settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update=part)})
-        if item.subtitles is not None and settings.prompt.subtitles == "auto":
-            prompt = settings.prompt.model_copy(update={"subtitles": str(item.subtitles.absolute())})
-            settings = settings.model_copy(update={"prompt": prompt})
-        return settings
+        words = {"subtitles": item.subtitles_for(settings.prompt.subtitles)}
+        return settings.model_copy(update={"prompt": settings.prompt.model_copy(update=words)})
 
     def _again(self, item: Item, frames: int) -> Frames:
         """The video of a question once more, so many frames of it."""
@@ -169,7 +167,7 @@ class Run:
             reply = self.contest.answer(method, clip, item, None if sharpv is None else sharpv.kv_retention)
         except (SharpvError, *_UNFORESEEN) as error:
             return _missed(item, method, error)
-        return _outcome(item, method, reply, self.dataset.seen(item))
+        return _outcome(item, method, reply, self.dataset.seen(item, self.settings.prompt.subtitles))
 
     def _order(self, item: Item) -> list[EvalMethod]:
         """Each comes first in turn, for the first one finds cold caches; SharpV does where others need its budget."""

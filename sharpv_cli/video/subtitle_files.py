@@ -13,6 +13,7 @@ from sharpv_cli.errors import UsageError
 from sharpv_cli.smallfile import read_bytes
 from sharpv_cli.video.local import FilePath, LocalVideo
 from sharpv_cli.video.refusals import shown
+from sharpv_cli.video.stamp import stamp
 
 SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 _PICTURES = {".sub": "DVD (VobSub)", ".idx": "DVD (VobSub)", ".sup": "PGS"}
@@ -51,6 +52,13 @@ def beside(path: FilePath) -> list[Beside]:
     return sorted(
         found, key=lambda file: (file.language or "", SUFFIXES.index(_suffix(file.path)), file.path)
     )
+
+
+def stamps(path: FilePath, wanted: str) -> list[tuple[str, int, str]]:
+    """What tells the files of subtitles apart that `wanted` may mean for a video: names, sizes and contents."""
+    if wanted == "off":
+        return []
+    return [(file, *stamp(file)) for file in (wanted, *(other.path for other in beside(path)))]
 
 
 def _named(folder: str, stem: str, names: Iterator[str]) -> Iterator[Beside]:

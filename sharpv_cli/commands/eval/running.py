@@ -148,7 +148,8 @@ def run_evaluation(
     """Ask what is not answered yet; Ctrl-C ends it with what there is. Raises UsageError, ModelError, ResourceError."""
     dataset = _scorable(early or _drawn(source), plan)
     keys = {item.id: item_key(item) for item in dataset.items}
-    videos = {item.id: dataset.seen(item) for item in dataset.items}
+    words = resolved.settings.prompt.subtitles
+    videos = {item.id: dataset.seen(item, words) for item in dataset.items}
     digests = _digests(dataset, source, resolved, plan)
     with ResultsFile(lines, digests, keys, videos, restart=restart) as file:
         missed, interrupted = _answered(dataset, resolved, plan, file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,6 +12,7 @@ from sharpv_cli.tables.entries import Problem
 from sharpv_cli.tables.shard import Shard
 from sharpv_cli.video.names import existing
 from sharpv_cli.video.stamp import stamp
+from sharpv_cli.video.subtitle_files import stamps
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of options, in their order."""
@@ -29,8 +31,8 @@ class Item:
     authors and lmms-eval word it; `answer` is the letter of the right option, or the right text; `options` are the
     texts of the options in the order of their letters, none for an open question. `group` is the task or type that
     tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about. `candidates` are
-    all answers that there can be, where the dataset knows them and they are no options. `subtitles` is
-    where the benchmark keeps those of the video, for `--subtitles auto`.
+    all answers that there can be, where the dataset knows them and they are no options. `subtitles` is where the
+    benchmark keeps those of the video, for `--subtitles auto`.
     """
 
     id: str
@@ -51,6 +53,15 @@ class Item:
         letters = tuple(LETTERS[: len(self.options)]) if self.scoring == "letter" else ()
         return letters if len(letters) > 1 else self.candidates
 
+    def subtitles_for(self, wanted: str) -> str:
+        """What `--subtitles` means for its video: with `auto` the benchmark's own, where there are any."""
+        return str(self.subtitles.absolute()) if wanted == "auto" and self.subtitles is not None else wanted
+
+    def words_stamp(self, wanted: str) -> str:
+        """What tells the files of subtitles apart that may be used; folders may move. Empty where there are none."""
+        found = [told[1:] for told in stamps(existing(str(self.video)), self.subtitles_for(wanted))]
+        return f"-{sha256(repr(found).encode()).hexdigest()[:16]}" if found else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -67,10 +78,13 @@ class Dataset:
         """The item's video, ready to read."""
         return item.video
 
-    def seen(self, item: Item) -> str:
-        """What tells its video from another one in its place; empty where there is none, or it was made by us."""
+    def seen(self, item: Item, subtitles: str) -> str:
+        """What tells its video, with the `subtitles` that are wanted, from another one in its place.
+
+        Empty where there is none, or it was made by us and has no subtitles.
+        """
         size, ends = stamp(existing(str(item.video)))
-        return f"{size}-{ends}" if ends else ""
+        return f"{size}-{ends}{item.words_stamp(subtitles)}" if ends else ""
 
     def limited(self, limit: int | None) -> Self:
         """`limit` of the items, evenly spread over all, so that no task or video is left out for its place."""

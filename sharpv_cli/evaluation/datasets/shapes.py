@@ -36,8 +36,8 @@ class ShapesQA(Dataset):
 
     films: Mapping[Path, Film] = field(default_factory=dict)
 
-    def seen(self, item: Item) -> str:  # noqa: ARG002 - of any
-        return ""
+    def seen(self, item: Item, subtitles: str) -> str:
+        return item.words_stamp(subtitles)
 
     def prepare(self, item: Item) -> Path:
         if not item.video.exists():
