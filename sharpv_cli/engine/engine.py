@@ -7,10 +7,10 @@ same weights. What is common to both stands here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,8 +72,8 @@ class Engine(ABC):
     (docs/decisions.md).
     """
 
-    name: ClassVar[str]
-    needs_scores: ClassVar[bool] = False
+    name: str
+    needs_scores: bool = False
     """Whether it holds attention scores of all pairs of tokens, layer by layer."""
 
     @property
@@ -96,8 +96,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
-        """At most `count` token ids that `choose` chooses, the first from the logits of `start`. It may be closed."""
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int | None]:
+        """At most `count` token ids that `choose` chooses, the first from the logits of `start`. It may be closed.
+
+        None among them: the next one needs a step for several answers (`together`), which somebody else makes.
+        """
 
     @abstractmethod
     def _behind(self, start: Prefill, ids: Tensor) -> Tensor:
@@ -114,8 +117,8 @@ class Engine(ABC):
         seed: int | None = None,
         guide: Guide | None = None,
         logprobs: list[Tensor] | None = None,
-    ) -> Generator[int, None, None]:
-        """Yield the answer's token ids; a stop id ends it and is not yielded.
+    ) -> Generator[int | None, None, None]:
+        """Yield the answer's token ids; a stop id ends it and is not yielded. None is waiting (`together`).
 
         Greedy at temperature 0, else sampled as stock `generate` samples at this temperature, with a generator of
         its own, seeded with `seed`. What the checkpoint's generation config asks for holds in both, as in stock
@@ -163,6 +166,10 @@ class Engine(ABC):
 
     def release(self) -> None:  # noqa: B027 - most engines keep nothing
         """Give back what is kept for a next answer."""
+
+    def give_way(self) -> Iterator[None] | None:
+        """To be waited through before what ran out of memory is tried again; None where that is no use."""
+        return None
 
     @property
     def layers(self) -> int:

@@ -21,6 +21,7 @@ from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.late import Late
 from sharpv_cli.engine.memory import Observer
+from sharpv_cli.engine.rows import EagerRows, Rows
 from sharpv_cli.engine.sampling import Sampler
 from sharpv_cli.engine.steps import EagerSteps, Steps
 from sharpv_cli.models.capture import Prompt
@@ -106,11 +107,11 @@ class FastEngine(Engine):
         logits: Tensor = self.model.get_output_embeddings()(last[None])
         return logits[:, -1].float()
 
-    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int | None]:
         token = choose(start.logits)
         yield int(token)
         if count > 1:
-            with self._steps(start, count - 1) as step:
+            with self.steps(start, count - 1) as step:
                 yield from _generated(step, choose, token, count - 1, ahead=token.is_cuda)
 
     def _behind(self, start: Prefill, ids: Tensor) -> Tensor:
@@ -119,8 +120,13 @@ class FastEngine(Engine):
         logits: Tensor = self.model.get_output_embeddings()(states[None])
         return logits[0].float()
 
+    def rows(self, most: int, bound: int) -> Rows:
+        """Seats for at most `most` answers that are decoded together, in `bound` bytes."""
+        del most
+        return EagerRows(self.model, self._decoder, self._operations, bound)
+
     @contextmanager
-    def _steps(self, start: Prefill, count: int) -> Iterator[Steps]:
+    def steps(self, start: Prefill, count: int) -> Iterator[Steps]:
         """Steps behind what was read, for `count` further tokens."""
         last = start.prompt.position_ids[..., -1:]
         if not last.is_cuda:

@@ -1,4 +1,4 @@
-"""A number on its way from the device to the host, without stopping the device."""
+"""Numbers on their way from the device to the host, without stopping the device."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 class Late:
-    """One number of any dtype, from a tensor with one entry. `value` waits for as long as it is not there."""
+    """The numbers of a tensor of any dtype, often a single one. `value` waits for as long as they are not there."""
 
-    def __init__(self, number: Tensor) -> None:
-        self._number = number
+    def __init__(self, numbers: Tensor) -> None:
+        self._numbers = numbers
         self._arrived: torch.cuda.Event | None = None
-        if number.is_cuda:
-            self._number = torch.empty(number.shape, dtype=number.dtype, pin_memory=True)
-            self._number.copy_(number, non_blocking=True)
-            self._arrived = torch.cuda.current_stream(number.device).record_event()
+        if numbers.is_cuda:
+            self._numbers = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+            self._numbers.copy_(numbers, non_blocking=True)
+            self._arrived = torch.cuda.current_stream(numbers.device).record_event()
 
-    def value(self) -> float:
+    def value(self, place: int = 0) -> float:
         if self._arrived is not None:
             self._arrived.synchronize()
-        number: float = self._number.item()
+        number: float = self._numbers.view(-1)[place].item()
         return number

@@ -29,7 +29,7 @@ class ReferenceEngine(Engine):
         with _watched(self.model.get_decoder(), prompt, memory):
             return self._forward(prompt.embeds, prompt.position_ids, cache, **prompt.extra)
 
-    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int]:
+    def _tokens(self, start: Prefill, choose: Sampler, count: int) -> Generator[int | None]:
         embed = self.model.get_input_embeddings()
         position = start.prompt.position_ids[..., -1:]
         logits = start.logits

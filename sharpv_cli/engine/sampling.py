@@ -52,6 +52,12 @@ class Sampler:
         self._coming: Late | None = None  # the token before, on its way to the host
         self._logprobs = logprobs
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes the largest logit, and nobody has to be told: then anybody may do it for many at once."""
+        asked_for = (self._generator, self._guide, self._logprobs)
+        return not self._processors and all(one is None for one in asked_for)
+
     def __call__(self, logits: Tensor) -> Tensor:
         token = self._pick(self._processed(logits, self._mask()))
         if self._processors:  # nothing else waits for the device

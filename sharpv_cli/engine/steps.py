@@ -6,6 +6,7 @@ have short ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -30,42 +31,79 @@ def answer_angles(decoder: DecoderWeights, like: Tensor, last: Tensor, count: in
     return angles(decoder, like, last + torch.arange(1, count + 1, device=last.device))
 
 
+class EagerSequence:
+    """An answer on its way: of each layer, what it kept and room for `count` further tokens. `token` is read next."""
+
+    def __init__(
+        self, decoder: DecoderWeights, like: Tensor, cache: SharpVCache, last: Tensor, count: int
+    ) -> None:
+        self._lengths = cache.lengths
+        self._buffers = [_buffers(layer, count) for layer in cache.layers]
+        self._cos, self._sin = answer_angles(decoder, like, last, count)
+        self._scale = decoder.scale
+        self._step = 0
+        self.token = last.new_zeros(1)
+
+    @property
+    def angles(self) -> tuple[Tensor, Tensor]:
+        """cos and sin [1, d] of the token that is read next."""
+        return self._cos[self._step : self._step + 1], self._sin[self._step : self._step + 1]
+
+    def stepped(self) -> None:
+        """It was read."""
+        self._step += 1
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """[H, d] over what `layer` holds, with new keys and values [K, d]: [H d]."""
+        length = self._lengths[layer] + self._step
+        for buffer, new in zip(self._buffers[layer], (keys, values), strict=True):
+            buffer[:, length] = new
+        every_key, every_value = (buffer[None, :, : length + 1] for buffer in self._buffers[layer])
+        # Query heads of a group stand as rows of one.
+        grouped = queries.reshape(1, len(keys), -1, queries.shape[-1])
+        return F.scaled_dot_product_attention(grouped, every_key, every_value, scale=self._scale).view(-1)
+
+
 class EagerSteps:
     """Steps of PyTorch operations one by one, on views of exactly the entries that there are: for the CPU."""
 
     def __init__(
         self, model: Any, decoder: DecoderWeights, operations: Operations, cache: SharpVCache, last: Tensor, count: int
     ) -> None:  # fmt: skip
-        self._embed, self._head = model.get_input_embeddings(), model.get_output_embeddings()
-        self._decoder, self._operations = decoder, operations
-        self._lengths = cache.lengths
-        self._buffers = [_buffers(layer, count) for layer in cache.layers]
-        self._cos, self._sin = answer_angles(decoder, self._embed.weight, last, count)
-        self._step = 0
+        self._of = (model, decoder, operations)
+        self._sequence = EagerSequence(decoder, model.get_input_embeddings().weight, cache, last, count)
 
-    @torch.no_grad()
     def __call__(self, token: Tensor) -> Tensor:
-        decoder, step = self._decoder, self._step
-        self._step += 1
-        cos, sin = self._cos[step : step + 1], self._sin[step : step + 1]
-        hidden = self._embed(token)[0]
-        for layer, buffers, length in zip(decoder.layers, self._buffers, self._lengths, strict=True):
-            attend = partial(self._attend, buffers, length + step)
-            through_layer(hidden, layer, decoder, self._operations, cos, sin, attend)
-        hidden = normed(hidden, decoder.norm, decoder.epsilon)
-        logits: Tensor = self._head(hidden[None])
-        return logits[:, -1].float()
+        self._sequence.token = token.view(1)
+        return eager_step(*self._of, [self._sequence])
 
-    def _attend(
-        self, buffers: tuple[Tensor, Tensor], length: int, queries: Tensor, keys: Tensor, values: Tensor
-    ) -> Tensor:
-        """[H, 1, d] over `length` entries and the new one: [1, H d]. Query heads of a group stand as rows of one."""
-        for buffer, new in zip(buffers, (keys, values), strict=True):
-            buffer[:, length : length + 1] = new
-        every_key, every_value = (buffer[None, :, : length + 1] for buffer in buffers)
-        grouped = queries.reshape(1, self._decoder.kv_heads, self._decoder.groups, -1)
-        attended = F.scaled_dot_product_attention(grouped, every_key, every_value, scale=self._decoder.scale)
-        return attended.reshape(1, -1)
+
+@torch.no_grad()
+def eager_step(
+    model: Any, decoder: DecoderWeights, operations: Operations, sequences: Sequence[EagerSequence]
+) -> Tensor:
+    """Read the next token of each of n sequences in one pass: float32 logits [n, vocabulary]."""
+    hidden = model.get_input_embeddings()(_joined([one.token for one in sequences]))
+    cos, sin = (_joined(parts) for parts in zip(*(one.angles for one in sequences), strict=True))
+    for index, layer in enumerate(decoder.layers):
+        attend = partial(_attend, sequences, index)
+        through_layer(hidden, layer, decoder, operations, cos, sin, attend)
+    for one in sequences:
+        one.stepped()
+    logits: Tensor = model.get_output_embeddings()(normed(hidden, decoder.norm, decoder.epsilon)[None])
+    return logits[0].float()
+
+
+def _attend(
+    sequences: Sequence[EagerSequence], layer: int, queries: Tensor, keys: Tensor, values: Tensor
+) -> Tensor:
+    """Each of the n tokens over what its own sequence has in `layer`: [n, H d]."""
+    heads = zip(sequences, queries.unbind(1), keys.unbind(1), values.unbind(1), strict=True)
+    return torch.stack([one.attend(layer, *own) for one, *own in heads])
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _buffers(layer: Any, room: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from sharpv_cli.pipeline.selecting import Selection
 from sharpv_cli.pipeline.spoken import Spoken, spoken
 from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.session import Session
-from sharpv_cli.types import FrameSample, StageStarted, VideoInfo
+from sharpv_cli.types import Event, FrameSample, VideoInfo
 from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.sinks import Take
 
@@ -161,7 +161,7 @@ class Encoded:
         return seen + self.clip.sample.images.nbytes + sum(tensor.nbytes for tensor in tensors)
 
 
-Encoding = Generator[StageStarted, None, Encoded]
+Encoding = Generator[Event, None, Encoded]
 """The stages as they begin; what they give is returned at the end."""
 
 

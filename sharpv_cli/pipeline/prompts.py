@@ -17,6 +17,7 @@ from sharpv_cli.models.common import CommonPrompt, common_of
 from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding, Kept
 from sharpv_cli.pipeline.frames import encode
 from sharpv_cli.pipeline.long.encoding import reword
+from sharpv_cli.pipeline.room import given_room
 from sharpv_cli.pipeline.selecting import Selection
 from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings
@@ -46,7 +47,12 @@ class Prompts:
         return self.clip.engine.prefill(kept.prompt, m=self.clip.threshold)
 
     def _encode(self, question: str, clock: StageClock) -> Encoding:
-        encoded = yield from encode(self.clip, question, clock)
+        coming = self.clip.frames.coming
+        encoded = yield from given_room(
+            self.clip.engine,
+            lambda: encode(self.clip, question, clock),
+            again=lambda: coming is None or not coming.touched,
+        )
         self.first = self.first or encoded
         return encoded
 

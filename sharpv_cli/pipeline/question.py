@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from sharpv_cli import metrics
@@ -13,6 +13,7 @@ from sharpv_cli.pipeline.clip import Clip, Kept
 from sharpv_cli.pipeline.fitting import memory_told, require_question, require_reading
 from sharpv_cli.pipeline.frames import keep
 from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.room import given_room
 from sharpv_cli.pipeline.words import Words, words_of
 from sharpv_cli.types import (
     ANY_TEXT,
@@ -91,14 +92,17 @@ class _Answering:
         kept = keep(encoded, self.clock)
         words = words_of(kept, self.form)
         # 2. Prefill, on the way of which Memory SharpV discards.
-        yield StageStarted("prefill")
-        with self.clock.stage("prefill"):
-            require_reading(kept)
-            prefill = self.prompts.prefill(kept, last=self.last)
+        prefill = yield from given_room(self.clip.engine, lambda: self._read(kept))
         reading = self._reading(kept, prefill)
         # 3. Decode, token by token; 4. text, as far as it is certain.
         yield from words.events(prefill, reading)
         yield Finished(self._answer(words, reading, self._timings(words, began, metrics.now())))
+
+    def _read(self, kept: Kept) -> Generator[Event, None, Prefill]:
+        yield StageStarted("prefill")
+        with self.clock.stage("prefill"):
+            require_reading(kept)
+            return self.prompts.prefill(kept, last=self.last)
 
     def _reading(self, kept: Kept, prefill: Prefill) -> Reading:
         clip, held = kept.encoded.clip, kept.selection.keep

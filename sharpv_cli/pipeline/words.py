@@ -26,6 +26,7 @@ from sharpv_cli.types import (
     StageStarted,
     TextPiece,
     TokenLogprob,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ class Decoded(Words):
         )
         with closing(tokens):
             for token_id in tokens:
+                if token_id is None:
+                    yield Waiting()
+                    continue
                 self.token_times.append(metrics.now())
                 self.token_ids.append(token_id)
                 if piece := self._stream.push(token_id):

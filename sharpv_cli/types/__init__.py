@@ -27,6 +27,7 @@ from sharpv_cli.types.events import (
     QuestionStarted,
     StageStarted,
     TextPiece,
+    Waiting,
 )
 from sharpv_cli.types.form import ANY_TEXT, YES_OR_NO, Form
 from sharpv_cli.types.outlook import MemoryEstimate, MemoryScenario, ModelOutlook, Outlook

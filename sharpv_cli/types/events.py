@@ -71,4 +71,19 @@ class Noted:
     text: str
 
 
-Event = StageStarted | Loaded | QuestionStarted | PromptRead | TextPiece | Finished | QuestionFailed | Noted
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event of the pipeline, where answers are decoded together: this one cannot go on before others have."""
+
+
+Event = (
+    StageStarted
+    | Loaded
+    | QuestionStarted
+    | PromptRead
+    | Waiting
+    | TextPiece
+    | Finished
+    | QuestionFailed
+    | Noted
+)
