@@ -80,6 +80,18 @@ def test_a_video_that_is_none_fails_alone(folder: Path) -> None:
     assert "0 looked at, 1 known already, 1 failed" in done.stderr
 
 
+def test_many_failures_are_told_as_batch_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty by name, all in what goes to stdout."""
+    (tmp_path / "list.jsonl").write_text('{"video": 5}\n' * 25)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["index", "list.jsonl", "--json"], env={**ON, "HOME": str(tmp_path)})
+    assert done.exit_code == 6
+    assert {json.loads(line)["schema"] for line in done.stdout.splitlines()} == {"sharpv.error/1"}
+    assert (len(done.stdout.splitlines()), done.stderr.count("warning: ")) == (25, 21)
+    assert "and 5 more, on stdout" in done.stderr
+    assert "0 looked at, 0 known already, 25 failed" in done.stderr
+
+
 def test_list_show_export_import_remove_clear(folder: Path, tmp_path: Path) -> None:
     listed = json.loads(sharpv(folder, "seen", "list", "--json").stdout)["kept"]
     assert sorted(Path(one["video"]).name for one in listed) == ["growing.webm", "moving.mp4"]

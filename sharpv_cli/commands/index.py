@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
 from sharpv_cli.commands.batch.command import check_runner
-from sharpv_cli.commands.batch.running import Runner, Tally, make_plan, read_rows, worked
+from sharpv_cli.commands.batch.running import Runner, Tally, make_plan, read_rows, run, say_failures
 from sharpv_cli.commands.options import (
     AddressOption,
     Flags,
@@ -33,7 +32,7 @@ from sharpv_cli.video.names import existing
 if TYPE_CHECKING:
     from sharpv_cli.batch.manifest import Manifest
     from sharpv_cli.batch.planning import Plan
-    from sharpv_cli.settings import Resolved
+    from sharpv_cli.batch.results import Document
 
 
 @takes_settings
@@ -61,6 +60,8 @@ def index(
       sharpv batch clips/ -q "what moves?" -p llava-ov-7b -o answers.jsonl
       sharpv index lecture.mp4 --fps 1
     """
+    from sharpv_cli.batch.indexing import LookingModel
+
     terminal.set_level(quiet=quiet, verbose=verbose)
     place = Runner(runner, address, None, None, processes, readers)
     check_runner(place)
@@ -68,10 +69,12 @@ def index(
     if resolved.settings.seen == "off":
         raise UsageError("nothing is kept with --seen off", hint="leave it out")
     plan = _each_once(make_plan(_rows(videos), flags, profile, resolved, read_shard(None), None))
-    tally = Tally(0, len(plan.jobs) + len(plan.failures))
-    known, interrupted = _look(plan, resolved, place, tally, as_json=as_json)
+    if plan.jobs:
+        name_demo_model(resolved)
+    looked = Looked(as_json)
+    tally, interrupted = run(plan, looked, LookingModel(resolved), place)
     announce_store(resolved.settings)
-    _conclude(tally, known, interrupted=interrupted)
+    _conclude(tally, looked, interrupted=interrupted)
 
 
 def _rows(videos: str) -> Manifest:
@@ -90,36 +93,24 @@ def _each_once(plan: Plan) -> Plan:
     return replace(plan, jobs=tuple(replace(job, questions=job.questions[:1]) for job in plan.jobs))
 
 
-def _look(plan: Plan, resolved: Resolved, runner: Runner, tally: Tally, *, as_json: bool) -> tuple[int, bool]:
-    """How many were known already, and whether it was interrupted."""
-    from sharpv_cli.batch.indexing import LookingModel
-    from sharpv_cli.batch.results import error_documents
+@dataclass
+class Looked:
+    """Documents of videos, which go to stdout where JSON is wanted; `known` were known already."""
 
-    known = 0
-    for failure in error_documents(plan.failures):
-        tally.count(failure)
-    if not plan.jobs:
-        return known, False
-    name_demo_model(resolved)
-    try:
-        with closing(worked(plan, LookingModel(resolved), runner, tally)) as told:
-            for document in told:
-                if isinstance(document, dict):
-                    known += document.get("seen") is True
-                    if as_json:
-                        terminal.write_json(document, several=True)
-    except KeyboardInterrupt:
-        return known, True
-    return known, False
+    as_json: bool
+    known: int = 0
+    done: dict[str, str] = field(default_factory=dict, init=False)
+
+    def add(self, document: Document) -> None:
+        self.known += document.get("seen") is True
+        if self.as_json:
+            terminal.write_json(document, several=True)
 
 
-def _conclude(tally: Tally, known: int, *, interrupted: bool) -> None:
-    for document in tally.failed:
-        terminal.say("warning", f"{document['id']}: {document['error']}")
-    for left in tally.left:
-        terminal.say("warning", f"{left.id}: {left.error}")
+def _conclude(tally: Tally, looked: Looked, *, interrupted: bool) -> None:
+    say_failures(tally, ", on stdout" if looked.as_json else "")
     failed = tally.failures + len(tally.left)
-    told = f"{tally.answered - known} looked at, {known} known already"
+    told = f"{tally.answered - looked.known} looked at, {looked.known} known already"
     terminal.say("note", told + (f", {failed} failed" if failed else ""))
     if interrupted:
         terminal.say("note", "interrupted; the same command goes on")

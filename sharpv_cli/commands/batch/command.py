@@ -115,6 +115,7 @@ def batch(
       sharpv batch clips.jsonl -o - | jq -r '[.id, .answer] | @tsv'
     """
     from sharpv_cli.batch.manifest import check_questions
+    from sharpv_cli.batch.processes import Model
     from sharpv_cli.batch.results import ResultsFile
 
     terminal.set_level(quiet=quiet, verbose=verbose)
@@ -137,7 +138,7 @@ def batch(
             name_demo_model(resolved)
         if isinstance(results, ResultsFile):
             results.begin(left)
-        tally, interrupted = run(planned, results, resolved, place)
+        tally, interrupted = run(planned, results, Model(resolved), place)
     announce_store(resolved.settings)
     summarize(tally, target, interrupted=interrupted, goes_on=results.resumable)
     if interrupted:

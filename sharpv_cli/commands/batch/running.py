@@ -133,12 +133,11 @@ def _weights(resolved: Resolved) -> str:
     return checkpoint_identity(resolved.settings.model, offline=resolved.settings.offline)
 
 
-def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tuple[Tally, bool]:
-    """Ask what is not there yet; how it went, and whether it was interrupted. Where all is there no model is loaded.
+def run(plan: Plan, results: Results, model: Model, runner: Runner) -> tuple[Tally, bool]:
+    """Ask `model` what is not there yet; how it went, and whether it was interrupted. Loads it only then.
 
     Raises ModelError, ResourceError, UsageError.
     """
-    from sharpv_cli.batch.processes import Model
     from sharpv_cli.batch.results import error_documents
 
     left = plan.without(results.done)
@@ -148,7 +147,7 @@ def run(plan: Plan, results: Results, resolved: Resolved, runner: Runner) -> tup
     try:
         _add_all(error_documents(plan.failures), results, tally)
         if left.jobs:
-            _add_told(worked(left, Model(resolved), runner, tally), results)
+            _add_told(_worked(left, model, runner, tally), results)
     except KeyboardInterrupt:
         return tally, True
     return tally, False
@@ -167,7 +166,7 @@ def _add_told(told: Generator[Told], results: Results) -> None:
                 results.add(document)
 
 
-def worked(plan: Plan, model: Model, runner: Runner, tally: Tally) -> Generator[Told]:
+def _worked(plan: Plan, model: Model, runner: Runner, tally: Tally) -> Generator[Told]:
     """What becomes of each question of the jobs; it is counted, and shown, once it was taken. To be closed."""
     with ExitStack() as on_leaving:
         on_leaving.enter_context(terminal.stdout_kept())  # Ray prints the deaths of workers
@@ -199,13 +198,13 @@ def _documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) 
     return fleet.documents(plan.jobs)
 
 
-def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: bool) -> None:
-    """A few lines on stderr: failures by name, at the end where they are seen."""
+def say_failures(tally: Tally, place: str = "") -> None:
+    """What got no answer on stderr, the first ones by name; `place` says where the others are."""
     for document in tally.failed:
         named = "" if document["id"] is None else f"{document['id']}: "
         terminal.say("warning", f"{named}{document['error']}")
     if (more := tally.failures - len(tally.failed)) > 0:
-        terminal.say("warning", f"and {more} more, in the results")
+        terminal.say("warning", f"and {more} more{place}")
     if tally.left:
         for left in tally.left[:_MOST_FAILURES]:
             terminal.say("warning", f"{left.id} is left for the next run: {left.error}")
@@ -213,6 +212,11 @@ def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: 
             terminal.say("warning", f"and {more} more are left")
         hint = tally.left[0].error.hint
         terminal.say("hint", hint or "run it again when the machine has more to spare")
+
+
+def summarize(tally: Tally, target: Path | None, *, interrupted: bool, goes_on: bool) -> None:
+    """A few lines on stderr: failures by name, at the end where they are seen."""
+    say_failures(tally, ", in the results")
     if tally.unfinished:
         terminal.say("warning", f"not complete, as --max-new-tokens ended them: {tally.unfinished} answers")
         terminal.say("hint", "raise it, or bound the texts and lists of the schema")
