@@ -52,6 +52,17 @@ class Model:
         return Worker()
 
 
+class Crowded:
+    """A model that does not fit, because somebody else holds memory."""
+
+    def load(self, _device: str | None) -> Worker:
+        raise ResourceError("; ".join(filter(None, (one() for one in shortage.neighbours))))
+
+
+def somebody() -> str:
+    return "`sharpv warm stop` ends process 7"
+
+
 def told(jobs: list[Job], devices: int = 1) -> list[Any]:
     with Fleet(Model(), [None] * devices, readers=1) as processes:  # type: ignore[arg-type]
         return list(processes.documents(jobs))
@@ -90,6 +101,15 @@ def test_a_run_in_which_all_die_ends_and_says_where(monkeypatch: pytest.MonkeyPa
     ):
         found.extend(iter(processes.documents([job(name, f"die {int(signal.SIGABRT)}") for name in "abc"])))
     assert [one["id"] for one in found] == ["a#0", "b#0"], "a line each, so that the next run knows"
+
+
+def test_a_process_that_lacks_memory_knows_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortage, "neighbours", [somebody])
+    with (
+        pytest.raises(ResourceError, match="`sharpv warm stop` ends process 7"),
+        Fleet(Crowded(), [None], 1),  # type: ignore[arg-type]
+    ):
+        pass
 
 
 def test_what_loading_raises_is_raised() -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -133,7 +133,10 @@ class Fleet:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads along
         ours, theirs = context.Pipe()
         with theirs:
-            process = context.Process(target=_serve, args=(theirs, self._model, device, self._shares))
+            neighbours = tuple(shortage.neighbours)  # who registered them is not imported there
+            process = context.Process(
+                target=_serve, args=(theirs, self._model, device, self._shares, neighbours)
+            )
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # it inherits this: Ctrl-C is for us
             process.start()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -175,13 +178,20 @@ def _loss(station: _Station, doing: str) -> ResourceError:
     )
 
 
-def _serve(connection: Connection, model: Model, device: str | None, shares: Shares) -> None:
+def _serve(
+    connection: Connection,
+    model: Model,
+    device: str | None,
+    shares: Shares,
+    neighbours: Sequence[Callable[[], str | None]],
+) -> None:
     """The process: answers what it is given, in that order."""
     from sharpv_cli.batch.working import outcome, read_frames
     from sharpv_cli.video.read_ahead import ReadAhead
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share(shares.model)
+    shortage.neighbours[:] = neighbours
     with Attempt("loading the model") as attempt:
         worker = model.load(device)
     connection.send(attempt.error or _READY)
