@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,25 @@ def test_what_there_is_no_room_for_is_left_out_and_said(session: Session, film: 
     left_out = 400 - found.used.cues
     assert found.warnings == (f"{left_out} of 400 subtitles are left out: max_subtitle_tokens is 300",)
     assert spoken(session.loaded, Subtitles("a.srt", "subrip", None, cues), sample, 3).text is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_those_next_to_the_frames_come_first(session: Session, film: Path, seed: int) -> None:
+    """Whatever overlaps: as looking at each frame for each cue has it, which takes long for long films."""
+    rng = random.Random(seed)
+    stamps = tuple(sorted(rng.sample(range(100), 8)))
+    sample = replace(clip_of(session, film, frames=8).sample, timestamps_sec=tuple(map(float, stamps)))
+    starts = sorted(rng.sample(range(100), 30))
+    cues = tuple(Cue(float(start), start + rng.choice((0.5, 3.0, 40.0)), f"line {start}") for start in starts)
+    found = spoken(session.loaded, Subtitles("a.srt", "subrip", None, cues), sample, 300)
+
+    def distance(cue: Cue) -> float:
+        return min(max(cue.start_sec - stamp, stamp - cue.end_sec, 0.0) for stamp in stamps)
+
+    taken = {int(line.rpartition(" ")[2]) for line in str(found.text).splitlines()[1:]}
+    nearest = sorted(cues, key=distance)[: len(taken)]
+    assert 3 < len(taken) < 30
+    assert taken == {int(cue.start_sec) for cue in nearest}
 
 
 def test_they_end_no_turn_and_stand_for_no_picture(session: Session, film: Path) -> None:

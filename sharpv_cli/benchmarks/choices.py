@@ -33,6 +33,7 @@ from sharpv_cli.settings import resolve
 from sharpv_cli.types import YES_OR_NO, Answer, Form
 
 _BINS = 10
+_NAMES = ("generated", "choices", "choices, by length", "generated yes or no", "check")
 
 
 @dataclass
@@ -68,14 +69,14 @@ def measure(items: Sequence[Item], dataset: shapes.ShapesQA, profile: str) -> di
     """What there is when it is interrupted, or all."""
     settings = resolve({}, {}, profile=profile).settings
     session = open_session(settings)
-    tallies = {name: Tally() for name in ("generated", "choices", "choices, by length", "check")}
+    tallies = {name: Tally() for name in _NAMES}
     with suppress(KeyboardInterrupt):
         for done, item in enumerate(items):
             prompts = SharedPrompts(Clip(session, decode_whole(dataset.prepare(item), settings), settings))
             whole_answer(answer(prompts, item.prompt))  # looks at the clip
             for name, form in _ways(item):
                 got = whole_answer(answer(prompts, item.prompt, form=form))
-                for told, text, sure in _told(name, got):
+                for told, text, sure in _told(name, got, item):
                     tallies[told].add(is_right(text, item), sure, got.timing.total_sec)
             print(f"\r{done + 1} of {len(items)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -85,14 +86,21 @@ def measure(items: Sequence[Item], dataset: shapes.ShapesQA, profile: str) -> di
 def _ways(item: Item) -> Iterator[tuple[str, Form]]:
     yield "generated", form_of(logprobs=True)
     yield "choices", form_of(choices=item.choices)
-    if item.choices == ("yes", "no"):
+    if _is_closed(item):
         yield "check", YES_OR_NO
 
 
-def _told(name: str, got: Answer) -> Iterator[tuple[str, str, float]]:
+def _is_closed(item: Item) -> bool:
+    return item.choices == ("yes", "no")
+
+
+def _told(name: str, got: Answer, item: Item) -> Iterator[tuple[str, str, float]]:
     """The answers that one run gives, and how sure each is."""
     if got.logprobs is not None:
-        yield name, got.text, exp(fsum(token.logprob for token in got.logprobs))
+        sure = exp(fsum(token.logprob for token in got.logprobs))
+        yield name, got.text, sure
+        if _is_closed(item):
+            yield "generated yes or no", got.text, sure
         return
     yield name, got.text, max(choice.probability for choice in got.choices)
     if name == "choices":

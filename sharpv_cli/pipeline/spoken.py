@@ -6,6 +6,7 @@ times of each.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,10 @@ def _left_out(subtitles: Subtitles, used: UsedSubtitles, most: int) -> Sequence[
 
 
 def _distance(cue: Cue, stamps: Sequence[float]) -> float:
-    return min(max(cue.start_sec - stamp, stamp - cue.end_sec, 0.0) for stamp in stamps)
+    """Seconds from a cue to the next of some moments, which are in order."""
+    place = bisect_left(stamps, cue.start_sec)
+    near = stamps[max(place - 1, 0) : place + 1]  # one before it, one from its start on
+    return min(max(cue.start_sec - stamp, stamp - cue.end_sec, 0.0) for stamp in near)
 
 
 def _clock(seconds: float) -> str:

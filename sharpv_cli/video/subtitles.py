@@ -155,11 +155,11 @@ def _cues(
 ) -> Subtitles:
     found: list[Cue] = []
     warnings = []
-    for number, (start, end, text) in enumerate(_texts(container, stream, begin, stretch)):
+    for count, (start, end, text) in enumerate(_texts(container, stream, begin, stretch), start=1):
         if text:
             found.append(Cue(start, end, text))
-        if len(found) == _MOST_CUES or number == _MOST_PACKETS:
-            warnings.append(f"only the first {len(found)} cues of {shown(chosen.name)} are read")
+        if len(found) == _MOST_CUES or count == _MOST_PACKETS:
+            warnings.append(f"only the first {count} cues of {shown(chosen.name)} are read")
             break
     found.sort(key=lambda cue: (cue.start_sec, cue.end_sec))
     return Subtitles(chosen.name, codec_of(stream), chosen.language, tuple(found), tuple(warnings))
