@@ -82,23 +82,19 @@ def angles(decoder: DecoderWeights, like: Tensor, position_ids: Tensor) -> tuple
     return cos[0], sin[0]
 
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Queries [H, P, d], with new keys and values [K, P, d], over all that a layer holds: [P, H d]."""
-
-
 def through_layer(
     hidden: Tensor,
     layer: LayerWeights,
     decoder: DecoderWeights,
     operations: Operations,
-    cos: Tensor,
-    sin: Tensor,
-    attend: Attend,
+    attend: Callable[[Tensor], Tensor],
 ) -> None:
-    """`hidden` [P, D] becomes what one decoder layer makes of it: of a prompt, or of one token of an answer."""
+    """`hidden` [P, D] becomes what one decoder layer makes of it: of a prompt, or of a token of each of P answers.
+
+    `attend` makes of queries, keys and values, [P, (H + 2K) d], what comes of attention to all that is there, [P, H d].
+    """
     x = normed(hidden, layer.attention_norm, decoder.epsilon)
-    qkv = F.linear(x, layer.qkv, layer.qkv_bias)
-    hidden.addmm_(attend(*operations.split_heads(qkv, layer, decoder, cos, sin)), layer.output.t())
+    hidden.addmm_(attend(F.linear(x, layer.qkv, layer.qkv_bias)), layer.output.t())
     x = normed(hidden, layer.mlp_norm, decoder.epsilon)
     hidden.addmm_(operations.gated(F.linear(x, layer.gate_up)), layer.down.t())
 
@@ -152,8 +148,9 @@ def _read_part(
     measured = frozenset(memory.measured_layers if memory is not None else ())
     stacked = prompt.extra.get(DEEPSTACK, ())
     for index, layer in enumerate(decoder.layers):
-        attend = partial(_attend, cache.layers[index], decoder.scale)
-        through_layer(hidden, layer, decoder, operations, cos, sin, attend)
+        split = partial(operations.split_heads, layer=layer, decoder=decoder, cos=cos, sin=sin)
+        attend = partial(_attend, cache.layers[index], decoder.scale, split)
+        through_layer(hidden, layer, decoder, operations, attend)
         if memory is not None and index in measured:
             memory(index, hidden[None], prompt, last=at_end)
         if index < len(stacked):
@@ -161,8 +158,13 @@ def _read_part(
     return hidden
 
 
-def _attend(layer: SharpVLayer, scale: float, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+Split = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""`Operations.split_heads` of one layer, at the positions of the tokens."""
+
+
+def _attend(layer: SharpVLayer, scale: float, split: Split, qkv: Tensor) -> Tensor:
     """Causal attention of the last P tokens, which the cache's `layer` takes in: [P, H d]."""
+    queries, keys, values = split(qkv)
     all_keys, all_values = layer.update(keys[None], values[None])
     length, seen = queries.shape[1], all_keys.shape[2]
     # On a CPU a mask is held in full, and what it hides is computed.

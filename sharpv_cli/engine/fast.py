@@ -122,8 +122,11 @@ class FastEngine(Engine):
 
     def rows(self, most: int, bound: int) -> Rows:
         """Seats for at most `most` answers that are decoded together, in `bound` bytes."""
-        del most
-        return EagerRows(self.model, self._decoder, self._operations, bound)
+        if self.model.device.type != "cuda":
+            return EagerRows(self.model, self._decoder, self._operations, bound)
+        from sharpv_cli.engine.paged import PagedRows  # imports triton
+
+        return PagedRows(self.model, self._decoder, self._operations, most, bound)
 
     @contextmanager
     def steps(self, start: Prefill, count: int) -> Iterator[Steps]:

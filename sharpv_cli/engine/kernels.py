@@ -55,6 +55,27 @@ def matvec(
 
 
 @triton.jit
+def turned(
+    low, high, head, heads, query_norm, key_norm, cos, sin, angle, at, epsilon, NORM: tl.constexpr, HALF: tl.constexpr
+):  # fmt: skip
+    """The two halves of query or key head `head`, normed with NORM, and turned by the angles at `angle`."""
+    if NORM:
+        norm = query_norm if head < heads else key_norm
+        size = tl.rsqrt(tl.sum(low * low + high * high, axis=0) / (2 * HALF) + epsilon)
+        low *= size * tl.load(norm + at).to(tl.float32)
+        high *= size * tl.load(norm + HALF + at).to(tl.float32)
+    cos_low, cos_high = (
+        tl.load(cos + angle + at).to(tl.float32),
+        tl.load(cos + angle + HALF + at).to(tl.float32),
+    )
+    sin_low, sin_high = (
+        tl.load(sin + angle + at).to(tl.float32),
+        tl.load(sin + angle + HALF + at).to(tl.float32),
+    )
+    return low * cos_low - high * sin_low, high * cos_high + low * sin_high
+
+
+@triton.jit
 def place_heads(
     qkv, query_norm, key_norm, cos, sin, step, length, queries, keys, values,
     heads, kv_heads, capacity, epsilon, NORM: tl.constexpr, HALF: tl.constexpr,
@@ -73,17 +94,10 @@ def place_heads(
     if head >= heads + kv_heads:
         place = values + ((head - heads - kv_heads) * capacity + entry) * 2 * HALF + at
     else:
-        if NORM:
-            size = tl.rsqrt(tl.sum(low * low + high * high, axis=0) / (2 * HALF) + epsilon)
-            norm = query_norm if head < heads else key_norm
-            low *= size * tl.load(norm + at).to(tl.float32)
-            high *= size * tl.load(norm + HALF + at).to(tl.float32)
-        angle = (tl.load(step) + token) * 2 * HALF + at
-        cos_low, cos_high = tl.load(cos + angle).to(tl.float32), tl.load(cos + angle + HALF).to(tl.float32)
-        sin_low, sin_high = tl.load(sin + angle).to(tl.float32), tl.load(sin + angle + HALF).to(tl.float32)
-        turned = low * cos_low - high * sin_low
-        high = high * cos_high + low * sin_high
-        low = turned
+        angle = (tl.load(step) + token) * 2 * HALF
+        low, high = turned(
+            low, high, head, heads, query_norm, key_norm, cos, sin, angle, at, epsilon, NORM, HALF
+        )
         if head < heads:
             place = queries + (head * tokens + token) * 2 * HALF + at
         else:
@@ -100,6 +114,19 @@ def gate(gate_up, out, width, BLOCK: tl.constexpr):
     passed = tl.load(gate_up + row * 2 * width + at, mask=inside, other=0.0).to(tl.float32)
     up = tl.load(gate_up + (row * 2 + 1) * width + at, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + row * width + at, (passed * tl.sigmoid(passed) * up).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def taken_in(query, key, value, there, scale, largest, weight, total):
+    """What `attend` has so far, with another block of entries, of which some are `there`, the first one among them."""
+    scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+    scores = tl.where(there[None, :], scores, float("-inf"))
+    new = tl.maximum(largest, tl.max(scores, axis=1))
+    shrink = tl.exp(largest - new)
+    odds = tl.exp(scores - new[:, None])
+    weight = weight * shrink + tl.sum(odds, axis=1)
+    total = total * shrink[:, None] + tl.dot(odds.to(value.dtype), value, input_precision="ieee")
+    return new, weight, total
 
 
 @triton.jit
@@ -133,14 +160,7 @@ def attend(
         places = base + entry[:, None] * DIM + dim[None, :]
         key = tl.load(keys + places, mask=there[:, None], other=0.0)
         value = tl.load(values + places, mask=there[:, None], other=0.0)
-        scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
-        scores = tl.where(there[None, :], scores, float("-inf"))
-        new = tl.maximum(largest, tl.max(scores, axis=1))
-        shrink = tl.exp(largest - new)
-        odds = tl.exp(scores - new[:, None])
-        weight = weight * shrink + tl.sum(odds, axis=1)
-        total = total * shrink[:, None] + tl.dot(odds.to(value.dtype), value, input_precision="ieee")
-        largest = new
+        largest, weight, total = taken_in(query, key, value, there, scale, largest, weight, total)
     head = share * heads + kv_head * GROUPS + group
     tl.store(parts + head[:, None] * DIM + dim[None, :], total, mask=mine[:, None])
     tl.store(sizes + head, largest, mask=mine)
@@ -149,9 +169,15 @@ def attend(
 
 @triton.jit
 def combine(parts, sizes, out, SHARES: tl.constexpr, DIM: tl.constexpr):
-    """out [H, DIM]: the shares of `attend` put together, a program a head."""
+    """out [H, DIM]: the shares of `attend` put together, a program a head; of several rows in a second dimension."""
     head, heads = tl.program_id(0), tl.num_programs(0)
     share, dim = tl.arange(0, SHARES), tl.arange(0, DIM)
+    row = tl.program_id(1)
+    parts, sizes, out = (
+        parts + row * SHARES * heads * DIM,
+        sizes + row * 2 * SHARES * heads,
+        out + row * heads * DIM,
+    )
     largest = tl.load(sizes + share * heads + head)
     weight = tl.load(sizes + (SHARES + share) * heads + head)
     factor = tl.exp(largest - tl.max(largest, axis=0))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache
-from sharpv_cli.engine.decoder import Operations, angles, normed, through_layer
+from sharpv_cli.engine.decoder import Operations, Split, angles, normed, through_layer
 from sharpv_cli.engine.weights import DecoderWeights
 
 
@@ -86,19 +86,17 @@ def eager_step(
     hidden = model.get_input_embeddings()(_joined([one.token for one in sequences]))
     cos, sin = (_joined(parts) for parts in zip(*(one.angles for one in sequences), strict=True))
     for index, layer in enumerate(decoder.layers):
-        attend = partial(_attend, sequences, index)
-        through_layer(hidden, layer, decoder, operations, cos, sin, attend)
+        split = partial(operations.split_heads, layer=layer, decoder=decoder, cos=cos, sin=sin)
+        through_layer(hidden, layer, decoder, operations, partial(_attend, sequences, index, split))
     for one in sequences:
         one.stepped()
     logits: Tensor = model.get_output_embeddings()(normed(hidden, decoder.norm, decoder.epsilon)[None])
     return logits[0].float()
 
 
-def _attend(
-    sequences: Sequence[EagerSequence], layer: int, queries: Tensor, keys: Tensor, values: Tensor
-) -> Tensor:
+def _attend(sequences: Sequence[EagerSequence], layer: int, split: Split, qkv: Tensor) -> Tensor:
     """Each of the n tokens over what its own sequence has in `layer`: [n, H d]."""
-    heads = zip(sequences, queries.unbind(1), keys.unbind(1), values.unbind(1), strict=True)
+    heads = zip(sequences, *(part.unbind(1) for part in split(qkv)), strict=True)
     return torch.stack([one.attend(layer, *own) for one, *own in heads])
 
 

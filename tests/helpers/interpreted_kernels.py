@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
 from family_prompts import captured, selected, some_layers
+from schedules import Wish, alone, fast, together
 from tiny_families import loaded
 
-from sharpv_cli.engine import kernels
+from sharpv_cli.engine import kernels, paged
 from sharpv_cli.engine.decoder import TorchOperations
 from sharpv_cli.engine.fused import FusedOperations
 from sharpv_cli.engine.graph import GraphSteps
+from sharpv_cli.engine.paged import PagedRows
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.engine.together import Together
 from sharpv_cli.engine.weights import decoder_weights
 from sharpv_cli.pruning import scoring_kernels as pruning_kernels
 from sharpv_cli.pruning import visual
@@ -54,6 +58,38 @@ def decoding(family: str) -> None:
     step.begin(read.cache, prompt.position_ids[..., -1:], 2)
     for token, want in zip(ids, rows[-2:], strict=False):
         close(step(torch.tensor([[token]])), want)
+
+
+class LaunchedRows(PagedRows):
+    """As LaunchedSteps."""
+
+    def _run(self, size: int, seats: Sequence[int]) -> None:
+        self._send(seats, self._order[:size])
+        self._launch(size)
+
+
+def many(family: str) -> None:
+    """Three answers that come and go in blocks of a pool, against each one alone; a fourth does not fit at first."""
+    wishes = [
+        Wish(family, prompt=0, new=4),
+        Wish(family, prompt=1, new=6, memory=False),
+        Wish(family, prompt=2, new=3, temperature=1.5, seed=1),
+        Wish(family, prompt=3, new=4),
+    ]
+    paged.BLOCK, engine = 16, Together(fast(family), most=3)
+    need = sum(-(-(n + 5) // 16) for n in wishes[1].read(fast(family)).cache.lengths)
+    weights = fast(family)._decoder
+    block_bytes = 2 * weights.kv_heads * 16 * weights.head_dim * 4
+    rows = LaunchedRows(
+        fast(family).model, weights, fast(family)._operations, 3, (3 * need + 1) * block_bytes
+    )
+    engine._rows = rows
+    most = 0
+    for (ids, _), wish in zip(together(engine, wishes, [0, 0, 1, 2]), wishes, strict=True):
+        assert ids == alone(wish)[0], (ids, wish)
+        most = max(most, rows.nbytes)
+    assert rows._blocks.taken == 0
+    assert 0 < most <= (3 * need + 1) * block_bytes
 
 
 def attention(entries: int, groups: int, dim: int) -> None:
@@ -111,6 +147,7 @@ def measures() -> None:
 
 CHECKS = {
     "decoding": lambda: [decoding(family) for family in ("llava_onevision", "qwen3_vl", "llava_next_video")],
+    "many": lambda: [many(family) for family in ("llava_onevision", "qwen3_vl")],
     "attention": lambda: [attention(n, g, d) for n, g, d in ((1, 1, 16), (33, 3, 32), (300, 7, 16))],
     "prefill": lambda: [prefill_operations(norms) for norms in (False, True)],
     "measures": measures,
