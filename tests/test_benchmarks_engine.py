@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sharpv_cli.benchmarks import batched_speed
 from sharpv_cli.benchmarks.engine_speed import main
 
 
@@ -49,3 +50,15 @@ def test_the_curve_goes_on_where_dense_does_not_fit(capsys: pytest.CaptureFixtur
     assert rows[0][2] == "256 of 256"
     assert rows[2][2].startswith("fails: 8960 visual tokens")
     assert rows[3][2].endswith("of 8960")
+
+
+def test_answers_decoded_together_are_compared_with_themselves_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["--tokens", "40", "--new-tokens", "4", "--sizes", "1,3", "--compare", "3"]
+
+    assert batched_speed.main(["--profile", "tiny", "--device", "cpu", *few]) == 0
+
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows] == ["| answers", "| by itself", "| 1", "| 3"]
+    assert [row[4:6] for row in rows[2:]] == [["1 of 1", "100.0%"], ["3 of 3", "100.0%"]]

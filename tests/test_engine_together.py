@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import schedules
 import torch
 from events import answer_about
 from schedules import MOST_TOKENS, Wish, alone, differences, fast, together
@@ -51,6 +52,37 @@ def test_every_answer_is_the_one_it_gets_alone(family: str) -> None:
 def test_whatever_comes_whenever_is_answered_as_it_would_be_alone(seed: int) -> None:
     """`python tests/helpers/schedules.py 1000` tries more."""
     assert differences(seed) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("seed", range(20))
+def test_so_it_is_on_a_gpu(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "device", "cuda")
+
+    assert differences(seed) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_each_size_of_batch_has_its_graph_and_the_pool_keeps_to_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedules, "device", "cuda")
+    from sharpv_cli.engine.paged import PagedRows  # imports triton
+
+    wishes = [Wish(FAMILY, prompt=number % 6, new=3 + number % 9) for number in range(33)]
+    engine = Together(fast(FAMILY), bound=8 << 20)
+
+    got = together(engine, wishes)
+
+    assert [ids for ids, _ in got] == [alone(wish)[0] for wish in wishes]
+    assert isinstance(engine._rows, PagedRows)
+    assert 0 < engine._rows.nbytes <= 8 << 20
+    assert {64, 32, 16, 8} <= set(engine._rows._graphs)
+    before = torch.cuda.memory_allocated()
+    engine.release()
+    assert torch.cuda.memory_allocated() < before - (4 << 20)
 
 
 def begun(engine: Engine, count: int, **how: Any) -> list[Iterator[int | None]]:
