@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_checkpoint import TOKENS_PER_FRAME
+from tiny_families import inputs as family_inputs
+from tiny_families import loaded as family_loaded
 from tiny_model import (
     FRAMES,
     captured,
@@ -18,8 +20,10 @@ from tiny_model import (
 from transformers import AutoConfig
 
 from sharpv_cli.errors import ModelError
+from sharpv_cli.models import tower
 from sharpv_cli.models.capture import capture
 from sharpv_cli.models.families import FAMILIES, family_of
+from sharpv_cli.models.tower import quick_tower
 
 
 def test_slots_hold_the_projected_tokens_of_each_frame() -> None:
@@ -110,3 +114,24 @@ def test_an_unknown_family_is_refused_with_the_known_ones(model_type: str | None
         family_of(model_type, "some/model")
 
     assert "llava_onevision" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_5_vl", "smolvlm"])
+def test_onednn_multiplies_as_mkl_does(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sums have another order; a fewer than so many rows are left to MKL."""
+    model = family_loaded(family)
+    given = family_inputs(model)
+    plain = capture(model.model, given, model.family)
+    taken: list[torch.Tensor] = []
+    monkeypatch.setattr(tower, "onednn_is_quicker", lambda: True)
+    monkeypatch.setattr(tower, "_MANY_ROWS", 4)
+    is_large = tower._is_large
+    monkeypatch.setattr(tower, "_is_large", lambda *args: is_large(*args) and not taken.append(args[0]))
+    with quick_tower(model.model):
+        quick = capture(model.model, given, model.family)
+    assert len(taken) > 8
+    assert min(rows.numel() // rows.shape[-1] for rows in taken) >= 4
+    torch.testing.assert_close(quick.embeds, plain.embeds, rtol=0, atol=1e-5 * plain.embeds.abs().max())
+    taken.clear()
+    capture(model.model, given, model.family)
+    assert not taken, "it ends with the context"

@@ -109,7 +109,7 @@ class Clip:
 
     def capture(self, inputs: Mapping[str, Tensor]) -> VisualPrompt:
         """Encode what the processor made of frames, and take the prompt that the language model would get."""
-        with quick_tower(self.loaded.model) if self.on_device else nullcontext():
+        with quick_tower(self.loaded.model) if self.engine.name == "fast" else nullcontext():
             return capture(self.loaded.model, inputs, self.loaded.family)
 
     @property

@@ -94,7 +94,12 @@ def _device(session: Session) -> str:
     device = session.loaded.device
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    from sharpv_cli.models.tower import onednn_is_quicker
+
+    products = " oneDNN" if onednn_is_quicker() else ""
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}{products}"
 
 
 def _name(parts: Mapping[str, str]) -> str:
