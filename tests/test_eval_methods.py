@@ -12,7 +12,7 @@ from run_cli import ROOT
 
 from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS
+from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, SHAPES_WORLDS
 from sharpv_cli.evaluation.datasets.loading import LAYOUTS
 from sharpv_cli.evaluation.matching import Match, read_match, spread
 from sharpv_cli.evaluation.methods import NAMES, PARAMETERS, read_methods, swept
@@ -35,7 +35,7 @@ def test_the_light_table_says_what_the_dataclasses_say() -> None:
     assert {name: set(keys) for name, keys in PARAMETERS.items() if name not in _NO_PLANS} == own
     assert set(PARAMETERS["fastv"]) == {"layer"}
     assert FastVEngine.__init__.__kwdefaults__["layer"] == LAYER
-    assert ("reworded", "offtopic", *STRESS) == SHAPES_VARIANTS
+    assert (*SHAPES_WORLDS, "reworded", "offtopic", *STRESS) == SHAPES_VARIANTS
 
 
 def test_parts_of_sharpv_are_settings() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sharpv_cli.evaluation.datasets.dataset import Item, Scoring
-from sharpv_cli.evaluation.scoring import is_right, letter_of, normalised
+from sharpv_cli.evaluation.scoring import is_near, is_right, letter_of, normalised, times_in
 
 ANIMALS = ("the dog", "the cat", "a horse", "two birds")
 
@@ -149,3 +149,34 @@ def test_normalising_is_stable() -> None:
     text = "The  T-Shirt, of An (old) man's: 2.50 or TEN."
     assert normalised(text) == "t shirt of old mans 2.50 or 10"
     assert normalised(normalised(text)) == normalised(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("75 s", [75]),
+        ("75", [75]),
+        ("about 12.5.", [12.5]),
+        ("1:15", [75]),
+        ("0:01:15", [75]),
+        ("1 min 15 s", [75]),
+        ("at 1 minute and 15 seconds.", [75]),
+        ("after 3m5s", [185]),
+        ("1h 2m 3s", [3723]),
+        ("2 min, then 30 s", [120, 30]),
+        ("between 70 and 80 s", [70, 80]),
+        ("12s-14s", [12, 14]),
+        ("5 objects at 30 s", [30]),
+        ("the red circle", []),
+        ("", []),
+    ],
+)
+def test_times_are_read_as_people_and_models_write_them(text: str, times: list[float]) -> None:
+    assert times_in(text) == times
+
+
+def test_a_time_counts_within_its_tolerance_and_a_guess_of_both_ends_does_not() -> None:
+    assert is_near("1:02", "60 s", 2.0)
+    assert not is_near("1:03", "60 s", 2.0)
+    assert not is_near("between 10 and 60 s", "60 s", 2.0)
+    assert not is_near("i don't know", "60 s", 2.0)

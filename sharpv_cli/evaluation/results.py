@@ -104,7 +104,7 @@ def open_results(path: Path) -> Lines | Piped:
 
 def item_key(item: Item) -> str:
     """A short digest of what is asked, about which file, and what counts as right; folders may move."""
-    told = (
+    told: tuple[object, ...] = (
         item.video.name,
         item.prompt,
         item.answer,
@@ -113,6 +113,8 @@ def item_key(item: Item) -> str:
         item.start_sec,
         item.end_sec,
     )
+    if item.tolerance_sec is not None:
+        told += (item.tolerance_sec,)
     return _digest(told)[:12]
 
 

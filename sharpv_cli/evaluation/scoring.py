@@ -1,4 +1,4 @@
-"""Whether a model's answer is right: by the letter of an option, by its text, or as ShapesQA counts.
+"""Whether a model's answer is right: by the letter of an option, by its text, by a time, or as ShapesQA counts.
 
 Letters are found as lmms-eval finds them for these benchmarks (MVBench `mcq_acc`, Video-MME
 `extract_characters_regex`, NExT-QA `parse_multi_choice_response`), by one rule for all, with two differences: an
@@ -27,6 +27,9 @@ def is_right(answer: str, item: Item) -> bool:
     """Whether `answer` is the item's, by the item's own scoring."""
     if item.scoring == "letter":
         return letter_of(answer, item.options) == item.answer
+    if item.scoring == "time":
+        assert item.tolerance_sec is not None
+        return is_near(answer, item.answer, item.tolerance_sec)
     if item.scoring == "shapes":
         return shapesqa.is_right(answer, item.answer)
     return _same_text(answer, item.answer)
@@ -108,3 +111,39 @@ def normalised(text: str) -> str:
     text = "".join(letter for letter in text if letter == "." or unicodedata.category(letter)[0] not in "PS")
     text = _ARTICLES.sub(" ", text)
     return " ".join(_NUMBERS.get(word, word) for word in text.split())
+
+
+_CLOCK = re.compile(r"(?<![\d:.])(?:(\d+):)?(\d{1,2}):([0-5]\d(?:\.\d+)?)(?![\d:])")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_AMOUNT = r"(?<![\d.:])(\d+(?:\.\d+)?)"
+_UNIT = r"(h(?:ours?|rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)(?![a-z])"
+_RANGE = re.compile(rf"{_AMOUNT}\s*(?:-|–|to|and)\s*{_AMOUNT}\s*{_UNIT}", re.I)
+_MEASURED = re.compile(rf"{_AMOUNT}\s*{_UNIT}", re.I)
+_BARE = re.compile(rf"{_AMOUNT}(?![\d:])")
+
+
+def is_near(answer: str, expected: str, tolerance_sec: float) -> bool:
+    """Whether the time that `answer` says is at most so many seconds off; of several that it says, all are."""
+    said, (right,) = times_in(answer), times_in(expected)
+    return bool(said) and all(abs(time - right) <= tolerance_sec for time in said)
+
+
+def times_in(text: str) -> list[float]:
+    """Times in seconds that a text says: `75 s`, `1:15`, `1 min 15 s`, `0:01:15`, `70 to 80 s`; or bare numbers."""
+    times = [
+        3600 * float(hours or 0) + 60 * float(minutes) + float(seconds)
+        for hours, minutes, seconds in _CLOCK.findall(text)
+    ]
+    rest = _RANGE.sub(r"\1 \3, \2 \3", _CLOCK.sub(" ", text))
+    before, end = (
+        0.0,
+        -1,
+    )  # the unit before, in seconds, and where it ended: a smaller one goes on with the same time
+    for found in _MEASURED.finditer(rest):
+        unit = _SECONDS[found[2][0].lower()]
+        if unit < before and re.fullmatch(r"\s*(?:and\s*)?", rest[end : found.start()]):
+            times[-1] += float(found[1]) * unit
+        else:
+            times.append(float(found[1]) * unit)
+        before, end = unit, found.end()
+    return times or [float(number) for number in _BARE.findall(rest)]

@@ -122,16 +122,19 @@ _MIDDLE = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, its only right answer (lower case, or an option's letter) and its type."""
+    """A question, its only right answer (lower case, or an option's letter) and its type.
+
+    With `tolerance_sec` the answer is a time, and right if it is at most so much off.
+    """
 
     type: str
     text: str
     answer: str
+    tolerance_sec: float | None = None
 
 
-_Draft = tuple[
-    str, str, tuple[str, ...]
-]  # question, answer, wrong and right options (empty: open question only)
+Draft = tuple[str, str, tuple[str, ...]]
+"""Question, answer, wrong and right options (none: an open question only)."""
 
 
 def sample_question(
@@ -140,17 +143,24 @@ def sample_question(
     """Draw a question about `scene` in one of `wordings`; with probability `offtopic`, one that it cannot answer."""
     if rng.random() < offtopic:
         return Question("offtopic", _restyle(offtopic_question(rng), rng), UNKNOWN)
-    question, options = open_question(scene, rng, wordings)
+    return posed(*open_question(scene, rng, wordings), rng)
+
+
+def posed(question: Question, options: tuple[str, ...], rng: random.Random) -> Question:
+    """As people pose it: with options, or in the way they type."""
     if options and rng.random() < 0.22:
         return Question("choice", *_as_choice(question.text, question.answer, options, rng))
     return replace(question, text=_restyle(question.text, rng))
 
 
-def open_question(scene: Scene, rng: random.Random, wordings: Wordings) -> tuple[Question, tuple[str, ...]]:
+def open_question(
+    scene: Scene, rng: random.Random, wordings: Wordings, writers: Writers | None = None
+) -> tuple[Question, tuple[str, ...]]:
     """Draw a question about `scene` in one of `wordings`, and the options it could be asked with (none: open only)."""
+    writers = WRITERS if writers is None else writers
     while True:
-        kind = rng.choices(list(_WRITERS), [w for w, _ in _WRITERS.values()])[0]
-        draft = _WRITERS[kind][1](scene, rng, wordings)
+        kind = rng.choices(list(writers), [w for w, _ in writers.values()])[0]
+        draft = writers[kind][1](scene, rng, wordings)
         if draft is not None:
             text, answer, options = draft
             return Question(kind, text, answer), options
@@ -177,7 +187,7 @@ def _as_choice(text: str, answer: str, options: tuple[str, ...], rng: random.Ran
     return f"{text} {listed} Answer with the letter.", "ABCD"[shown.index(answer)]
 
 
-def _colour_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _colour_of(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     shape = rng.choice(scene.objects)
     if shape.motion == "turn" or sum(o.kind == shape.kind for o in scene.objects) > 1:
         return None
@@ -185,18 +195,18 @@ def _colour_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft |
     return text.format(shape=shape.kind), shape.colour, tuple(COLOURS)
 
 
-def _shape_of(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+def _shape_of(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft:
     shape = rng.choice(scene.objects)
     text = rng.choice(wordings["shape"])
     return text.format(colour=shape.colour), shape.kind, SHAPES
 
 
-def _count(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+def _count(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft:
     text = rng.choice(wordings["count"])
     return text, NUMBERS[len(scene.objects)], NUMBERS[1:]
 
 
-def _direction(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _direction(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     movers = [o for o in scene.objects if o.motion == "move"]
     if not movers:
         return None
@@ -206,13 +216,13 @@ def _direction(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft |
     return text.format(object=shape.name), shape.direction, tuple(DIRECTIONS)
 
 
-def _moves(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+def _moves(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft:
     shape = rng.choice(scene.objects)
     text = rng.choice(wordings["moves"])
     return text.format(object=shape.name), "yes" if shape.motion == "move" else "no", ()
 
 
-def _exists(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+def _exists(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft:
     text = rng.choice(wordings["exists"])
     if rng.random() < 0.5:
         return text.format(object=rng.choice(scene.objects).name), "yes", ()
@@ -232,14 +242,14 @@ def _absent(scene: Scene, rng: random.Random) -> str:
             return f"{colour} {kind}"
 
 
-def _event(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft:
+def _event(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft:
     shape = rng.choice(scene.objects)
     text = rng.choice(wordings["event"])
     answer = f"it {shape.deed}"
     return text.format(object=shape.name), answer, (*_DEEDS, answer)
 
 
-def _place_at_end(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _place_at_end(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     shape = rng.choice([*scene.objects])
     x, y = shape.x1 / scene.width, shape.y1 / scene.height
     if shape.motion == "vanish" or min(abs(x - 0.5), abs(y - 0.5)) < _MIDDLE:
@@ -249,7 +259,7 @@ def _place_at_end(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draf
     return text.format(object=shape.name), corner, _CORNERS
 
 
-def _order(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _order(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     comers = sorted((o for o in scene.objects if o.motion == "appear"), key=lambda o: o.appears_at)
     gaps = [b.appears_at - a.appears_at for a, b in pairwise(comers)]
     if not gaps or min(gaps) < _MIN_ORDER_GAP:
@@ -260,7 +270,7 @@ def _order(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | Non
     return text, f"the {chosen.name}", _names(scene)
 
 
-def _which_moves(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _which_moves(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     movers = [o for o in scene.objects if o.motion == "move"]
     if len(movers) != 1:
         return None
@@ -273,7 +283,7 @@ def _names(scene: Scene) -> tuple[str, ...]:
     return tuple(f"the {o.name}" for o in scene.objects) if len(scene.objects) > 1 else ()
 
 
-def _description(scene: Scene, rng: random.Random, wordings: Wordings) -> _Draft | None:
+def _description(scene: Scene, rng: random.Random, wordings: Wordings) -> Draft | None:
     in_order = sorted(scene.objects, key=lambda o: o.x0)
     if any(b.x0 - a.x0 < 0.08 * scene.width for a, b in pairwise(in_order)):
         return None
@@ -286,9 +296,11 @@ def _sentence(shape: Shape) -> str:
     return f"{article} {shape.name} {shape.deed}."
 
 
-_Writer = Callable[[Scene, random.Random, Wordings], "_Draft | None"]
-# The weight of a type is how often it is tried; what cannot be asked of a scene is drawn again.
-_WRITERS: dict[str, tuple[float, _Writer]] = {
+Writer = Callable[[Scene, random.Random, Wordings], "Draft | None"]
+Writers = Mapping[str, tuple[float, Writer]]
+"""By type: how often it is tried, and what writes it. What cannot be asked of a scene is drawn again."""
+
+WRITERS: Writers = {
     "colour": (1.6, _colour_of),
     "shape": (1.0, _shape_of),
     "count": (0.6, _count),
@@ -323,7 +335,7 @@ def candidates(question: Question) -> tuple[str, ...]:
     return _ANSWERS.get(question.type, ())
 
 
-QUESTION_TYPES = (*_WRITERS, "choice", "offtopic")
+QUESTION_TYPES = (*WRITERS, "choice", "offtopic")
 
 
 def is_right(answer: str, expected: str) -> bool:

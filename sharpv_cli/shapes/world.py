@@ -105,7 +105,7 @@ def sample_scene(rng: random.Random) -> Scene:
     orderly = count >= 2 and rng.random() < 0.18
     objects: list[Shape] = []
     for i, name in enumerate(names):
-        motion = "appear" if orderly and i < 2 else _pick_motion(rng)
+        motion = "appear" if orderly and i < 2 else pick_motion(rng)
         shape = _place(rng, name, names, objects, motion, width, height)
         if shape is not None:
             objects.append(shape)
@@ -115,7 +115,8 @@ def sample_scene(rng: random.Random) -> Scene:
     return Scene(width, height, tuple(objects))
 
 
-def _pick_motion(rng: random.Random) -> Motion:
+def pick_motion(rng: random.Random) -> Motion:
+    """What an object does, as often as ShapesQA has it."""
     return rng.choices(list(_MOTIONS), list(_MOTIONS.values()))[0]
 
 
@@ -131,13 +132,13 @@ def _place(
     """Find room for one object, or give up after some tries."""
     used = {*taken, *(o.colour_end for o in others)}
     colour_end = rng.choice([c for c in COLOURS if c not in used]) if motion == "turn" else colour
-    rgb = _jittered(rng, colour)
+    rgb = jittered(rng, COLOURS[colour])
     for _ in range(24):
         radius, radius_end = _radii(rng, motion)
         edge = max(radius, radius_end) + 0.015
         x0, y0 = rng.uniform(edge, width - edge), rng.uniform(edge, height - edge)
         direction = rng.choice(list(DIRECTIONS)) if motion == "move" else None
-        x1, y1 = _destination(rng, direction, x0, y0, width, height, edge)
+        x1, y1 = destination(rng, direction, x0, y0, width, height, edge)
         if not (edge <= x1 <= width - edge and edge <= y1 <= height - edge):
             continue
         if any(_too_close(o, x0, y0, radius, x1, y1, radius_end) for o in others):
@@ -147,7 +148,7 @@ def _place(
             colour=colour,
             colour_end=colour_end,
             rgb=rgb,
-            rgb_end=_jittered(rng, colour_end) if motion == "turn" else rgb,
+            rgb_end=jittered(rng, COLOURS[colour_end]) if motion == "turn" else rgb,
             motion=motion,
             direction=direction,
             x0=x0,
@@ -164,8 +165,11 @@ def _place(
     return None
 
 
-def _jittered(rng: random.Random, colour: str) -> tuple[int, int, int]:
-    r, g, b = (min(255, max(0, c + rng.randint(-COLOUR_JITTER, COLOUR_JITTER))) for c in COLOURS[colour])
+def jittered(
+    rng: random.Random, colour: tuple[int, int, int], most: int = COLOUR_JITTER
+) -> tuple[int, int, int]:
+    """A colour that differs by at most so much."""
+    r, g, b = (min(255, max(0, c + rng.randint(-most, most))) for c in colour)
     return r, g, b
 
 
@@ -180,7 +184,7 @@ def _radii(rng: random.Random, motion: Motion) -> tuple[float, float]:
     return radius, radius
 
 
-def _destination(
+def destination(
     rng: random.Random, direction: str | None, x: float, y: float, width: float, height: float, edge: float
 ) -> tuple[float, float]:
     """Where a moving object ends: at least a quarter of the frame away, at most at the frame's edge."""

@@ -23,16 +23,24 @@ from sharpv_cli.files import replacing
 from sharpv_cli.video.colours import assumed_colorspace
 from sharpv_cli.video.refusals import shown
 
-Codec = Literal["h264", "vp9", "mpeg4"]
+Codec = Literal["h264", "vp9", "mpeg4", "hevc", "mjpeg"]
 Quality = Literal["high", "medium", "low"]
 
 _CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
-_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "mpeg4": "mpeg4"}
-# Constant quality in each codec's own measure: CRF, CRF, quantizer.
+_ENCODERS = {
+    "h264": "libx264",
+    "vp9": "libvpx-vp9",
+    "mpeg4": "mpeg4",
+    "hevc": "libx265",
+    "mjpeg": "mjpeg",
+}
+# Constant quality in each codec's own measure: CRF, CRF, quantizer, CRF, quantizer.
 _QUALITY = {
     "h264": {"high": 18, "medium": 25, "low": 34},
     "vp9": {"high": 24, "medium": 36, "low": 50},
     "mpeg4": {"high": 2, "medium": 6, "low": 14},
+    "hevc": {"high": 20, "medium": 27, "low": 36},
+    "mjpeg": {"high": 2, "medium": 6, "low": 14},
 }
 _MATRIX_CODE = {Colorspace.ITU709: 1, Colorspace.ITU601: 6}  # ISO 23091-2, MatrixCoefficients
 
@@ -113,4 +121,13 @@ def _options(codec: Codec, quality: Quality) -> dict[str, str]:
         return {"crf": value, "preset": "veryfast"}
     if codec == "vp9":
         return {"crf": value, "b": "0", "deadline": "realtime", "cpu-used": "7"}
-    return {"qmin": value, "qmax": value}
+    if codec == "hevc":
+        return {
+            "crf": value,
+            "preset": "ultrafast",
+            "x265-params": "log-level=none:pools=none:frame-threads=1",
+        }
+    own = (
+        {"strict": "unofficial"} if codec == "mjpeg" else {}
+    )  # it takes the range of video levels for JPEG's
+    return {"qmin": value, "qmax": value, **own}

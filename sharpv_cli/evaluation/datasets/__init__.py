@@ -2,5 +2,9 @@
 
 SHAPES = "shapes"
 # Named here, so that names need no imports.
-# `shapes:NAME`: questions in other words, questions outside the world, and clips that SharpV may fail on.
-SHAPES_VARIANTS = ("reworded", "offtopic", "noise", "camera", "cuts", "static", "tiny", "flashing")
+# `shapes:NAME`: harder worlds, another renderer, questions in other words, questions outside the world, and clips that
+# SharpV may fail on.
+SHAPES_WORLDS = ("hard", "long", "other")
+SHAPES_VARIANTS = (
+    *SHAPES_WORLDS, "reworded", "offtopic", "noise", "camera", "cuts", "static", "tiny", "flashing",
+)  # fmt: skip

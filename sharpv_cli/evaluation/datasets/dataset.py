@@ -16,7 +16,7 @@ from sharpv_cli.video.subtitle_files import stamps
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of options, in their order."""
-Scoring = Literal["letter", "text", "shapes"]
+Scoring = Literal["letter", "text", "shapes", "time"]
 """How an answer is compared with the expected one (`sharpv_cli.evaluation.scoring`)."""
 Score = Literal["exact", "likelihood"]
 """What counts as the answer: what is generated, or the likeliest of an item's choices."""
@@ -32,7 +32,8 @@ class Item:
     texts of the options in the order of their letters, none for an open question. `group` is the task or type that
     tables break down by. `start_sec` and `end_sec` bound the part of the video that is asked about. `candidates` are
     all answers that there can be, where the dataset knows them and they are no options. `subtitles` is where the
-    benchmark keeps those of the video, for `--subtitles auto`.
+    benchmark keeps those of the video, for `--subtitles auto`. `tolerance_sec` is how far off a time may be (scoring
+    "time").
     """
 
     id: str
@@ -46,6 +47,7 @@ class Item:
     end_sec: float | None = None
     candidates: tuple[str, ...] = ()
     subtitles: Path | None = None
+    tolerance_sec: float | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -11,17 +11,25 @@ from functools import partial
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets import SHAPES
+from sharpv_cli.evaluation.datasets import SHAPES, SHAPES_WORLDS
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.folders import user_folder
+from sharpv_cli.shapes import films, hard, hard_questions, long
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
+from sharpv_cli.shapes.hard import HardWorld
+from sharpv_cli.shapes.hard_questions import sample_hard_question
+from sharpv_cli.shapes.long import LongWorld
+from sharpv_cli.shapes.long_questions import sample_long_question
 from sharpv_cli.shapes.offtopic import UNKNOWN
+from sharpv_cli.shapes.other import OtherClip, sample_other
 from sharpv_cli.shapes.questions import Question, candidates, sample_question
 from sharpv_cli.shapes.stress import STRESS, stressed
 from sharpv_cli.shapes.wordings import held_out_offtopic, sample_reworded
+from sharpv_cli.shapes.world import Scene
 from sharpv_cli.text import shown
 
 QUESTIONS_PER_CLIP = 2
+_PER_LONG_CLIP = 4  # they take longer to make, and more can be asked about them
 DEFAULT_QUESTIONS = 500
 _DRAWING = 1  # rises when the same clip is drawn or encoded in another way
 
@@ -48,8 +56,9 @@ class ShapesQA(Dataset):
 def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
     """The first `limit` held-out questions, two a clip; `folder` holds the clips. Raises UsageError.
 
-    Variants: `reworded` asks in words that no phrasing of the benchmark has, `offtopic` the 200 questions that no clip
-    answers; the others film the same clips so that SharpV may fail on them (`sharpv_cli.shapes.stress`).
+    Variants: `hard` and `long` are worlds of their own, `other` is ShapesQA's drawn by another renderer; `reworded`
+    asks in words that no phrasing of the benchmark has, `offtopic` the 200 questions that no clip answers; the others
+    film the same clips so that SharpV may fail on them (`sharpv_cli.shapes.stress`).
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,13 +67,14 @@ def load(variant: str | None, limit: int | None, folder: Path) -> ShapesQA:
             f"cannot write {shown(folder)}: {error.strerror}", hint="choose another folder with --clips"
         ) from error
     items: list[Item] = []
-    films: dict[Path, Film] = {}
+    made: dict[Path, Film] = {}
     count = DEFAULT_QUESTIONS if limit is None else limit
-    for clip, film, stem, asked in _drawn(variant, count):
+    drawn = _worlds(variant, count) if variant in SHAPES_WORLDS else _drawn(variant, count)
+    for clip, film, stem, asked in drawn:
         path = folder / f"{stem}-{_digest(clip)}{clip.suffix}"
-        films[path] = film
+        made[path] = film
         items += [_item(variant, stem, path, place, question) for place, question in enumerate(asked)]
-    return ShapesQA(_name(variant), tuple(items[:count]), films=films)
+    return ShapesQA(_name(variant), tuple(items[:count]), films=made)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -77,6 +87,46 @@ def held_out(index: int) -> tuple[Clip, list[Question]]:
     rng = random.Random(f"test:{index}")
     clip = sample_clip(rng)
     return clip, [sample_question(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
+
+
+def held_out_hard(index: int) -> tuple[HardWorld, films.Film, list[Question]]:
+    """As `held_out`, of ShapesQA-Hard."""
+    rng = random.Random(f"test:hard:{index}")
+    film = hard.sample_film(rng)
+    world = film.world
+    assert isinstance(world, HardWorld)
+    return world, film, [sample_hard_question(world, rng) for _ in range(QUESTIONS_PER_CLIP)]
+
+
+def held_out_long(index: int) -> tuple[LongWorld, films.Film, list[Question]]:
+    """As `held_out`, of ShapesQA-Long."""
+    rng = random.Random(f"test:long:{index}")
+    film = long.sample_film(rng)
+    world = film.world
+    assert isinstance(world, LongWorld)
+    return world, film, [sample_long_question(world, rng) for _ in range(_PER_LONG_CLIP)]
+
+
+def held_out_other(index: int) -> tuple[Scene, OtherClip, list[Question]]:
+    """As `held_out`, in the other renderer's drawing."""
+    rng = random.Random(f"test:other:{index}")
+    clip = sample_other(rng)
+    asked = [sample_question(clip.scene, rng, offtopic=0.0) for _ in range(QUESTIONS_PER_CLIP)]
+    return clip.scene, clip, asked
+
+
+_WORLDS: Mapping[str, tuple[int, Callable[[int], tuple[object, films.Film | OtherClip, list[Question]]]]] = {
+    "hard": (QUESTIONS_PER_CLIP, held_out_hard),
+    "long": (_PER_LONG_CLIP, held_out_long),
+    "other": (QUESTIONS_PER_CLIP, held_out_other),
+}
+
+
+def _worlds(variant: str, count: int) -> Iterator[tuple[films.Film | OtherClip, Film, str, list[Question]]]:
+    per_clip, held_out_of = _WORLDS[variant]
+    for index in range(-(-count // per_clip)):
+        _, clip, asked = held_out_of(index)
+        yield clip, clip.write, f"{variant}-{index:05d}", asked
 
 
 def _drawn(variant: str | None, count: int) -> Iterator[tuple[Clip, Film, str, list[Question]]]:
@@ -109,19 +159,21 @@ def _name(variant: str | None) -> str:
     return SHAPES if variant is None else f"{SHAPES}:{variant}"
 
 
-def _digest(clip: Clip) -> str:
+def _digest(clip: object) -> str:
     """So that a folder of clips from before a change of the generator does not stand in for today's."""
     return hashlib.sha256(f"{_DRAWING} {clip}".encode()).hexdigest()[:8]
 
 
 def _item(variant: str | None, stem: str, path: Path, place: int, question: Question) -> Item:
     name = f"{variant}-{stem}" if variant in ("reworded", "offtopic") else stem
+    answers = hard_questions.answers if variant == "hard" else candidates
     return Item(
         id=f"{name}-{place}",
         video=path,
         prompt=question.text,
         answer=question.answer,
-        scoring="shapes",
+        scoring="shapes" if question.tolerance_sec is None else "time",
         group=question.type,
-        candidates=candidates(question),
+        candidates=() if variant == "long" and question.type != "choice" else answers(question),
+        tolerance_sec=question.tolerance_sec,
     )
