@@ -13,10 +13,11 @@ from family_answers import clip_of
 from tiny_families import QUESTION, RECIPES, loaded
 
 from sharpv_cli import UsageError
+from sharpv_cli.benchmarks.json_answers import schema_of
 from sharpv_cli.engine.guiding import GrammarGuide
 from sharpv_cli.forms import form_of
 from sharpv_cli.pipeline.clip import Clip
-from sharpv_cli.pipeline.prompts import Prompts
+from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
 from sharpv_cli.pipeline.question import answer, whole_answer
 from sharpv_cli.report.document import ask_document
 from sharpv_cli.types import Answer, Form
@@ -61,6 +62,21 @@ def test_a_finished_answer_is_valid(schema: dict[str, Any], engine: str) -> None
         assert got.finish_reason == "stop"
         assert got.value == json.loads(got.text) == ask_document(got, {})["answer_json"]
         jsonschema.validate(got.value, schema)
+
+
+def test_whatever_schema_is_drawn_a_finished_answer_is_valid() -> None:
+    """Fifty of them, nested, with enums, numbers, arrays, texts and Unicode; `benchmarks.json_answers` asks longer."""
+    clip = clip_for("qwen2_5_vl", tokens=40, temperature=1.5, seed=1)
+    prompts, finished = SharedPrompts(clip), 0
+    for schema in map(schema_of, range(50)):
+        got = whole_answer(answer(prompts, QUESTION, form=form_of(json_schema=schema)))
+        assert got.is_complete == (got.finish_reason == "stop")
+        if got.is_complete:
+            jsonschema.validate(got.value, schema)
+            finished += 1
+        else:
+            assert got.value is None
+    assert finished > 20
 
 
 @pytest.mark.parametrize("family", RECIPES)
