@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = set(
     "torch torchvision transformers tokenizers safetensors huggingface_hub accelerate triton flash_attn av numpy PIL "
     "rich jinja2 prompt_toolkit pydantic yaml pyarrow ray torchcodec llguidance "
-    "charset_normalizer".split()
+    "charset_normalizer matplotlib".split()
 )
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_five_minutes_at_a_frame_a_second(home: Path) -> None:
     asked = ["-q", "What colour is the square?", "-q", "Is there a red square?"]
-    options = ["--fps", "1", "--json", "--verbose", "--chart-out", "sheet.png", "--max-new-tokens", "8"]
+    charts = ["--chart-out", "sheet.png", "--chart-out", "sheet.html"]
+    options = ["--fps", "1", "--json", "--verbose", *charts, "--max-new-tokens", "8"]
     done = run(SHARPV, "ask", "long.mp4", *asked, *options, home=home)
     assert done.returncode == 0, done.stderr
 
@@ -56,7 +58,12 @@ def test_five_minutes_at_a_frame_a_second(home: Path) -> None:
     assert f"{SECONDS} frames from" in done.stderr
     assert "decoded at 160x96" in done.stderr
     sheet = np.asarray(Image.open(home / "sheet.png"))
-    assert (sheet[..., 0].astype(int) - sheet[..., 1] > 100).sum() > SECONDS * 10, "frames are shown"
+    assert (sheet[..., 0].astype(int) - sheet[..., 1] > 100).sum() > 1000, "frames are shown"
+    data = re.search(r'id="data">(.*?)</script>', (home / "sheet.html").read_text("utf-8"))
+    assert data is not None
+    (clip,) = json.loads(data[1])["clips"]
+    assert clip["kept"] == [frame["kept"] for frame in first["retention"]]
+    assert (len(clip["pictures"]), all(clip["pictures"]), len(clip["answers"])) == (SECONDS, True, 2)
 
 
 def test_ctrl_c_while_chunks_come_leaves_at_once(home: Path) -> None:

@@ -44,7 +44,7 @@ TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
         (["mine.jsonl", "--clips", "x"], "--clips is for shapes"),
         (["mine.jsonl", "--out", "mine.jsonl"], "is read, so it cannot be written"),
         (["mine.jsonl", "--layout", "nonsense"], "nonsense"),
-        (["shapes", "--chart-out", "x.png"], "cannot write a chart"),
+        (["shapes", "--chart-out", "x.bmp"], "cannot write a chart"),
         (["shapes", "--json", "--export-markdown", "-"], "both write to stdout"),
         (["shapes", "--limit", "0"], "--limit"),
         (["shapes", "--shard", "3/2"], "--shard 3/2"),

@@ -216,22 +216,30 @@ def test_markdown_has_a_row_a_method() -> None:
 
 def test_exports_are_written_whole(tmp_path: Path) -> None:
     exports = eval_exports(
-        markdown=str(tmp_path / "r.md"), charts=[str(tmp_path / "c.svg")], results=tmp_path / "r.jsonl"
+        markdown=str(tmp_path / "r.md"),
+        charts=[str(tmp_path / name) for name in ("c.svg", "c.png", "c.html")],
+        results=tmp_path / "r.jsonl",
+        settings={},
     )
     exports.write(evaluation())
     assert (tmp_path / "r.md").read_text() == eval_markdown(evaluation())
     assert "<svg" in (tmp_path / "c.svg").read_text()
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert "default-src 'none'" in (tmp_path / "c.html").read_text()
     assert exports.stdout(evaluation()) is None
 
 
-@pytest.mark.parametrize(("markdown", "chart"), [("r.jsonl", None), ("a.md", "a.md"), (None, "a.png")])
+@pytest.mark.parametrize(("markdown", "chart"), [("r.jsonl", None), ("a.md", "a.md"), (None, "a.bmp")])
 def test_exports_that_cannot_be(tmp_path: Path, markdown: str | None, chart: str | None) -> None:
     def inside(name: str | None) -> str | None:
         return None if name is None else str(tmp_path / name)
 
     with pytest.raises(UsageError):
         eval_exports(
-            markdown=inside(markdown), charts=[*filter(None, [inside(chart)])], results=tmp_path / "r.jsonl"
+            markdown=inside(markdown),
+            charts=[*filter(None, [inside(chart)])],
+            results=tmp_path / "r.jsonl",
+            settings={},
         )
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sharpv_cli import browser
 from sharpv_cli.commands.options import option
@@ -16,6 +16,14 @@ ChartOutOption = Annotated[
     option(
         "--chart-out FILE",
         "Draw it to FILE.html (a page to explore), .svg, .png, .md or .txt; repeatable.",
+        panel="Output",
+    ),
+]
+ThemeOption = Annotated[
+    Literal["light", "dark"],
+    option(
+        "--theme light|dark",
+        "The paper of .svg and .png; a page follows the reader's system.",
         panel="Output",
     ),
 ]

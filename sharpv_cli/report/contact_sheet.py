@@ -1,4 +1,4 @@
-"""The contact sheet: every sampled frame with the visual tokens that were pruned dimmed."""
+"""The contact sheet: every sampled frame with the visual tokens that were pruned veiled."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpv_cli.report.figures import budgets
-from sharpv_cli.report.sizes import Clock, format_percent
-from sharpv_cli.types import Answer, FrameSample
+from sharpv_cli.report.sizes import Clock
+from sharpv_cli.types import FrameSample
 
 SHEET_WIDTH = 1600  # pixels aimed at; many frames make it wider, few make it narrower
 MAX_FRAME, MIN_FRAME = 360, 144  # pixels of a frame's longer side
 MARGIN = 16
 CAPTION_HEIGHT = 24
 LEGEND_WIDTH, LEGEND_HEIGHT = 340, 56
-DIMMED = 0.25  # brightness left to a pruned token
+VEIL, VEIL_COLOUR = 0.62, (128, 134, 142)  # over what was pruned, as on the report page
 PAPER, INK, FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
 _FONT_SIZE = 13
 
 
-def dim_pruned(picture: NDArray[np.uint8], keep: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """`picture` [H, W, 3] uint8 with the cells of `keep` [rows, columns] that are False at DIMMED brightness.
+def veiled(picture: NDArray[np.uint8], keep: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """`picture` [H, W, 3] uint8, grey and under a veil where cells of `keep` [rows, columns] are False.
 
     The grid spreads over the whole picture, as for processors that resize without cropping.
     """
     rows = np.arange(picture.shape[0]) * keep.shape[0] // picture.shape[0]
     columns = np.arange(picture.shape[1]) * keep.shape[1] // picture.shape[1]
     kept = keep[rows[:, None], columns[None, :], None]
-    return np.where(kept, picture, (picture * DIMMED).astype(np.uint8))
+    grey = picture @ np.array([0.3, 0.59, 0.11])
+    behind = (1 - VEIL) * grey[..., None] + VEIL * np.array(VEIL_COLOUR)
+    return np.where(kept, picture, behind.astype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,6 @@ class KeptFrames:
     keep: NDArray[np.bool_]
     grid: tuple[int, int]
     told: str
-
-
-def contact_sheet(answer: Answer) -> Image.Image:
-    """The sheet of an answer: see `sheet_of`."""
-    figures = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in budgets(answer))
-    return sheet_of(KeptFrames(answer.sample, answer.keep, answer.grid, figures))
 
 
 def sheet_of(kept: KeptFrames) -> Image.Image:
@@ -86,7 +81,7 @@ def _patch(kept: KeptFrames, index: int) -> int:
 def _picture(kept: KeptFrames, index: int, size: tuple[int, int]) -> Image.Image:
     picture = Image.fromarray(kept.sample.images[index]).resize(size, Image.Resampling.LANCZOS)
     keep = kept.keep[_patch(kept, index)]
-    return Image.fromarray(dim_pruned(np.asarray(picture), keep.reshape(kept.grid)))
+    return Image.fromarray(veiled(np.asarray(picture), keep.reshape(kept.grid)))
 
 
 def _draw_caption(
@@ -100,4 +95,4 @@ def _draw_caption(
 
 def _draw_legend(draw: ImageDraw.ImageDraw, kept: KeptFrames) -> None:
     draw.text((MARGIN, 12), kept.told, fill=INK)
-    draw.text((MARGIN, 31), "dimmed: visual tokens that were pruned", fill=FAINT)
+    draw.text((MARGIN, 31), "grey: visual tokens that were pruned", fill=FAINT)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sharpv_cli.report.chart import LABEL_WIDTH, AnswerChart
-from sharpv_cli.report.contact_sheet import contact_sheet
 from sharpv_cli.report.document import Asked
-from sharpv_cli.report.exports import Exports, Render
+from sharpv_cli.report.exports import Exports
 from sharpv_cli.report.markdown import markdown_chart
-from sharpv_cli.report.page import report_page
-from sharpv_cli.report.pages import page_formats, png
+from sharpv_cli.report.pages import ThemeName, formats, text_page
 from sharpv_cli.text import printable
-from sharpv_cli.types import Answer
 
-PAGE = ".html"
-WIDTH = 80  # columns of the text that svg and txt hold
-_TITLE = "sharpv: what was kept of the video"
+WIDTH = 80  # columns of the text
+
+
+def answer_exports(
+    charts: Sequence[str | os.PathLike[str]], *, theme: ThemeName = "light"
+) -> Exports[Sequence[Asked]]:
+    """Files that show answers to be, as html, svg, png, md or txt, whichever a suffix says. Raises UsageError."""
+    kinds = formats(page=_page, picture=_picture, markdown=_markdown, text=_text, theme=theme)
+    return Exports({}, [os.fspath(chart) for chart in charts], kinds, {})
 
 
 def heading(facts: Iterable[tuple[str, str]]) -> Table:
@@ -33,31 +36,28 @@ def heading(facts: Iterable[tuple[str, str]]) -> Table:
     return grid
 
 
-def _content(answer: Answer) -> tuple[RenderableType, ...]:
-    facts = (("video", answer.video.path), ("question", answer.question), ("answer", answer.text))
-    return heading(facts), "", AnswerChart(answer)
+def _content(asked: Sequence[Asked]) -> Iterator[RenderableType]:
+    for index, answer in enumerate(one.answer for one in asked):
+        facts = (("video", answer.video.path), ("question", answer.question), ("answer", answer.text))
+        yield from ("",) if index else ()
+        yield from (heading(facts), "", AnswerChart(answer))
 
 
-def _all_content(asked: Sequence[Asked]) -> list[RenderableType]:
-    content: list[RenderableType] = []
-    for one in asked:
-        content += ["", *_content(one.answer)] if content else _content(one.answer)
-    return content
+def _text(asked: Sequence[Asked]) -> bytes:
+    return text_page(_content(asked), width=WIDTH)
 
 
-def _md(asked: Sequence[Asked]) -> bytes:
-    return "\n".join(markdown_chart(one.answer) for one in asked).encode()
+def _markdown(asked: Sequence[Asked]) -> str:
+    return "\n".join(markdown_chart(one.answer) for one in asked)
 
 
-def _png(asked: Sequence[Asked]) -> bytes:
-    return png(contact_sheet(asked[-1].answer))
+def _page(asked: Sequence[Asked]) -> bytes:
+    from sharpv_cli.report.page import report_page
+
+    return report_page(asked)
 
 
-_FORMATS: dict[str, Render[Sequence[Asked]]] = page_formats(
-    _all_content, {PAGE: report_page, ".png": _png, ".md": _md}, width=WIDTH, title=_TITLE
-)
+def _picture(asked: Sequence[Asked], *, kind: str, theme: ThemeName) -> bytes:
+    from sharpv_cli.report.answer_picture import answer_picture
 
-
-def answer_exports(charts: Sequence[str | os.PathLike[str]]) -> Exports[Sequence[Asked]]:
-    """Files that show answers to be, as svg, html, png, md or txt, whichever a suffix says. Raises UsageError."""
-    return Exports({}, [os.fspath(chart) for chart in charts], _FORMATS, {})
+    return answer_picture(asked, kind=kind, theme=theme)

@@ -12,6 +12,7 @@ from sharpv_cli.files import check_writable, write_whole
 from sharpv_cli.text import shown
 
 STDOUT = "-"
+CHART = "chart"
 R = TypeVar("R")
 Render = Callable[[R], bytes]
 
@@ -38,7 +39,7 @@ class Exports(Generic[R]):
         ]
         if len(self._stdout) > 1:
             raise UsageError("two exports to stdout (-)", hint="give all but one of them a file")
-        self._files += [("chart", Path(path), _format(path, formats)) for path in charts]
+        self._files += [(CHART, Path(path), _format(path, formats)) for path in charts]
         for _, path, _ in self._files:
             check_writable(path)
         _refuse_same([path for _, path, _ in self._files], kept)
@@ -48,10 +49,11 @@ class Exports(Generic[R]):
         """What is written, by its name, and the file it goes to."""
         return tuple((what, path) for what, path, _ in self._files)
 
-    def write(self, result: R) -> None:
-        """Write all files, each whole or not at all. Raises UsageError (a full disk, a folder gone)."""
-        for _, path, render in self._files:
-            write_whole(path, render(result))
+    def write(self, result: R, *, charts: bool = True) -> None:
+        """Write all files, or all but charts, each whole or not at all. Raises UsageError (a full disk)."""
+        for what, path, render in self._files:
+            if charts or what != CHART:
+                write_whole(path, render(result))
 
     def stdout(self, result: R) -> str | None:
         """What the target "-" gets, ended by a newline; None without one."""

@@ -81,9 +81,13 @@ class Stage:
     seconds: float
     told: str
 
+    @property
+    def text(self) -> str:
+        return format_seconds(self.seconds)
+
     def document(self) -> dict[str, object]:
         """As the report page has it."""
-        return {**asdict(self), "text": format_seconds(self.seconds)}
+        return {**asdict(self), "text": self.text}
 
 
 def frame_rows(retention: Sequence[FrameRetention], limit: int = MAX_ROWS) -> list[FrameRow]:
@@ -167,6 +171,11 @@ def headline(answer: Answer) -> str:
     share = "" if kept == total else f" ({format_percent(answer.visual_retention)})"
     dense, now = format_bytes(memory.kv_dense_bytes), format_bytes(memory.kv_bytes)
     return f"answered from {tokens} picture tokens{share}; KV cache {dense if dense == now else f'{dense} to {now}'}"
+
+
+def same_frames(one: Answer, other: Answer) -> bool:
+    """Whether both answers were given from the same pictures, with the same tokens kept."""
+    return one.sample is other.sample and bool((one.keep == other.keep).all())
 
 
 def layers_told(answer: Reading) -> str:

@@ -17,7 +17,7 @@ from sharpv_cli import __version__
 from sharpv_cli.report import figures
 from sharpv_cli.report.document import Asked
 from sharpv_cli.report.figures import similarity_digits
-from sharpv_cli.report.page_frames import clip_frames, same_frames
+from sharpv_cli.report.page_frames import clip_frames
 from sharpv_cli.report.sizes import format_bytes, format_percent
 from sharpv_cli.text import shortened
 from sharpv_cli.types import Answer
@@ -33,13 +33,12 @@ def report_page(asked: Sequence[Asked]) -> bytes:
     clips = [list(group) for group in _by_clip(asked)]
     texts = [[_answer(one.answer, one.profile) for one in group] for group in clips]
     few = all(len(one.answer.retention) <= FEW for one in asked)
-    parts = _parts()
-    room = (MOST_BYTES_OF_FEW if few else MOST_BYTES) - len(_json(texts)) - sum(map(len, parts.values()))
+    room = (MOST_BYTES_OF_FEW if few else MOST_BYTES) - len(_json(texts)) - len(one_file("report", DATA=""))
     data = [
         {**clip_frames(first.answer, room // len(clips)), "name": first.answer.video.path, "answers": shown}
         for (first, *_), shown in zip(clips, texts, strict=True)
     ]
-    return _filled(parts, _json({"clips": data})).encode()
+    return one_file("report", DATA=_json({"clips": data}))
 
 
 def _by_clip(asked: Sequence[Asked]) -> Iterator[Iterator[Asked]]:
@@ -47,28 +46,30 @@ def _by_clip(asked: Sequence[Asked]) -> Iterator[Iterator[Asked]]:
     firsts: list[Answer] = []
 
     def clip(one: Asked) -> int:
-        if not firsts or not same_frames(firsts[-1], one.answer):
+        if not firsts or not figures.same_frames(firsts[-1], one.answer):
             firsts.append(one.answer)
         return len(firsts)
 
     return (group for _, group in groupby(asked, key=clip))
 
 
-def _parts() -> dict[str, str]:
-    folder = files("sharpv_cli") / "assets" / "report"
-    return {kind: (folder / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
-
-
-def _filled(parts: Mapping[str, str], data: str) -> str:
+def one_file(name: str, **texts: str) -> bytes:
+    """The template of this name with the style, and if it has one the script; `texts` go to their places in it."""
+    style, script = _asset("report.css"), _asset("report.js")
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_source(parts['css'])}; script-src {_source(parts['js'])}; "
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    page = parts["html"]
-    for place, text in (("POLICY", policy), ("STYLE", parts["css"]), ("SCRIPT", parts["js"]), ("DATA", data)):
-        before, after = page.split(f"{{{{{place}}}}}")  # the data last: in it there may be anything
+    page = _asset(f"{name}.html").replace("{{POLICY}}", policy).replace("{{STYLE}}", style)
+    page = page.replace("{{SCRIPT}}", script)
+    for place, text in texts.items():
+        before, after = page.split(f"{{{{{place}}}}}")  # the last one: in foreign text there may be anything
         page = f"{before}{text}{after}"
-    return page
+    return page.encode()
+
+
+def _asset(name: str) -> str:
+    return (files("sharpv_cli") / "assets" / "report" / name).read_text(encoding="utf-8")
 
 
 def _source(text: str) -> str:

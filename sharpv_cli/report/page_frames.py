@@ -23,11 +23,6 @@ _STEP, _MOST_SCALE, _MOST_SCALES = 0.05, 10.0, 240
 _OF_BASE64 = 3 / 4
 
 
-def same_frames(one: Answer, other: Answer) -> bool:
-    """Whether both answers show the same pictures with the same tokens kept."""
-    return one.sample is other.sample and np.array_equal(one.keep, other.keep)
-
-
 def clip_frames(answer: Answer, room: int) -> dict[str, object]:
     """Times and counts of all frames; pictures and scores of as many as fit into `room` bytes, evenly spread."""
     clock = clock_of(answer)

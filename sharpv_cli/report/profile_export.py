@@ -7,17 +7,15 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 
 from sharpv_cli.report.document import TIMING
-from sharpv_cli.report.exports import Exports, Render
-from sharpv_cli.report.pages import page_formats, png
+from sharpv_cli.report.exports import Exports
+from sharpv_cli.report.pages import ThemeName, formats, text_page
 from sharpv_cli.report.profile_chart import ProfileChart
 from sharpv_cli.report.profile_document import profile_document
 from sharpv_cli.report.profile_markdown import profile_markdown
-from sharpv_cli.report.profile_picture import profile_picture
 from sharpv_cli.text import dump
 from sharpv_cli.types import ClipProfile, EngineProfile, MethodProfile
 
-WIDTH = 80  # columns of the text that svg, html and txt hold
-_TITLE = "sharpv: what pruning does to tokens, time and memory"
+WIDTH = 80  # columns of the text
 
 
 def profile_exports(
@@ -28,17 +26,32 @@ def profile_exports(
     charts: Sequence[str] = (),
     video: str | None = None,
     about: Mapping[str, object],
+    theme: ThemeName = "light",
 ) -> Exports[ClipProfile]:
     """Each target is a path, None, or "-" for stdout; `video` is not overwritten. Raises UsageError.
 
     `about` is the block `profile` of the JSON.
     """
 
-    def as_json(profile: ClipProfile) -> bytes:
-        return f"{dump(profile_document(profile, about), indent=2)}\n".encode()
+    def document(profile: ClipProfile) -> dict[str, object]:
+        return profile_document(profile, about)
 
-    given = {"JSON": (json, as_json), "Markdown": (markdown, _markdown), "CSV": (csv, profile_csv)}
-    return Exports(given, charts, _CHARTS, {} if video is None else {video: "the video itself"})
+    def picture(profile: ClipProfile, *, kind: str, theme: ThemeName) -> bytes:
+        from sharpv_cli.report.profile_picture import profile_picture
+
+        return profile_picture(profile, document(profile), kind=kind, theme=theme)
+
+    def page(profile: ClipProfile) -> bytes:
+        from sharpv_cli.report.still_page import still_page
+
+        return still_page(profile, _text(profile), picture)
+
+    def as_json(profile: ClipProfile) -> bytes:
+        return f"{dump(document(profile), indent=2)}\n".encode()
+
+    kinds = formats(page=page, picture=picture, markdown=profile_markdown, text=_text, theme=theme)
+    given = {"JSON": (json, as_json), "Markdown": (markdown, kinds[".md"]), "CSV": (csv, profile_csv)}
+    return Exports(given, charts, kinds, {} if video is None else {video: "the video itself"})
 
 
 def profile_csv(profile: ClipProfile) -> bytes:
@@ -69,14 +82,5 @@ def _csv_runs(
         yield of.method, key, value, number, *(getattr(run, name, None) for name in TIMING), engine
 
 
-def _markdown(profile: ClipProfile) -> bytes:
-    return profile_markdown(profile).encode()
-
-
-def _png(profile: ClipProfile) -> bytes:
-    return png(profile_picture(profile))
-
-
-_CHARTS: dict[str, Render[ClipProfile]] = page_formats(
-    lambda profile: (ProfileChart(profile),), {".png": _png, ".md": _markdown}, width=WIDTH, title=_TITLE
-)
+def _text(profile: ClipProfile) -> bytes:
+    return text_page([ProfileChart(profile)], width=WIDTH)

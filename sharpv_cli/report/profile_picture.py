@@ -1,216 +1,218 @@
-"""The figures of a clip's profile as a picture: retention by frame, similarity by layer, time and memory."""
+"""A clip's profile as one picture: what pruning does to time and memory, and where the time goes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import Protocol
-
-from PIL import Image, ImageDraw, ImageFont
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from sharpv_cli.report import engine_figures, engine_numbers
 from sharpv_cli.report import profile_numbers as numbers
-from sharpv_cli.report.contact_sheet import FAINT, INK, PAPER
-from sharpv_cli.report.figures import clock_of, frame_rows
-from sharpv_cli.report.sizes import format_bytes, format_seconds
+from sharpv_cli.report.answer_picture import layers_part
+from sharpv_cli.report.drawing import (
+    ROOM,
+    Draw,
+    Part,
+    Sheet,
+    Theme,
+    heading,
+    label_rows,
+    note,
+    picture,
+    rows,
+    titled,
+)
+from sharpv_cli.report.figures import clock_of, frame_rows, model_facts
+from sharpv_cli.report.pages import ThemeName
+from sharpv_cli.report.profile_figures import process_peak
+from sharpv_cli.report.profile_numbers import Spread
+from sharpv_cli.report.sizes import format_bytes, format_ratio, format_seconds
 from sharpv_cli.report.sweep_figures import NOT_RUN, MemoryFigure, memory_figures
 from sharpv_cli.types import ClipProfile, MethodProfile
 from sharpv_cli.types.profile import method_label
 
-WIDTH, MARGIN = 1200, 48  # pixels
-_LEFT, _RIGHT = MARGIN + 110, WIDTH - MARGIN  # of a plot; the labels of its rows or its axis stand before it
-_TITLE, _PLOT, _GAP = 44, 200, 40  # heights, pixels
-_TICKS = 8  # most labels under bars
-_ROW = 40  # pixels from one stacked bar to the next
-_BAR, _GRID, _MARK = (57, 197, 207), (48, 54, 61), (255, 166, 87)
-_STAGES = ((94, 102, 112), (139, 148, 158), (88, 130, 200), (188, 140, 255), _BAR, (63, 150, 90))
-_ENGINE_PARTS = (_STAGES[1], _BAR, _STAGES[-1])
-_SMALL, _LARGE = 15, 19
-_Colour = tuple[int, int, int]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STEP = 0.27  # inches from one bar to the next
+_TIMES = (("ttft_sec", "TTFT"), ("tpot_sec", "TPOT"), ("prefill_sec", "Prefill"), ("vision_sec", "Vision"))
+_Bar = tuple[str, Spread, float | None]  # a method, its figure, and its ratio to dense
 
 
-class Figure(Protocol):
-    """One part of the picture: `height` pixels high, drawn at `top` pixels from above."""
-
-    @property
-    def height(self) -> int: ...
-
-    def draw(self, canvas: ImageDraw.ImageDraw, top: int) -> None: ...
-
-
-def profile_picture(profile: ClipProfile) -> Image.Image:
-    """The figures that the profile has data for, below each other, RGB."""
-    parts = list(_figures(profile))
-    height = 2 * MARGIN + sum(part.height for part in parts) + _GAP * (len(parts) - 1)
-    image = Image.new("RGB", (WIDTH, height), PAPER)
-    canvas = ImageDraw.Draw(image)
-    canvas.font = ImageFont.load_default(_SMALL)
-    top = MARGIN
-    for part in parts:
-        part.draw(canvas, top)
-        top += part.height + _GAP
-    return image
+def profile_picture(
+    profile: ClipProfile, document: Mapping[str, object], *, kind: str, theme: ThemeName
+) -> bytes:
+    """`document` is the profile's, whose digest the picture carries."""
+    title = "sharpv: what pruning does to tokens, time and memory"
+    return picture(list(_parts(profile)), kind, theme, title=title, documents=[document])
 
 
-def _figures(profile: ClipProfile) -> Iterator[Figure]:
+def _parts(profile: ClipProfile) -> Iterator[Part]:
+    yield heading(_headline(profile), profile.question, _told(profile))
+    if panels := list(_panels(profile)):
+        yield _paired(panels)
+    if stacks := numbers.stage_rows(profile):
+        title = f"Time by stage ({numbers.shown_run(profile)})"
+        yield titled(title, "", *_stacks(stacks, numbers.PARTS))
+    if engines := engine_figures.stage_rows(profile):
+        yield titled("Time by engine (median run)", "", *_stacks(engines, engine_numbers.PARTS))
     if (pruned := numbers.pruned_method(profile)) is not None:
         yield _frames(pruned)
     if (discarding := numbers.discarding_method(profile)) is not None:
-        yield _layers(discarding, profile.m)
-    stacks = tuple(numbers.stage_rows(profile))
-    title = f"time by stage ({numbers.shown_run(profile)})" if stacks else "no timed run yet"
-    yield Stacks(title, stacks, tuple(zip(numbers.PARTS, _STAGES, strict=True)))
-    if rows := tuple(engine_figures.stage_rows(profile)):
-        parts = tuple(zip(engine_numbers.PARTS, _ENGINE_PARTS, strict=True))
-        yield Stacks("time by engine (median run)", rows, parts)
-    for figure in memory_figures(profile):
-        yield Lengths(figure)
+        yield layers_part(discarding.answer, f" ({method_label(discarding.method)})")
+    yield from map(_lengths, memory_figures(profile))
+    if profile.methods:
+        yield note(", ".join(f"{fact.label} {fact.value}" for fact in model_facts(profile.methods[0].answer)))
 
 
-def _frames(method: MethodProfile) -> Bars:
-    clock = clock_of(method.answer)
-    rows = frame_rows(method.answer.retention)
-    return Bars(
-        f"visual retention by frame ({method_label(method.method)})",
-        tuple((clock.format(row.first_sec), row.ratio, True) for row in rows),
-        axis=("0 %", "50 %", "100 %"),
+def _headline(profile: ClipProfile) -> str:
+    """The times of SharpV over those of dense, where both were measured."""
+    pruned, dense = numbers.pruned_method(profile), numbers.dense_of(profile)
+    ttft = None if pruned is None else numbers.time_ratio(profile, pruned, "ttft_sec")
+    if pruned is None or dense is None or ttft is None:
+        return "What pruning does to tokens, time and memory"
+    share = numbers.ratio(pruned.answer.memory.kv_bytes, dense.answer.memory.kv_bytes) or 0.0
+    return (
+        f"{method_label(pruned.method)}: first token after {format_ratio(ttft)} of dense's time, "
+        f"with {format_ratio(share)} of its KV cache"
     )
 
 
-def _layers(method: MethodProfile, m: float | None) -> Bars:
-    layers = method.answer.layers
-    return Bars(
-        f"similarity by layer ({method_label(method.method)}); outlined: visual KV discarded",
-        tuple((f"{layer.layer}", layer.similarity or 0.0, layer.visual_kv_kept) for layer in layers),
-        axis=("0", "0.5", "1"),
-        mark=m,
-    )
+def _told(profile: ClipProfile) -> str:
+    if not profile.methods:
+        return "no timed run yet"
+    runs = sorted({len(method.runs) for method in profile.methods})
+    counted = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    path = profile.methods[0].answer.video.path
+    return f"{path}: medians of {counted} timed runs, {profile.new_tokens} new tokens each"
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """Upright bars of (label, value in [0, 1], filled or only outlined), a grid, and a line at `mark`."""
-
-    title: str
-    bars: tuple[tuple[str, float, bool], ...]
-    axis: tuple[str, ...]
-    mark: float | None = None
-
-    @property
-    def height(self) -> int:
-        return _TITLE + _PLOT + _SMALL + 8
-
-    def draw(self, canvas: ImageDraw.ImageDraw, top: int) -> None:
-        _draw_title(canvas, self.title, top)
-        floor = top + _TITLE + _PLOT
-        for index, label in enumerate(self.axis):
-            self._line(canvas, floor, index / (len(self.axis) - 1), label, _GRID)
-        step = (_RIGHT - _LEFT) / len(self.bars)
-        every = -(-len(self.bars) // _TICKS)
-        for index, (label, value, filled) in enumerate(self.bars):
-            left = _LEFT + index * step
-            _draw_bar(canvas, (left + 0.12 * step, left + 0.88 * step), floor, value, filled=filled)
-            if index % every == 0:
-                canvas.text((left + step / 2, floor + 8), label, fill=FAINT, anchor="ma")
-        if self.mark is not None and 0 <= self.mark <= 1:
-            self._line(canvas, floor, self.mark, f"M = {self.mark:.2f}", _MARK)
-
-    def _line(
-        self, canvas: ImageDraw.ImageDraw, floor: int, value: float, label: str, colour: tuple[int, int, int]
-    ) -> None:
-        y = floor - round(value * _PLOT)
-        canvas.line((_LEFT, y, _RIGHT, y), fill=colour, width=1 if colour == _GRID else 2)
-        canvas.text((_LEFT - 10, y), label, fill=FAINT if colour == _GRID else colour, anchor="rm")
+def _panels(profile: ClipProfile) -> Iterator[tuple[str, list[_Bar], Callable[[float], str]]]:
+    for key, title in _TIMES:
+        found = [(one, time) for one in profile.methods if (time := numbers.spread(one, key)) is not None]
+        bars = [
+            (method_label(one.method), time, numbers.time_ratio(profile, one, key)) for one, time in found
+        ]
+        if bars:
+            yield title, bars, format_seconds
+    if not profile.methods:
+        return
+    yield "KV cache", _sizes(profile, lambda one: one.answer.memory.kv_bytes), format_bytes_of
+    if not process_peak(profile):
+        yield "Peak memory", _sizes(profile, lambda one: one.answer.memory.peak_bytes), format_bytes_of
 
 
-def _draw_bar(
-    canvas: ImageDraw.ImageDraw, sides: tuple[float, float], floor: int, value: float, *, filled: bool
+def _sizes(profile: ClipProfile, size: Callable[[MethodProfile], int]) -> list[_Bar]:
+    dense = numbers.dense_of(profile)
+    base = None if dense is None else size(dense)
+    return [
+        (method_label(one.method), Spread(size(one), size(one), size(one)), numbers.ratio(size(one), base))
+        for one in profile.methods
+    ]
+
+
+def format_bytes_of(size: float) -> str:
+    return format_bytes(round(size))
+
+
+def _paired(panels: Sequence[tuple[str, list[_Bar], Callable[[float], str]]]) -> Part:
+    """A panel a figure, two beside each other; a bar a method, and a line from the lowest run to the highest."""
+    most = max(len(bars) for _, bars, _ in panels)
+    height, width = most * _STEP, (ROOM - 0.2) / 2
+
+    def draw(sheet: Sheet, top: float) -> None:
+        for index, (title, bars, text) in enumerate(panels):
+            row, column = divmod(index, 2)
+            at = top + row * (height + 0.55), column * (width + 0.2)
+            sheet.text(at[0] + 0.08, title, left=at[1], weight="bold")
+            axes = sheet.axes(at[0] + 0.36, len(bars) * _STEP, at[1] + 0.72, width - 0.72)
+            _bars(axes, bars, text, sheet.theme)
+
+    told = "dense is grey; lines: lowest to highest run; x: ratio to dense"
+    return titled("Dense against pruned", told, -(-len(panels) // 2) * (height + 0.55) - 0.1, draw)
+
+
+def _bars(axes: Axes, bars: Sequence[_Bar], text: Callable[[float], str], theme: Theme) -> None:
+    largest = max(spread.high for _, spread, _ in bars) or 1.0
+    for row, (name, spread, ratio) in enumerate(bars):
+        dense = name == "dense"
+        axes.barh(row, spread.median, height=0.62, color=theme.calm if dense else theme.accent)
+        axes.plot([spread.low, spread.high], [row, row], color=theme.ink, linewidth=1.6)
+        told = (
+            text(spread.median) if dense or ratio is None else f"{text(spread.median)}  {format_ratio(ratio)}"
+        )
+        axes.text(spread.high + 0.03 * largest, row, told, va="center", color=theme.ink)
+    axes.set(xlim=(0, largest * 1.95), ylim=(len(bars) - 0.5, -0.5))
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    label_rows(axes, [name for name, _, _ in bars])
+
+
+def _stacks(stacked: Sequence[tuple[str, tuple[float, ...]]], parts: Sequence[str]) -> tuple[float, Draw]:
+    """A lying bar a row, of parts on one scale of time, and a legend."""
+    longest = max(sum(seconds) for _, seconds in stacked) or 1.0
+    height, draw_rows = rows([name for name, _ in stacked], partial(_stack, stacked, longest))
+
+    def draw(sheet: Sheet, top: float) -> None:
+        draw_rows(sheet, top)
+        axes = sheet.axes(top + height, 0.55, 0.0, ROOM)
+        for name, colour in zip(parts, sheet.theme.series, strict=False):
+            axes.bar(0, 0, color=colour, label=name)
+        axes.axis("off")
+        axes.legend(
+            ncols=len(parts),
+            loc="lower left",
+            handlelength=0.9,
+            columnspacing=1.0,
+            handletextpad=0.4,
+            borderpad=0,
+        )
+
+    return height + 0.55, draw
+
+
+def _stack(
+    stacked: Sequence[tuple[str, tuple[float, ...]]], longest: float, axes: Axes, theme: Theme
 ) -> None:
-    height = round(min(max(value, 0.0), 1.0) * _PLOT)
-    if height:
-        box = (sides[0], floor - height, sides[1], floor)
-        canvas.rectangle(box, fill=_BAR if filled else PAPER, outline=_BAR, width=2)
+    for row, (_, seconds) in enumerate(stacked):
+        for part, (start, length) in enumerate(zip(accumulate(seconds, initial=0.0), seconds, strict=False)):
+            axes.barh(row, length, left=start, height=0.62, color=theme.series[part], edgecolor=theme.paper)
+        axes.text(
+            sum(seconds) + 0.015 * longest, row, format_seconds(sum(seconds)), va="center", color=theme.ink
+        )
+    axes.set_xlim(0, longest * 1.17)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
 
 
-@dataclass(frozen=True, slots=True)
-class Stacks:
-    """A lying bar a row, all on one scale, their parts (seconds) in the order of the legend: name and colour."""
+def _frames(method: MethodProfile) -> Part:
+    clock, shown = clock_of(method.answer), frame_rows(method.answer.retention)
 
-    title: str
-    rows: tuple[tuple[str, tuple[float, ...]], ...]
-    legend: tuple[tuple[str, _Colour], ...]
+    def draw(sheet: Sheet, top: float) -> None:
+        axes = sheet.axes(top + 0.1, 1.3, 0.75, ROOM - 0.75)
+        places = range(len(shown))
+        axes.bar(places, [100.0] * len(shown), color=sheet.theme.track, width=0.84)
+        axes.bar(places, [100 * row.ratio for row in shown], color=sheet.theme.accent, width=0.84)
+        every = -(-len(shown) // 8)
+        axes.set_xticks(places[::every], labels=[clock.format(row.first_sec) for row in shown[::every]])
+        axes.set(xlim=(-0.6, len(shown) - 0.4), ylim=(0, 100), yticks=(0, 50, 100), ylabel="kept, %")
 
-    @property
-    def height(self) -> int:
-        return _TITLE + _ROW * len(self.rows) + (_SMALL + 12 if self.rows else 0)
-
-    def draw(self, canvas: ImageDraw.ImageDraw, top: int) -> None:
-        _draw_title(canvas, self.title, top)
-        longest = max((sum(parts) for _, parts in self.rows), default=0.0)
-        scale = (_RIGHT - _LEFT - 80) / longest if longest else 0.0
-        y = top + _TITLE
-        for name, parts in self.rows:
-            canvas.text((_LEFT - 10, y + _ROW // 2 - 6), name, fill=INK, anchor="rm")
-            end = _draw_stack(canvas, y, parts, scale, self.legend)
-            canvas.text((end + 10, y + _ROW // 2 - 6), format_seconds(sum(parts)), fill=INK, anchor="lm")
-            y += _ROW
-        if self.rows:
-            _draw_legend(canvas, y + 8, self.legend)
+    return titled(f"Visual retention by frame ({method_label(method.method)})", "", 1.75, draw)
 
 
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """A lying bar a number of frames and method, as long as its bytes; none where it was not measured."""
+def _lengths(figure: MemoryFigure) -> Part:
+    """Bytes by frames, a bar a method; what was not measured says so."""
+    largest = max(figure.largest, 1)
 
-    figure: MemoryFigure
+    def draw(axes: Axes, theme: Theme) -> None:
+        for row, (_, method, size) in enumerate(figure.rows):
+            axes.barh(row, size or 0, height=0.62, color=theme.calm if method == "dense" else theme.accent)
+            told = NOT_RUN if size is None else format_bytes(size)
+            axes.text((size or 0) + 0.015 * largest, row, told, va="center", color=theme.ink)
+        axes.set_xlim(0, largest * 1.2)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
 
-    @property
-    def height(self) -> int:
-        return _TITLE + _ROW * len(self.figure.rows)
-
-    def draw(self, canvas: ImageDraw.ImageDraw, top: int) -> None:
-        _draw_title(canvas, self.figure.title, top)
-        scale = (_RIGHT - _LEFT - 110) / max(self.figure.largest, 1)
-        for index, (frames, method, size) in enumerate(self.figure.rows):
-            y = top + _TITLE + index * _ROW
-            end = _LEFT + round((size or 0) * scale)
-            canvas.text((_LEFT - 10, y + _ROW // 2 - 6), f"{frames} {method}", fill=INK, anchor="rm")
-            if size is not None:
-                canvas.rectangle(
-                    (_LEFT, y, end, y + _ROW - 14),
-                    fill=PAPER if method == "dense" else _BAR,
-                    outline=_BAR,
-                    width=2,
-                )
-            text = NOT_RUN if size is None else format_bytes(size)
-            canvas.text((end + 10, y + _ROW // 2 - 6), text, fill=INK, anchor="lm")
-
-
-def _draw_stack(
-    canvas: ImageDraw.ImageDraw,
-    top: int,
-    parts: Sequence[float],
-    scale: float,
-    legend: Sequence[tuple[str, _Colour]],
-) -> int:
-    """Draw one bar and return where it ends; a line of paper parts its stages."""
-    ends = [_LEFT + round(end * scale) for end in accumulate(parts, initial=0.0)]
-    for (name, colour), (start, end) in zip(legend, pairwise(ends), strict=True):
-        if end > start:
-            canvas.rectangle((start, top, max(start, end - 2), top + _ROW - 14), fill=colour)
-        if end - start > canvas.textlength(name) + 12:  # so that the colours are not all that tells
-            canvas.text(((start + end) / 2, top + _ROW // 2 - 6), name, fill=PAPER, anchor="mm")
-    return ends[-1]
-
-
-def _draw_legend(canvas: ImageDraw.ImageDraw, top: int, legend: Sequence[tuple[str, _Colour]]) -> None:
-    left = float(_LEFT)
-    for name, colour in legend:
-        canvas.rectangle((left, top, left + 13, top + 13), fill=colour)
-        canvas.text((left + 20, top + 7), name, fill=FAINT, anchor="lm")
-        left += 20 + canvas.textlength(name) + 28
-
-
-def _draw_title(canvas: ImageDraw.ImageDraw, text: str, top: int) -> None:
-    canvas.text((MARGIN, top), text, fill=INK, font=ImageFont.load_default(_LARGE))
+    labels = [f"{frames} {method}" for frames, method, _ in figure.rows]
+    return titled(f"{figure.title[:1].upper()}{figure.title[1:]}", "", *rows(labels, draw, step=_STEP))

@@ -13,7 +13,14 @@ from sharpv_cli.commands.ask import loop
 from sharpv_cli.commands.ask.answers import Manner
 from sharpv_cli.commands.ask.asking import Asking
 from sharpv_cli.commands.ask.order import read_words
-from sharpv_cli.commands.charts import ChartOutOption, OpenOption, is_page, opened_after, page_among
+from sharpv_cli.commands.charts import (
+    ChartOutOption,
+    OpenOption,
+    ThemeOption,
+    is_page,
+    opened_after,
+    page_among,
+)
 from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -37,6 +44,7 @@ from sharpv_cli.video import isolated
 if TYPE_CHECKING:
     from sharpv_cli.report.document import Asked
     from sharpv_cli.report.exports import Exports
+    from sharpv_cli.report.pages import ThemeName
     from sharpv_cli.settings import Resolved
 
 
@@ -74,6 +82,7 @@ def ask(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     chart_out: ChartOutOption = None,
+    theme: ThemeOption = "light",
     open_page: OpenOption = False,
     show_settings: ShowSettingsOption = False,
 ) -> None:
@@ -111,7 +120,7 @@ def ask(
     if charts or open_page:
         _require_one("--open" if open_page else f"--chart-out {shown(charts[0])}", given.videos)
     page = page_among(charts) if open_page else None
-    exports = _exports(charts) if charts else None
+    exports = _exports(charts, theme) if charts else None
     keep_inputs([*given.videos, questions_file], charts, resolved)
     if show_settings:
         say_settings(resolved)
@@ -145,10 +154,10 @@ def _require_one(option: str, videos: list[str]) -> None:
         )
 
 
-def _exports(charts: list[str]) -> Exports[Sequence[Asked]]:
+def _exports(charts: list[str], theme: ThemeName) -> Exports[Sequence[Asked]]:
     from sharpv_cli.report.export import answer_exports
 
-    return answer_exports(charts)
+    return answer_exports(charts, theme=theme)
 
 
 def _streams(resolved: Resolved) -> bool:

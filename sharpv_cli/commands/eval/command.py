@@ -9,7 +9,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
-from sharpv_cli.commands.charts import ChartOutOption
+from sharpv_cli.commands.charts import ChartOutOption, ThemeOption
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -120,6 +120,7 @@ def evaluate(
         str | None, option("--export-markdown FILE|-", "The report as Markdown.", panel="Exports")
     ] = None,
     chart_out: ChartOutOption = None,
+    theme: ThemeOption = "light",
 ) -> None:
     """Measure on a benchmark how often each pruning method is right, at which budgets.
 
@@ -154,7 +155,13 @@ def evaluate(
     keep_inputs([dataset], outputs, resolved, results=target)
     from sharpv_cli.report.eval_export import eval_exports
 
-    exports = eval_exports(markdown=export_markdown, charts=chart_out or [], results=target)
+    exports = eval_exports(
+        markdown=export_markdown,
+        charts=chart_out or [],
+        results=target,
+        settings=resolved.settings.model_dump(),
+        theme=theme,
+    )
     if show_settings:
         say_settings(resolved)
     early = source.read_early()

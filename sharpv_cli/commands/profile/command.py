@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sharpv_cli import terminal
-from sharpv_cli.commands.charts import ChartOutOption
+from sharpv_cli.commands.charts import ChartOutOption, ThemeOption
 from sharpv_cli.commands.details import say_details
 from sharpv_cli.commands.following import follow
 from sharpv_cli.commands.inputs import keep_inputs
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from sharpv_cli.pipeline import Plan, SweptSettings
     from sharpv_cli.report.exports import Exports
+    from sharpv_cli.report.pages import ThemeName
     from sharpv_cli.settings import Resolved
     from sharpv_cli.types import ClipProfile, ProfileEvent
     from sharpv_cli.video.local import LocalVideo
@@ -91,6 +92,7 @@ def profile(
     export_markdown: Annotated[str | None, _export("markdown", "The report as Markdown.")] = None,
     export_csv: Annotated[str | None, _export("csv", "The times, one row per run.")] = None,
     chart_out: ChartOutOption = None,
+    theme: ThemeOption = "light",
 ) -> None:
     """Measure tokens, time and memory on a clip: dense and SharpV, side by side.
 
@@ -115,7 +117,7 @@ def profile(
     resolved = read_settings(flags, profile)
     plan = _plan(resolved, methods, engines, read_sweeps(sweep or [], flags, profile), warmup, runs)
     keep_inputs([video], [*targets.values(), *(chart_out or [])], resolved)
-    exports = _open_exports(video, resolved, targets, chart_out or [])
+    exports = _open_exports(video, resolved, targets, chart_out or [], theme)
     if show_settings:
         say_settings(resolved)
     with opened(video, resolved) as local:
@@ -162,11 +164,11 @@ def _new_tokens(resolved: Resolved) -> int:
 
 
 def _open_exports(
-    video: str, resolved: Resolved, targets: Mapping[str, str | None], charts: list[str]
+    video: str, resolved: Resolved, targets: Mapping[str, str | None], charts: list[str], theme: ThemeName
 ) -> Exports[ClipProfile]:
     from sharpv_cli.report.profile_export import profile_exports
 
-    return profile_exports(**targets, charts=charts, video=video, about=resolved.told)
+    return profile_exports(**targets, charts=charts, video=video, about=resolved.told, theme=theme)
 
 
 def _say_what_is_off(resolved: Resolved) -> None:
@@ -201,7 +203,7 @@ def _followed(
     progress: terminal.Progress,
     exports: Exports[ClipProfile],
 ) -> ClipProfile:
-    """The last result; the exports are written after each run."""
+    """The last result. The exports are written after each run, but charts in the end: drawing one takes a while."""
     from sharpv_cli.types import ClipProfile, RunStarted
 
     results: list[ClipProfile] = []
@@ -214,10 +216,14 @@ def _followed(
                 if not results:
                     say_details(event.methods[0].answer)
                 results[:] = [event]
-                exports.write(event)
+                exports.write(event, charts=False)
         return False
 
-    follow(event, events, act)
+    try:
+        follow(event, events, act)
+    finally:
+        if results:
+            exports.write(results[0])
     return results[0]
 
 
