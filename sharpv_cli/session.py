@@ -84,23 +84,19 @@ def open_session(settings: Settings, *, between_steps: Callable[[], None] = lamb
 def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:
     templates.start()
     shortage.make_do_with_one_thread()
-    import_framework("torch")  # this and the next take seconds: each is a step
-    between_steps()
-    _use_own_cores()
-    from sharpv_cli.engine.early import gpu_ready_beside
-
-    with gpu_ready_beside(settings.device):
-        import_framework("transformers")
+    for library in ("torch", "transformers"):  # importing them takes seconds: each is a step
+        import_framework(library)
         between_steps()
-        from sharpv_cli.models.loading import load
+    _use_own_cores()
+    from sharpv_cli.models.loading import load
 
-        loaded = load(
-            settings.model,
-            settings.device,
-            offline=settings.offline,
-            memory_check=settings.memory_check,
-            between_steps=between_steps,
-        )
+    loaded = load(
+        settings.model,
+        settings.device,
+        offline=settings.offline,
+        memory_check=settings.memory_check,
+        between_steps=between_steps,
+    )
     session = Session.of(loaded, settings.engine)
     session.engine.warm_up()
     return session
