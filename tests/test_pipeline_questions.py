@@ -59,13 +59,12 @@ def shared(**groups: Any) -> SharedPrompts:
 
 
 def asked(video: SharedPrompts, question: str, *, last: bool = False) -> tuple[Answer, torch.Tensor]:
-    """The answer, and the logits of each of its tokens [n, vocabulary]."""
-
+    """The answer, and the logits of each of its tokens [n, vocabulary], also of the one that ends it."""
     with recorded_logits(video.clip.loaded) as rows:
         events = list(answer_about(video, question, last=last))
     assert isinstance(events[-1], Finished)
     got = events[-1].answer
-    return got, torch.stack(rows[-got.generated_tokens :])
+    return got, torch.stack(rows[-(got.generated_tokens + (got.finish_reason == "stop")) :])
 
 
 def alone(clip_: Clip, question: str) -> tuple[Answer, torch.Tensor]:
