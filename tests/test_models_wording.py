@@ -11,6 +11,7 @@ from sharpv_cli.errors import ModelError
 from sharpv_cli.models.chat import render
 from sharpv_cli.models.families import FAMILIES
 from sharpv_cli.models.prompting import build_inputs, frame_inputs
+from sharpv_cli.models.runs import runs_read_once
 from sharpv_cli.models.wording import chunk_options, wordings_of_long
 from sharpv_cli.settings import PromptSettings
 from sharpv_cli.types import FrameSample, SamplePlan, VideoInfo
@@ -90,3 +91,14 @@ def test_the_video_processor_comes_back_after_an_error(monkeypatch: pytest.Monke
     with pytest.raises(ModelError, match="division by zero"):
         wordings_of_long(model, info, plan_of(sample), sample.size, PromptSettings()).of("?")
     assert model.processor.video_processor is real
+
+
+def test_runs_of_any_length_are_read_as_the_tokenizer_reads_them() -> None:
+    """A run is matched 64 placeholders at a time, which no border of them may show."""
+    processor = tiny_families.loaded("llava_onevision").processor
+    video, image = processor.video_token, processor.image_token
+    for length in (1, 2, 63, 64, 65, 127, 128, 129, 640):
+        text = [f"a{video * length} b {image * 3}{video * length}?"]
+        want = processor.tokenizer(text)["input_ids"]
+        with runs_read_once(processor):
+            assert processor.tokenizer(text)["input_ids"] == want, length

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 _CHECK = "_check_special_mm_tokens"
+_AT_A_TIME = 64
 
 
 @contextmanager
@@ -36,7 +38,7 @@ class _RunTokenizer:
     def __init__(self, tokenizer: Any, words: list[str]) -> None:
         self._tokenizer = tokenizer
         self._ids = {tokenizer.convert_tokens_to_ids(word): word for word in words}
-        self._run = re.compile("|".join(f"(?:{re.escape(word)})+" for word in words))
+        self._run = re.compile("|".join(map(_run_of, words)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -49,18 +51,25 @@ class _RunTokenizer:
         if not (one_prompt and self._ids) or kwargs.get("return_offsets_mapping"):
             return self._tokenizer(text, **kwargs)
         kind = kwargs.pop("return_tensors", None)
-        encoded = self._tokenizer([self._run.sub(self._first, text[0])], **kwargs)
-        times = self._repeats(encoded["input_ids"][0], [len(run) for run in self._run.findall(text[0])])
+        lengths: list[int] = []
+        encoded = self._tokenizer([self._run.sub(partial(self._first, lengths), text[0])], **kwargs)
+        times = self._repeats(encoded["input_ids"][0], lengths)
         for name, rows in encoded.items():
             # As a tensor at once: transformers looks through long lists number by number.
             whole = torch.tensor(rows[0]).repeat_interleave(torch.tensor(times))[None]
             encoded[name] = whole if kind == "pt" else whole.tolist()
         return encoded
 
-    def _first(self, run: re.Match[str]) -> str:
-        return next(word for word in self._ids.values() if run[0].startswith(word))
+    def _first(self, lengths: list[int], run: re.Match[str]) -> str:
+        lengths.append(run.end() - run.start())
+        return next(word for word in self._ids.values() if run.string.startswith(word, run.start()))
 
     def _repeats(self, ids: list[int], lengths: list[int]) -> list[int]:
         """How often each id stands in the whole text; `lengths` are those of the runs, in characters."""
         runs = iter(lengths)
         return [next(runs) // len(self._ids[token]) if token in self._ids else 1 for token in ids]
+
+
+def _run_of(word: str) -> str:
+    """Matches a run of it; many at a time, in a fifth of the time."""
+    return f"(?:{re.escape(word * _AT_A_TIME)})*(?:{re.escape(word)})+"
