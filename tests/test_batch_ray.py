@@ -191,6 +191,20 @@ def test_without_an_address_ray_starts_here(clips: Path, tmp_path: Path, expecte
     assert answers == {id: expected[id] for id in ("00000#1", "00000#2")}
 
 
+def test_an_index_is_kept_where_the_workers_run(address: str, clips: Path, tmp_path: Path) -> None:
+    """Of a cluster that shares a home folder, as that of one machine does: what it has seen it knows."""
+    (tmp_path / "clips").symlink_to(clips)
+    command = ["index", "clips", "--seen", "auto", "--json", "--runner", "ray", "--address", address]
+    told = []
+    for _ in range(2):
+        done = run(SHARPV, *command, home=tmp_path, PYTHONPATH=paths())
+        assert done.returncode == 0, done.stderr
+        told.append({one["video"]: one["seen"] for one in map(json.loads, done.stdout.splitlines())})
+    names = {f"clips/{video.name}" for video in clips.iterdir()}
+    assert told == [dict.fromkeys(names, False), dict.fromkeys(names, True)]
+    assert f"0 looked at, {len(names)} known already" in done.stderr
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_run(address: str, clips: Path, tmp_path: Path) -> None:
     manifest(tmp_path, clips)
     process = start(tmp_path, address, "--device", "cuda:99")
