@@ -340,6 +340,11 @@ HOSTILE: dict[str, Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]] = {
     "settings that are none": lambda head, tensors: head.update(settings="[" * 9000),
     "an unknown key": lambda head, tensors: head.update(more=1),
     "a number that is none": lambda head, tensors: head.update(scale="nan"),
+    "a shape without sizes": lambda head, tensors: next(iter(head["made"]["shapes"].values())).__setitem__(0, []),
+    "words that no processor says": lambda head, tensors: head["made"].update(metadata={}),
+    "immense thumbnails": lambda head, tensors: head.update(thumbnails=[1 << 30, 1 << 30]),
+    "a day that no calendar has": lambda head, tensors: head.update(created=1e300),
+    "a name that leads elsewhere": lambda head, tensors: head.update(ends="../../x"),
 }  # fmt: skip
 
 
@@ -349,6 +354,51 @@ def test_a_hostile_file_is_an_error_in_words(travelled: Path, kind: str) -> None
     with pytest.raises((VideoError, ModelError)) as raised:
         SeenVideo(travelled).ask()
     assert raised.value.hint
+
+
+def test_scores_that_choose_what_is_not_there_are_an_error_in_words(travelled: Path) -> None:
+    """They may well be finite, and of the right shape."""
+
+    def lie(_: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        tensors["importance"] = -tensors["importance"]
+
+    _edit(travelled, lie)
+    with pytest.raises(VideoError, match="does not fit"):
+        SeenVideo(travelled).ask()
+
+
+FOREIGN: dict[str, Callable[[Path], Any]] = {
+    "a pipe": lambda file: os.mkfifo(file),
+    "a device": lambda file: file.symlink_to("/dev/zero"),
+    "a folder": lambda file: file.mkdir(),
+    "a header without end": lambda file: file.write_bytes((1 << 40).to_bytes(8, "little") + b'{"__metadata__"'),
+    "a file of terabytes": lambda file: (file.touch(), os.truncate(file, 1 << 42)),
+    "nothing": lambda file: None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_no_clip_is_not_read_to_find_out(tmp_path: Path, kind: str) -> None:
+    FOREIGN[kind](tmp_path / "x.seen")
+    with pytest.raises(VideoError, match="cannot be used"):
+        bring(tmp_path / "x.seen", Store(tmp_path / "store", 1 << 50))
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_is_larger_than_the_store_is_not_brought(travelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="seen_max_bytes"):
+        bring(travelled, Store(tmp_path / "small", travelled.stat().st_size - 1))
+
+
+def test_what_was_seen_here_is_not_exchanged_for_what_comes_from_elsewhere(
+    video: SeenVideo, travelled: Path
+) -> None:
+    own = only_file(video).read_bytes()
+    _edit(travelled, lambda _, tensors: tensors["rows"].neg_())
+    store = Store.of(1 << 30)
+    assert store is not None
+    assert not bring(travelled, store)[1]
+    assert only_file(video).read_bytes() == own
 
 
 def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(

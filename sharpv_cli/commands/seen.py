@@ -172,10 +172,12 @@ def import_kept(
     terminal.set_level(quiet=quiet)
     store = _store()
     try:
-        head = bring(file, store).head
+        entry, is_new = bring(file, store)
     except OSError as error:
         raise UsageError(f"cannot write to {shown(store.folder)}: {error.strerror}") from error
-    terminal.say("note", f"what was seen of {printable(head.info.path)} is kept")
+    head = entry.head
+    told = "is kept" if is_new else "was kept before, and stays as it is"
+    terminal.say("note", f"what was seen of {printable(head.info.path)} {told}")
     if head.key.software != software():
         terminal.say("note", "other versions made it: only `sharpv ask FILE.seen` uses it as it is")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +128,11 @@ def wordings_made(
 ) -> Wordings:
     """As `inputs_and_wordings` gives them of a video, of which there is no more than what was `made`."""
     return Wordings(loaded, info, sample, sample.size, prompt, _Noted.of(made, _blanks(loaded)))
+
+
+def is_metadata(told: Mapping[str, Any] | None) -> bool:
+    """Whether it is what a video processor may say of a video."""
+    return told is None or {"total_num_frames"} <= {*told} <= {field.name for field in fields(VideoMetadata)}
 
 
 def inputs_and_wordings(

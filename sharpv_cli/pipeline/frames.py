@@ -174,6 +174,10 @@ def keep(encoded: Encoded, clock: StageClock) -> Kept:
             scores=scores,
             keep=encoded.keep,
         )
+    if clip.entry is not None:
+        from sharpv_cli.pipeline.recalling import require_held
+
+        require_held(encoded, selection.keep)
     prompt = whole.prune(selection.keep, contiguous=selection.contiguous)
     require_window(clip.loaded.window, len(prompt), clip.limit)
     return Kept(encoded, selection, prompt, scores)

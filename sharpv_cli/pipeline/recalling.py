@@ -12,7 +12,7 @@ from sharpv_cli.engine.device import synchronize
 from sharpv_cli.errors import VideoError
 from sharpv_cli.models.assembling import VisualPart, held_of, placed, visual_part
 from sharpv_cli.models.blame import out_of_memory
-from sharpv_cli.models.wording import Wording, Wordings, wordings_made, wordings_of_long
+from sharpv_cli.models.wording import Wording, Wordings, is_metadata, wordings_made, wordings_of_long
 from sharpv_cli.pipeline.clip import Clip, Encoded
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
 from sharpv_cli.pruning.visual import Scores
@@ -27,6 +27,7 @@ from sharpv_cli.video.local import FilePath, is_private, name_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from sharpv_cli.metrics import StageClock
 
@@ -55,6 +56,12 @@ def encode_seen(clip: Clip, entry: Entry, question: str, clock: StageClock) -> E
         whole = placed(clip.loaded, words, part)
         synchronize(device)
     return Encoded(clip, whole, wordings, _scores_moved(entry.scores, device), words)
+
+
+def require_held(encoded: Encoded, keep: Tensor) -> None:
+    """Raise VideoError where scores choose what is not there: no file that was made here says so."""
+    if bool((keep & ~held_of(encoded.whole)).any()):
+        raise _no_fit(encoded.clip)
 
 
 def keep_seen(recall: Kept, encoded: Encoded) -> None:
@@ -159,6 +166,8 @@ def _counts(clip: Clip, entry: Entry) -> bool:
     made = entry.made
     if made is None:
         return clip.loaded.family.positions == "1d"
+    if not is_metadata(made.metadata):
+        return False
     grid = made.tensors.get("video_grid_thw")
     patches = slots * tokens * _MOST_PATCHES
     if grid is not None and not (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -60,7 +59,7 @@ class Brought:
 
     def entry(self, session: Session) -> Entry:
         """Raises VideoError for a damaged file, ModelError for another number format."""
-        from sharpv_cli.seen.entry import entry_of
+        from sharpv_cli.seen.entry import read_entry
 
         if session.loaded.info.dtype != self.head.dtype:
             raise ModelError(
@@ -69,7 +68,7 @@ class Brought:
                 hint=f"use --dtype {self.head.dtype}",
             )
         try:
-            entry = entry_of(Path(self.video).read_bytes())
+            entry = read_entry(self.video)
         except (DamagedError, OSError) as error:
             raise _damaged(self.video, error) from error
         if entry.head != self.head:

@@ -6,11 +6,14 @@ A file is safetensors and nothing else: no code can be in it. Everything read is
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -23,9 +26,10 @@ from torch import Tensor
 from sharpv_cli.models.assembling import MropePositions, VisualPart
 from sharpv_cli.models.wording import Made
 from sharpv_cli.pruning.visual import Scores
-from sharpv_cli.seen.head import DIGEST, HEAD, DamagedError, Head, MadeHead, head_of, metadata_of
+from sharpv_cli.seen.head import DIGEST, HEAD, DamagedError, Head, MadeHead, head_of, metadata_of, read_head
 from sharpv_cli.seen.thumbnails import Thumbnails
 from sharpv_cli.types import FrameSample, VideoInfo
+from sharpv_cli.units import disk_size
 
 _MADE = "made."
 _DEEPSTACK = "deepstack."
@@ -78,9 +82,17 @@ def made_head(made: Made | None) -> MadeHead | None:
     return MadeHead.model_validate({"shapes": shapes, "metadata": made.metadata})
 
 
+def read_entry(file: str | os.PathLike[str], most_bytes: float = math.inf) -> Entry:
+    """Its head first, which tells what is none of ours without reading all. Raises DamagedError, OSError."""
+    read_head(file)
+    size = os.stat(file).st_size  # noqa: PTH116
+    _require(size <= most_bytes, f"it has {disk_size(size)}, more than seen_max_bytes allows in all")
+    return entry_of(Path(file).read_bytes())
+
+
 def entry_of(content: bytes) -> Entry:
     """Raises DamagedError."""
-    metadata = metadata_of(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = metadata_of(io.BytesIO(content).read)
     try:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

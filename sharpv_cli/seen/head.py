@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +26,8 @@ Size = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**40)]
 Dtype = Literal["float32", "bfloat16", "float16", "int64", "bool", "uint8"]
 Time = Annotated[float, Field(ge=0)]
+Thumbnail = Annotated[int, Field(ge=1, le=1024)]
+Shape = Annotated[list[Count], Field(min_length=1, max_length=8)]
 
 
 class DamagedError(Exception):
@@ -51,7 +55,7 @@ class VideoHead(_Part):
 class MadeHead(_Part):
     """The shapes and number formats of what the video processor made, and what it says of the video."""
 
-    shapes: dict[str, tuple[list[Count], Dtype]]
+    shapes: dict[str, tuple[Shape, Dtype]]
     metadata: dict[str, int | float | str | list[int] | None] | None
 
 
@@ -63,7 +67,7 @@ class Head(_Part):
 
     format: Literal["sharpv.seen/1"]
     video: Digest
-    ends: str
+    ends: Annotated[str, Field(pattern="^[0-9a-f]{1,40}$")]
     checkpoint: str
     settings: str
     software: str
@@ -74,7 +78,7 @@ class Head(_Part):
     model: str
     revision: str | None
     family: str
-    created: Time
+    created: Annotated[float, Field(ge=0, lt=2**36)]
     info: VideoHead
     strategy: Literal["uniform", "fps", "at"]
     warnings: list[str]
@@ -86,7 +90,7 @@ class Head(_Part):
     least_answer: Size | None
     after: int | None
     made: MadeHead | None
-    thumbnails: tuple[Size, Size]
+    thumbnails: tuple[Thumbnail, Thumbnail]
 
     @property
     def key(self) -> VisualKey:
@@ -108,12 +112,10 @@ def is_ours(beginning: bytes) -> bool:
 
 def read_head(file: str | os.PathLike[str]) -> Head:
     """Raises DamagedError, OSError."""
+    if not S_ISREG(os.stat(file).st_mode):  # noqa: PTH116 - before it is opened: a pipe would wait
+        raise DamagedError("it is no regular file")
     with Path(file).open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length <= _MOST_HEAD_BYTES:
-            raise DamagedError("it does not begin as a file of safetensors does")
-        header = stream.read(length)
-    return head_of(metadata_of(header).get(HEAD))
+        return head_of(metadata_of(stream.read).get(HEAD))
 
 
 def head_of(told: object) -> Head:
@@ -127,9 +129,13 @@ def head_of(told: object) -> Head:
         raise DamagedError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def metadata_of(header: bytes) -> dict[str, Any]:
+def metadata_of(read: Callable[[int], bytes]) -> dict[str, Any]:
+    """Of the file that is `read`, so many bytes at a time. Raises DamagedError."""
+    length = int.from_bytes(read(8), "little")
+    if not 0 < length <= _MOST_HEAD_BYTES:
+        raise DamagedError("it does not begin as a file of safetensors does")
     try:
-        metadata = json.loads(header)["__metadata__"]
+        metadata = json.loads(read(length))["__metadata__"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError("its header is not one of safetensors") from error
     return metadata if isinstance(metadata, dict) else {}

@@ -98,10 +98,10 @@ class Recall:
         return entry
 
     def _read(self, path: Path) -> Entry | None:
-        from sharpv_cli.seen.entry import entry_of
+        from sharpv_cli.seen.entry import read_entry
 
         try:
-            entry = entry_of(path.read_bytes())
+            entry = read_entry(path)
             self._require_own(path, entry.head)
         except FileNotFoundError:  # it was put out just now
             return None

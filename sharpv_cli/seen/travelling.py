@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path, PurePath
 
 from sharpv_cli.errors import VideoError
 from sharpv_cli.files import write_whole
-from sharpv_cli.seen.entry import Entry, entry_of
+from sharpv_cli.seen.entry import Entry, read_entry
 from sharpv_cli.seen.head import DamagedError
 from sharpv_cli.seen.store import Store
 from sharpv_cli.text import shown
@@ -25,22 +26,27 @@ def export(kept: Path, target: Path) -> int:
     return len(content)
 
 
-def bring(file: Path, store: Store) -> Entry:
-    """Put a file from elsewhere into the store, once it is checked. Raises VideoError, OSError."""
-    entry = read(file)
-    head = entry.head
-    if not head.ends.isalnum():
-        raise _unusable(file, "its name would lead elsewhere")
-    store.write(store.path(head.ends, head.key, head.maker), entry.to_bytes())
-    return entry
+def bring(file: Path, store: Store) -> tuple[Entry, bool]:
+    """Put a file from elsewhere into the store, once it is checked; False where one of the same is there, and stays.
+
+    Raises VideoError, OSError.
+    """
+    entry = read(file, store.most_bytes)
+    path = store.path(entry.head.ends, entry.head.key, entry.head.maker)
+    if path.exists():
+        return entry, False
+    store.write(path, entry.to_bytes())
+    return entry, True
 
 
-def read(file: Path) -> Entry:
+def read(file: Path, most_bytes: float = inf) -> Entry:
     """Raises VideoError."""
     try:
-        return entry_of(file.read_bytes())
-    except (DamagedError, OSError) as error:
+        return read_entry(file, most_bytes)
+    except DamagedError as error:
         raise _unusable(file, error) from error
+    except OSError as error:
+        raise _unusable(file, error.strerror) from error
 
 
 def _unusable(file: Path, why: object) -> VideoError:

@@ -28,7 +28,7 @@ DIGEST = "0" * 64
 def written(encoded: Encoded) -> bytes:
     settings = encoded.clip.settings
     key = VisualKey(DIGEST, checkpoint_identity(settings.model), "{}", "{}")
-    entry = _entry(encoded, "clip.mp4", key, Maker.of(encoded.clip.session), "ends")
+    entry = _entry(encoded, "clip.mp4", key, Maker.of(encoded.clip.session), "e0")
     assert entry is not None
     return entry.to_bytes()
 
