@@ -110,7 +110,10 @@ def test_what_is_written_can_be_read_off_the_pixels() -> None:
     grid = Grid.of(torch.tensor([[1.0, 1.0]]), 200, 200)
     where = torch.tensor([[[sign.x, sign.y, sign.height, 1.0]]])
     colours = torch.tensor([[sign.plate, sign.ink]]) / 255
-    drawn = plate(torch.full((1, 1, 3, 200, 200), 0.5), sign.mask[None], where, colours, grid)[0, 0, 0]
+    points = torch.tensor([sign.mask.shape])
+    drawn = plate(torch.full((1, 1, 3, 200, 200), 0.5), sign.mask[None], points, where, colours, grid)[
+        0, 0, 0
+    ]
     point = sign.height / 9
     rows, columns = sign.mask.shape
     lines = []

@@ -132,7 +132,11 @@ class Film:
         if there:
             frames, _ = paint(frames, states[None, :, there], grid, kinds=[[world.kinds[k]] for k in there])
         for sign in world.signs:
-            frames = plate(frames, sign.mask[None], placed(sign, camera)[None], colours_of(sign)[None], grid)
+            mask = sign.mask
+            points = torch.tensor([mask.shape])
+            frames = plate(
+                frames, mask[None], points, placed(sign, camera)[None], colours_of(sign)[None], grid
+            )
         return frames[0].clamp(0, 1)
 
 

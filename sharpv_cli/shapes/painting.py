@@ -5,7 +5,7 @@ As `render`, on a GPU or a CPU, for batches or one clip: a state is a row of num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,24 +45,44 @@ def paint(
     *,
     sharpness: Tensor | float = 2.0,
     kinds: Sequence[Sequence[int]] | None = None,
+    one: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Objects on `frames` [B, T, 3, H, W], those in front last; and the share of each pixel that each one shows.
 
     `states` is float32 [B, T, slots, len(STATE)], the shares [B, T, slots, H, W]. `kinds` lists the shapes that occur
-    in each slot (default: all), so that a single clip does not pay for what it does not hold.
+    in each slot (default: all), so that a single clip does not pay for what it does not hold. `one` may be a compiled
+    `paint_one`.
     """
     shares: list[Tensor] = []
     for slot in range(states.shape[2]):
-        col = {name: states[:, :, slot, place, None, None] for name, place in _PLACE.items()}
-        radius = col["radius"].clamp(min=1e-3)
-        dx, dy = (grid.x - col["x"]) / radius, (grid.y - col["y"]) / radius
-        distance = torch.ones_like(dx + dy)
-        for kind in range(len(SHAPES)) if kinds is None else kinds[slot]:
-            distance = torch.where(col["kind"] == kind, shape_distance(kind, dx, dy, col["hole"]), distance)
-        alpha = torch.sigmoid(-distance * radius / grid.pixel * sharpness) * col["seen"]
-        frames = frames + (states[:, :, slot, 1:4, None, None] - frames) * alpha[:, :, None]
+        known = tuple(range(len(SHAPES))) if kinds is None else tuple(kinds[slot])
+        state = states[:, :, slot].contiguous()  # strides by the number of slots would each be compiled anew
+        frames, alpha = (one or paint_one)(frames, state, grid.x, grid.y, grid.pixel, sharpness, known)
         shares = [share * (1 - alpha) for share in shares] + [alpha]
-    return frames, torch.stack(shares, dim=2)
+    height, width = frames.shape[-2:]
+    return frames, torch.stack(shares, dim=2) if shares else frames.new_zeros(
+        *frames.shape[:2], 0, height, width
+    )
+
+
+def paint_one(
+    frames: Tensor,
+    state: Tensor,
+    grid_x: Tensor,
+    grid_y: Tensor,
+    pixel: Tensor,
+    sharpness: Tensor | float,
+    kinds: tuple[int, ...],
+) -> tuple[Tensor, Tensor]:
+    """One object of these `kinds` on every frame, and how much of each pixel it covers; `state` [B, T, len(STATE)]."""
+    col = {name: state[:, :, place, None, None] for name, place in _PLACE.items()}
+    radius = col["radius"].clamp(min=1e-3)
+    dx, dy = (grid_x - col["x"]) / radius, (grid_y - col["y"]) / radius
+    distance = torch.ones_like(dx + dy)
+    for kind in kinds:
+        distance = torch.where(col["kind"] == kind, shape_distance(kind, dx, dy, col["hole"]), distance)
+    alpha = torch.sigmoid(-distance * radius / pixel * sharpness) * col["seen"]
+    return frames + (state[:, :, 1:4, None, None] - frames) * alpha[:, :, None], alpha
 
 
 def drifting(canvas: Tensor, offsets: Tensor, shown: float, height: int, width: int) -> Tensor:
@@ -83,22 +103,30 @@ def drifting(canvas: Tensor, offsets: Tensor, shown: float, height: int, width: 
 
 
 def plate(
-    frames: Tensor, mask: Tensor, where: Tensor, colours: Tensor, grid: Grid, *, sharpness: float = 2.0
+    frames: Tensor,
+    mask: Tensor,
+    points: Tensor,
+    where: Tensor,
+    colours: Tensor,
+    grid: Grid,
+    *,
+    sharpness: float = 2.0,
 ) -> Tensor:
-    """A plate with writing on `frames` [B, T, 3, H, W]: `mask` [B, rows, columns] is 1 where it is written on.
+    """A plate with writing on `frames` [B, T, 3, H, W]: `mask` [B, h, w] is 1 where it is written on.
 
+    Of the mask the first `points` [B, 2], rows and columns, are the writing, and around them is one point of margin.
     `where` [B, T, 4] is the plate's centre, height and whether it is there; `colours` [B, 2, 3] those of the plate and
-    of the writing. Around the writing there is one point of margin.
+    of the writing.
     """
-    rows, columns = mask.shape[-2] + 2, mask.shape[-1] + 2
+    rows, columns = points[:, 0].view(-1, 1, 1, 1), points[:, 1].view(-1, 1, 1, 1)
     x, y, high, there = (where[:, :, k, None, None] for k in range(4))
-    point = (high / rows).clamp(min=1e-4)
+    point = (high / (rows + 2)).clamp(min=1e-4)
     across, down = (grid.x - x) / point, (grid.y - y) / point  # in points from the plate's centre
-    outside = torch.maximum(across.abs() - columns / 2, down.abs() - rows / 2)
+    outside = torch.maximum(across.abs() - columns / 2 - 1, down.abs() - rows / 2 - 1)
     on = torch.sigmoid(-outside * point / grid.pixel * sharpness) * there
-    places = torch.stack(
-        (across / (columns / 2 - 1) + 0 * down, down / (rows / 2 - 1) + 0 * across), dim=-1
-    ).flatten(0, 1)
+    tall, wide = mask.shape[-2:]
+    right, low = 2 * (across + columns / 2) / wide - 1, 2 * (down + rows / 2) / tall - 1
+    places = torch.stack((right + 0 * low, low + 0 * right), dim=-1).flatten(0, 1)
     written = F.grid_sample(
         mask[:, None].repeat_interleave(frames.shape[1], dim=0), places, align_corners=False
     ).view(on.shape)

@@ -13,12 +13,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.render import SceneBatch, as_batch
 from sharpv_cli.shapes.wordings import with_articles
-from sharpv_cli.shapes.world import COLOURS, Scene, sample_scene
+from sharpv_cli.shapes.world import COLOURS, sample_scene
 from sharpv_cli.training.checkpoint import IM_END, IM_START
 from sharpv_cli.training.wordings import as_typed, training, unanswerable
+from sharpv_cli.training.worlds import SOURCES, Staged, staged
 
 Tensor = torch.Tensor
 COLOUR_NAMES = tuple(COLOURS)
+SHAPES_WORLD = "shapes"
 _UNANSWERABLE = 0.2  # of the questions, where other words are trained
 PROMPT_HEAD = f"{IM_START}user "
 
@@ -37,7 +39,7 @@ class Batch:
     float32 [B, text] of the answer's tokens. `spans` gives (type, start, end) of each answer for the log.
     """
 
-    scenes: SceneBatch
+    scenes: SceneBatch | Staged
     times: Tensor
     ids: Tensor
     offsets: Tensor
@@ -55,7 +57,8 @@ class Batch:
 class Batches(IterableDataset[Batch]):
     """Batches of `clips` scenes sampled at `frames` times; no two workers and no two seeds share a scene.
 
-    `other_words` is the share of the questions in wordings beside the benchmark's own.
+    `other_words` is the share of the questions in wordings beside the benchmark's own; `world` is ShapesQA's own, or
+    the name of another source of clips.
     """
 
     def __init__(
@@ -67,22 +70,34 @@ class Batches(IterableDataset[Batch]):
         text: int,
         seed: str,
         other_words: float = 0.0,
+        world: str = SHAPES_WORLD,
     ) -> None:
         self.tokenizer_json, self.clips, self.frames = tokenizer_json, clips, frames
-        self.text, self.seed, self.other_words = text, seed, other_words
+        self.text, self.seed, self.other_words, self.world = text, seed, other_words, world
 
     def __iter__(self) -> Iterator[Batch]:
         from tokenizers import Tokenizer
 
         info = get_worker_info()
-        rng = random.Random(f"train:{self.seed}:{self.frames}:{info.id if info else 0}")
+        own = self.world == SHAPES_WORLD
+        name = f"{self.seed}" if own else f"{self.seed}:{self.world}"
+        rng = random.Random(f"train:{name}:{self.frames}:{info.id if info else 0}")
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
         while True:
-            scenes = [sample_scene(rng) for _ in range(self.clips)]
-            times = torch.tensor([sampled_times(rng, self.frames) for _ in scenes])
-            yield self._packed(scenes, times, rng, tokenizer)
+            if own:
+                scenes: list[Any] = [sample_scene(rng) for _ in range(self.clips)]
+                times = torch.tensor([sampled_times(rng, self.frames) for _ in scenes])
+                drawn: SceneBatch | Staged = as_batch(scenes, COLOUR_NAMES)
+            else:
+                source = SOURCES[self.world]
+                scenes = [source.sample(rng) for _ in range(self.clips)]
+                times = torch.zeros(self.clips, self.frames)
+                drawn = staged(scenes, source, self.frames, rng)
+            yield self._packed(scenes, drawn, times, rng, tokenizer)
 
-    def _packed(self, scenes: list[Scene], times: Tensor, rng: random.Random, tokenizer: Any) -> Batch:
+    def _packed(
+        self, scenes: list[Any], drawn: SceneBatch | Staged, times: Tensor, rng: random.Random, tokenizer: Any
+    ) -> Batch:
         shape = (len(scenes), self.text)
         ids, offsets = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
         owner, labels = torch.full(shape, -1), torch.full(shape, -100)
@@ -106,9 +121,11 @@ class Batches(IterableDataset[Batch]):
                 weights[row, begin:end] = len(answer) ** -0.5
                 spans[-1].append((question.type, begin, end))
                 start, number = end, number + 1
-        return Batch(as_batch(scenes, COLOUR_NAMES), times, ids, offsets, owner, labels, weights, spans)
+        return Batch(drawn, times, ids, offsets, owner, labels, weights, spans)
 
-    def _question(self, scene: Scene, rng: random.Random) -> Question:
+    def _question(self, scene: Any, rng: random.Random) -> Question:
+        if self.world != SHAPES_WORLD:
+            return SOURCES[self.world].question(scene, rng)
         if not self.other_words:
             return sample_question(scene, rng)
         if rng.random() < _UNANSWERABLE:

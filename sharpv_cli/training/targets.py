@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from sharpv_cli.shapes.render import Rendered
+from sharpv_cli.shapes.render import Rendered, SceneBatch
 from sharpv_cli.training import checkpoint
-from sharpv_cli.training.batches import Batch
+from sharpv_cli.training.worlds import Staged
 
 Tensor = torch.Tensor
 
@@ -23,20 +23,32 @@ class Targets:
     geometry: Tensor
 
 
-def patch_targets(drawn: Rendered, batch: Batch) -> Targets:
-    """Which object covers most of each patch, if any covers enough."""
-    coverage = F.avg_pool2d(drawn.coverage.flatten(0, 1), checkpoint.PATCH_SIZE)
-    shares = coverage.view(*drawn.coverage.shape[:3], -1)  # [B, T, objects, patches]
-    share, which = shares.max(dim=2)
-    there = share > 0.12
-    columns = [torch.stack([batch.scenes.column(k, name)[:, 0, 0, 0] for k in range(shares.shape[2])], 1)
-               for name in ("colour", "colour_end", "kind")]  # fmt: skip
+def patch_targets(drawn: Rendered, scenes: SceneBatch) -> Targets:
+    """Of ShapesQA's own clips."""
+    slots = range(drawn.coverage.shape[2])
+    columns = [
+        torch.stack([scenes.column(k, name)[:, 0, 0, 0] for k in slots], 1)
+        for name in ("colour", "colour_end", "kind")
+    ]
     turned = drawn.states[..., 3]
     colour = torch.where(turned > 0, columns[1][:, None], columns[0][:, None])
-    kind = columns[2][:, None].expand_as(colour)
-    geometry = drawn.states[..., :3].gather(2, which[..., None].expand(-1, -1, -1, 3))
+    return _on_patches(drawn.coverage, colour, columns[2][:, None].expand_as(colour), drawn.states[..., :3])
+
+
+def staged_targets(shares: Tensor, clips: Staged) -> Targets:
+    """Of another world's; `shares` [B, T, S, H, W] are what each object shows."""
+    place = clips.states[..., 4:6] / clips.size[:, None, None]
+    geometry = torch.cat([place, clips.states[..., 6:7]], dim=-1)
+    return _on_patches(shares, clips.colours, clips.states[..., 0], geometry)
+
+
+def _on_patches(coverage: Tensor, colour: Tensor, kind: Tensor, geometry: Tensor) -> Targets:
+    """Which object covers most of each patch, if any covers enough."""
+    shares = F.avg_pool2d(coverage.flatten(0, 1), checkpoint.PATCH_SIZE).view(*coverage.shape[:3], -1)
+    share, which = shares.max(dim=2)
+    there = share > 0.12
     return Targets(
         torch.where(there, colour.gather(2, which) + 1, 0).long(),
         torch.where(there, kind.gather(2, which) + 1, 0).long(),
-        geometry,
+        geometry.gather(2, which[..., None].expand(-1, -1, -1, 3)),
     )

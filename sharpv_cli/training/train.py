@@ -32,13 +32,15 @@ from transformers import AttentionInterface
 from sharpv_cli.models.inspecting import inspect
 from sharpv_cli.models.parts import read_config, read_model
 from sharpv_cli.settings import ModelSettings
+from sharpv_cli.shapes.painting import paint_one
 from sharpv_cli.shapes.render import background, render
 from sharpv_cli.training import checkpoint
-from sharpv_cli.training.batches import Batch, Batches
+from sharpv_cli.training.batches import SHAPES_WORLD, Batch, Batches
 from sharpv_cli.training.degrade import degrade
 from sharpv_cli.training.muon import StackedMuon
-from sharpv_cli.training.targets import Targets, patch_targets
+from sharpv_cli.training.targets import Targets, patch_targets, staged_targets
 from sharpv_cli.training.trainee import Trainee, budgeted, split_attention
+from sharpv_cli.training.worlds import Staged, draw
 
 Tensor = torch.Tensor
 
@@ -54,10 +56,11 @@ class Regime:
     keep: int | None
     share: float
     discards: float
+    world: str = SHAPES_WORLD
 
     @property
     def name(self) -> str:
-        return f"{self.frames}f/{self.keep or 'all'}"
+        return f"{self.world} {self.frames}f/{self.keep or 'all'}"
 
 
 REGIMES = (
@@ -67,6 +70,29 @@ REGIMES = (
     Regime(8, 128, 0.22, discards=0.6),
     Regime(16, 208, 0.14, discards=0.6),
 )
+
+# With the other worlds: what the model knows stays half of the steps. Of long clips, few frames with all of their
+# tokens are trained as often as many with some; each length of a prompt is compiled once, so there are few.
+WORLD_REGIMES = (
+    Regime(8, None, 0.20, discards=0.3),
+    Regime(16, None, 0.05, discards=0.3),
+    Regime(8, 64, 0.08, discards=0.6),
+    Regime(8, 128, 0.12, discards=0.6),
+    Regime(16, 208, 0.06, discards=0.6),
+    Regime(8, None, 0.10, discards=0.3, world="hard"),
+    Regime(16, None, 0.04, discards=0.3, world="hard"),
+    Regime(8, 128, 0.06, discards=0.6, world="hard"),
+    Regime(16, 208, 0.03, discards=0.6, world="hard"),
+    Regime(8, None, 0.02, discards=0.3, world="scenery"),
+    Regime(8, 128, 0.02, discards=0.6, world="scenery"),
+    Regime(4, None, 0.02, discards=0.3, world="long"),
+    Regime(8, None, 0.04, discards=0.3, world="long"),
+    Regime(16, None, 0.02, discards=0.3, world="long"),
+    Regime(32, None, 0.03, discards=0.3, world="long"),
+    Regime(64, 512, 0.06, discards=0.6, world="long"),
+    Regime(128, 1024, 0.05, discards=0.6, world="long"),
+)
+_WORKERS = {SHAPES_WORLD: 5, "hard": 3, "long": 2, "scenery": 1}
 
 # The layers before this one stay near their input: Memory SharpV's similarity never falls under 0.2 there.
 FIRST_DISCARDED = 3
@@ -86,6 +112,7 @@ class Trainer:
         *,
         other_words: float = 0.0,
         language_only: bool = False,
+        regimes: Sequence[Regime] = REGIMES,
     ) -> None:
         self.device, self.seed, self.rng = device, seed, random.Random(f"discards:{seed}")
         self.trainee = Trainee(model, tokenizer).to(device)
@@ -105,9 +132,10 @@ class Trainer:
         )
         # One text length for all: with the prompt's head and the newline a multiple of 8, as fast kernels like it.
         text = 248 + (-1 - self.trainee.head_ids.numel()) % 8
-        workers = 7 if device == "cuda" else 0
-        self.streams: dict[int, Iterator[Batch]] = {}
-        for frames in sorted({r.frames for r in REGIMES}):
+        self.regimes = regimes
+        self.streams: dict[tuple[str, int], Iterator[Batch]] = {}
+        for world, frames in sorted({(r.world, r.frames) for r in regimes}):
+            workers = _WORKERS[world] if device == "cuda" else 0
             data = Batches(
                 tokenizer.to_str(),
                 clips=clip_frames // frames,
@@ -115,12 +143,13 @@ class Trainer:
                 text=text,
                 seed=seed,
                 other_words=other_words,
+                world=world,
             )
             loader = DataLoader(
                 data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
             )
-            self.streams[frames] = iter(loader)
-        self.draw = render
+            self.streams[world, frames] = iter(loader)
+        self.draw, self.paint_one = render, paint_one
         if device == "cuda":
             self._compile()
 
@@ -128,6 +157,7 @@ class Trainer:
         torch.set_float32_matmul_precision("high")
         torch._dynamo.config.recompile_limit = 64
         self.draw = torch.compile(render, dynamic=False)
+        self.paint_one = torch.compile(paint_one, dynamic=False)
         tower = self.trainee.model.model.vision_tower
         for layer in getattr(tower, "vision_model", tower).encoder.layers:
             layer.compile(dynamic=False)
@@ -136,7 +166,7 @@ class Trainer:
 
     def step(self, regime: Regime, rate: float, auxiliary: float) -> tuple[Tensor, Tensor, Batch]:
         """One step; returns the answer loss, which positions were predicted right [B, text], and the batch."""
-        batch = next(self.streams[regime.frames]).to(self.device)
+        batch = next(self.streams[regime.world, regime.frames]).to(self.device)
         self.trainee.discard(self._discarded(regime))
         frames, targets = self._pictures(batch)
         with torch.autocast(self.device, torch.bfloat16):
@@ -159,11 +189,16 @@ class Trainer:
 
     @torch.no_grad()
     def _pictures(self, batch: Batch) -> tuple[Tensor, Targets]:
-        size = (checkpoint.IMAGE_SIZE, checkpoint.IMAGE_SIZE)
+        size, scenes = (checkpoint.IMAGE_SIZE, checkpoint.IMAGE_SIZE), batch.scenes
+        sharpness = (
+            torch.rand(len(batch.ids), 1, 1, 1, device=self.device, generator=self.generator) * 2.3 + 0.7
+        )
+        if isinstance(scenes, Staged):
+            frames, shares = draw(scenes, self.generator, sharpness, self.paint_one)
+            return degrade(frames, self.generator), staged_targets(shares, scenes)
         ground = background(len(batch.ids), *size, self.generator)
-        sharpness = 0.7 + 2.3 * torch.rand(len(ground), 1, 1, 1, device=self.device, generator=self.generator)
-        drawn = self.draw(batch.scenes, ground, batch.times, sharpness=sharpness)
-        return degrade(drawn.frames, self.generator), patch_targets(drawn, batch)
+        drawn = self.draw(scenes, ground, batch.times, sharpness=sharpness)
+        return degrade(drawn.frames, self.generator), patch_targets(drawn, scenes)
 
     def _loss(
         self, batch: Batch, frames: Tensor, targets: Targets, keep: int | None, auxiliary: float
@@ -232,7 +267,7 @@ def train(
     rng = random.Random(trainer.seed)
     start, logged, log, step, clips = time.monotonic(), time.monotonic(), Log(), 0, 0
     while (progress := (time.monotonic() - start) / (60 * minutes)) < 1:
-        regime = rng.choices(REGIMES, [r.share for r in REGIMES])[0]
+        regime = rng.choices(trainer.regimes, [r.share for r in trainer.regimes])[0]
         rate = peak * learning_rate(progress, step, cooldown, warm_up)
         loss, right, batch = trainer.step(regime, rate, auxiliary=0.5)
         step, clips = step + 1, clips + len(batch.ids)
@@ -273,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--other-words", type=float, default=0.0, help="share of questions in wordings beside the benchmark's"
     )
     parser.add_argument("--language-only", action="store_true", help="leave the vision tower as it is")
+    parser.add_argument("--worlds", action="store_true", help="hard and long clips and scenery as well")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--clip-frames", type=int, default=1536, help="frames a step: clips times frames a clip"
@@ -291,6 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.seed,
         other_words=args.other_words,
         language_only=args.language_only,
+        regimes=WORLD_REGIMES if args.worlds else REGIMES,
     )
     figures = train(trainer, args.minutes, args.cooldown, args.peak, args.warm_up)
     model.model.language_model.config._attn_implementation = "sdpa"

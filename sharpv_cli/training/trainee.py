@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from sharpv_cli.pruning.visual import score
-from sharpv_cli.shapes.world import COLOURS, SHAPES
+from sharpv_cli.shapes.hard import PALETTE
+from sharpv_cli.shapes.world import SHAPES
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import PROMPT_HEAD, Batch
 from sharpv_cli.training.targets import Targets
@@ -25,7 +26,7 @@ class Trainee(nn.Module):
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__()
         self.model = model
-        self.colours = nn.Linear(checkpoint.VISION_WIDTH, len(COLOURS) + 1)
+        self.colours = nn.Linear(checkpoint.VISION_WIDTH, len(PALETTE) + 1)
         self.kinds = nn.Linear(checkpoint.VISION_WIDTH, len(SHAPES) + 1)
         self.geometry = nn.Linear(checkpoint.VISION_WIDTH, 3)
         self.register_buffer("head_ids", torch.tensor(tokenizer.encode(PROMPT_HEAD).ids))
