@@ -205,10 +205,17 @@ def _hint(path: str, message: str, arguments: list[str]) -> str:
     if "extra argument" in message and command in _HINTS_FOR_EXTRA:
         return _HINTS_FOR_EXTRA[command]
     if path == "sharpv" and _is_about_a_video(arguments[:1]):
-        return f"a command comes first: {shown(shlex.join(['sharpv', 'ask', *arguments]))}"
+        return f"a command comes first: {shown(shlex.join(['sharpv', 'ask', *_question_last(arguments)]))}"
     help = f"`{path} --help` shows the arguments and options"
     dash = command == "ask" and "no such option" in message.lower()
     return f"{help}; a question that begins with a dash goes behind --" if dash else help
+
+
+def _question_last(words: list[str]) -> list[str]:
+    """A question before a file that is there behind it."""
+    first, *others = words
+    wrong = not os.path.lexists(first) and any(map(os.path.lexists, others))
+    return [*others, first] if wrong else words
 
 
 def _is_about_a_video(words: list[str]) -> bool:

@@ -21,8 +21,17 @@ def with_near_name(path: str, hint: str | None) -> str | None:
 
 
 def near_name(path: str) -> str | None:
-    """What lies in the folder of `path` under a name that differs in a few letters; None where nothing does."""
+    """What lies there under a name that differs in a few letters, or whose folder's does; None where nothing does."""
     folder, name = os.path.split(path)
+    if near := _near_in(folder, name):
+        return near
+    if not folder or os.path.isdir(folder) or (other := _near_in(*os.path.split(folder))) is None:  # noqa: PTH112
+        return None
+    meant = os.path.join(other, name)  # noqa: PTH118 - keeps the name as it was given
+    return meant if os.path.lexists(meant) else _near_in(other, name)
+
+
+def _near_in(folder: str, name: str) -> str | None:
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry in islice(entries, _MOST)]

@@ -18,9 +18,7 @@ from sharpv_cli.shapes.demo import write_demo
 RED, GREEN = "Is there a red circle?", "Is there a green star?"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## In pipelines\n")[2].partition("\n## ")[0]
-RECIPES = [
-    block for block in re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S) if "sharpv batch" not in block
-]
+RECIPES = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)
 SAYS = {
     "; then echo": "there is\n",
     "check -l": "demo/moving.mp4\n",
@@ -29,6 +27,7 @@ SAYS = {
     "--choices": "left 100 %\n",
     "--json-schema": '{"count": "two"}\n',
     "growing.webm": "it grows\n",
+    "sharpv batch": "",
 }
 
 

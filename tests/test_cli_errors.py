@@ -21,6 +21,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.mp4").write_text("no video\n", encoding="utf-8")
     (folder / "typo.yaml").write_text("sampling:\n  frame: 3\n", encoding="utf-8")
     (folder / "empty-model").mkdir()
+    (folder / "films").mkdir()
+    (folder / "films" / "clip.mp4").write_text("no video")
     weightless = folder / "weightless"
     weightless.mkdir()
     (weightless / "config.json").write_text(json.dumps({"model_type": "llava_onevision"}), encoding="utf-8")
@@ -108,13 +110,16 @@ def test_arguments_come_before_the_profile_and_the_video(home: Path) -> None:
         (["ask", "what moves?", "clip.mp4"], "hint: VIDEO comes first: sharpv ask clip.mp4 'what moves?'"),
         (
             ["ask", "clip.mp4", "text.mp4"],
-            "hint: the question comes last; --questions text.mp4 reads questions",
+            "hint: the question comes last, behind all videos; --questions text.mp4 reads questions",
         ),
         (["ask", "-", "text.mp4"], "-q text.mp4 asks just that"),
         (["clip.mp4", "what moves?"], "hint: a command comes first: sharpv ask clip.mp4 'what moves?'"),
+        (["what moves?", "clip.mp4"], "hint: a command comes first: sharpv ask clip.mp4 'what moves?'"),
         (["clpi.mp4", "what?"], "hint: a command comes first: sharpv ask clpi.mp4 'what?'"),
         (["ask", "clip.mp4", "-what?"], "a question that begins with a dash goes behind --"),
         (["ask", "clpi.mp4", "what?"], "hint: did you mean clip.mp4? (relative to "),
+        (["ask", "flims/clpi.mp4", "what?"], "hint: did you mean films/clip.mp4? (relative to "),
+        (["ask", "flims/a.mkv", "what?"], "hint: relative to "),
         (["ask", "./CLIP.MP4", "what?"], "hint: did you mean ./clip.mp4? (relative to "),
         (
             ["ask", "clip.mp4", "what?", "-p", "tyop.yaml"],

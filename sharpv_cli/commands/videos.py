@@ -43,5 +43,5 @@ def refuse_file(command: str, question: str | None, video: str) -> None:
     else:
         asked = shown(shlex.quote(question))
         listed = f"--questions {asked} reads questions from it, " if command == "ask" else ""
-        hint = f"the question comes last; {listed}-q {asked} asks just that"
+        hint = f"the question comes last, behind all videos; {listed}-q {asked} asks just that"
     raise UsageError(f"the question is a file: {shown(question)}", hint=hint)
