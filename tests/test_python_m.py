@@ -53,6 +53,7 @@ COMMANDS = {
     "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),
     "docs.cli": ("", "# Command line reference"),
     "docs.configuration": ("", "# Configuration"),
+    "docs.pictures": (".", ""),
 }
 
 

@@ -193,9 +193,10 @@ def waterfall(answer: Answer) -> Iterator[tuple[str, tuple[Stage, ...]]]:
     if timing.load_sec or timing.decode_sec:
         beside = (
             Stage("model load", 0.0, timing.load_sec, "the weights, from disk to where they run"),
-            Stage("video decode", 0.0, timing.decode_sec, "sampled frames out of the file, meanwhile"),
+            Stage("video decode", 0.0, timing.decode_sec, "sampled frames out of the file"),
         )
-        yield "Side by side, once", beside
+        needed = tuple(stage for stage in beside if stage.seconds)
+        yield "Side by side, once" if len(needed) == 2 else "Once for the video", needed
     yield "From frames to the answer", tuple(_stages(answer))
 
 
