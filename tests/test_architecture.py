@@ -6,11 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each of these takes longer to import than all of `sharpv --help` may.
@@ -149,3 +151,13 @@ def test_the_page_on_architecture_is_short_and_names_what_exists() -> None:
     rooms = {name.strip("`/ ") for row in layers for name in row.split(",")}
     here = {path.stem for path in (ROOT / "sharpv_cli").iterdir() if (path / "__init__.py").exists()}
     assert here <= rooms
+
+
+def test_the_oldest_versions_are_of_all_dependencies_and_allowed() -> None:
+    """Or `.ci/versions`, which is run by hand, would refuse to begin."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = {one.name: one.specifier for one in map(Requirement, project["dependencies"])}
+    lines = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    oldest = dict(line.partition("#")[0].strip().split("==") for line in lines if not line.startswith("#"))
+    assert oldest.keys() == allowed.keys()
+    assert all(version in allowed[name] for name, version in oldest.items())

@@ -50,7 +50,8 @@ def batch(
         str,
         typer.Argument(
             metavar="MANIFEST",
-            help="JSON lines or CSV with video, question(s), id and settings, or a folder of videos; - is stdin.",
+            help="JSON lines or CSV with video, question(s), choices, id and settings, or a folder of videos; "
+            "- is stdin.",
             show_default=False,
         ),
     ],
