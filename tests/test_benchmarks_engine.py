@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpv_cli.benchmarks import batched_speed
+from sharpv_cli.benchmarks import batched_answers, batched_speed
 from sharpv_cli.benchmarks.engine_speed import main
 
 
@@ -55,10 +55,21 @@ def test_the_curve_goes_on_where_dense_does_not_fit(capsys: pytest.CaptureFixtur
 def test_answers_decoded_together_are_compared_with_themselves_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    few = ["--tokens", "40", "--new-tokens", "4", "--sizes", "1,3", "--compare", "3"]
+    few = ["--tokens", "40", "--new-tokens", "4", "--sizes", "1,3", "--compare", "3", "--reference", "2"]
 
     assert batched_speed.main(["--profile", "tiny", "--device", "cpu", *few]) == 0
 
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    assert [row[0] for row in rows] == ["| answers", "| by itself", "| 1", "| 3"]
-    assert [row[4:6] for row in rows[2:]] == [["1 of 1", "100.0%"], ["3 of 3", "100.0%"]]
+    assert [row[0] for row in rows] == ["| answers", "| by itself", "| by itself, reference", "| 1", "| 3"]
+    assert [row[4] for row in rows[2:]] == ["2 of 2", "1 of 1", "3 of 3"]
+    assert all(row[5] == "100.0%" for row in rows[2:])
+
+
+def test_clips_of_the_world_are_asked_one_by_one_and_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert batched_answers.main(["--dtype", "float32", "--device", "cpu", "--clips", "2", "--most", "2"]) == 0
+
+    rows = capsys.readouterr().out.splitlines()[-2:]
+    assert rows == [
+        "| reference engine, alone | 2 of 2 | 100.0% |",
+        "| fast engine, 2 at once | 2 of 2 | 100.0% |",
+    ]

@@ -85,6 +85,37 @@ def test_each_size_of_batch_has_its_graph_and_the_pool_keeps_to_its_bound(
     assert torch.cuda.memory_allocated() < before - (4 << 20)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_where_a_gpu_has_less_memory_than_the_pool_wants_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedules, "device", "cuda")
+    from sharpv_cli.engine.paged import PagedRows  # imports triton
+
+    wishes = [Wish(FAMILY, prompt=number % 6) for number in range(12)]
+    want, tried = [alone(wish)[0] for wish in wishes], list[int]()
+    for wish, ids in zip(wishes, want, strict=True):  # room for thousands of tokens, of which a few come
+        wish.new, wish.stop = 3000, (ids[-1],)
+    allocate = PagedRows._allocate
+    monkeypatch.setattr(
+        PagedRows,
+        "_allocate",
+        lambda rows, blocks, *more: (tried.append(blocks), allocate(rows, blocks, *more))[1],
+    )
+    engine, total = Together(fast(FAMILY), bound=1 << 40), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (128 << 20)) / total)
+    try:
+        got = together(engine, wishes)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+    assert [ids for ids, _ in got] == [ids[: ids.index(ids[-1])] for ids in want]
+    assert len(tried) > 1
+    assert isinstance(engine._rows, PagedRows)
+
+
 def begun(engine: Engine, count: int, **how: Any) -> list[Iterator[int | None]]:
     """So many answers, each up to where it waits."""
     wishes = [Wish(FAMILY, prompt=number, **how) for number in range(count)]

@@ -17,10 +17,12 @@ from time import perf_counter
 
 import torch
 
+from sharpv_cli.benchmarks.batched_answers import alike
 from sharpv_cli.benchmarks.random_checkpoint import random_model
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.factory import make_engine
+from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.engine.together import Together
 from sharpv_cli.models.capture import Prompt
 from sharpv_cli.session import open_session
@@ -34,10 +36,10 @@ class Load:
 
     def __init__(self, engine: Engine, tokens: int, new_tokens: int) -> None:
         self.engine, self._tokens, self.new_tokens = engine, tokens, new_tokens
-        similarities = [s for s in self.read(0, -1.0).similarities if s is not None]
+        similarities = [s for s in self.read(engine, 0, -1.0).similarities if s is not None]
         self._m = sorted(similarities)[len(similarities) // 2]
 
-    def read(self, number: int, m: float | None = None) -> Prefill:
+    def read(self, engine: Engine, number: int, m: float | None = None) -> Prefill:
         model, draw = self.engine.model, torch.Generator().manual_seed(number)
         embed = model.get_input_embeddings()
         ids = torch.randint(len(embed.weight), (1, self._tokens), generator=draw).to(model.device)
@@ -49,17 +51,18 @@ class Load:
             input_ids=ids,
             visual=places[_TEXT : self._tokens - _TEXT],
         )
-        return self.engine.prefill(prompt, m=self._m if m is None else m)
+        return engine.prefill(prompt, m=self._m if m is None else m)
 
     def begun(self, engine: Engine, number: int) -> Iterator[int | None]:
-        return engine.decode(self.read(number), max_new_tokens=self.new_tokens, stop_ids=())
+        return engine.decode(self.read(engine, number), max_new_tokens=self.new_tokens, stop_ids=())
 
 
-def alone(load: Load, count: int) -> tuple[list[list[int]], float]:
+def alone(load: Load, count: int, engine: Engine | None = None) -> tuple[list[list[int]], float]:
     """The answers one by one, and the seconds of a token."""
+    engine = engine or load.engine
     answers, seconds = [], []
     for number in range(count):
-        tokens = load.begun(load.engine, number)
+        tokens = load.begun(engine, number)
         ids = [int(next(tokens) or 0)]
         begin = perf_counter()
         ids += [int(token or 0) for token in tokens]
@@ -91,16 +94,24 @@ def _advance(going: dict[int, Iterator[int | None]], answers: Sequence[list[int]
             del going[number]
 
 
-def lines(load: Load, sizes: Sequence[int], compared: int, kernels: Sequence[int]) -> Iterator[str]:
+def lines(
+    load: Load, sizes: Sequence[int], compared: int, kernels: Sequence[int], stock: int
+) -> Iterator[str]:
     model = load.engine.model
     alone(load, 1)
     want, single = alone(load, max(1, compared))
-    kept = load.read(0).cache.nbytes / 2**20
+    kept = load.read(load.engine, 0).cache.nbytes / 2**20
     name = torch.cuda.get_device_name() if model.device.type == "cuda" else "CPU"
     yield f"{name}, {model.dtype}, torch {torch.__version__}, {kept:.1f} MiB of KV an answer\n"
     yield "| answers | ms a token | of one alone | tokens a second | as alone | tokens before a difference | peak |"
     yield "|--:|--:|--:|--:|--:|--:|--:|"
     yield f"| by itself | {single * 1e3:.2f} | 1.00 | {1 / single:.0f} | | | |"
+    if stock:
+        got, seconds = alone(load, stock, ReferenceEngine(model))
+        told = (
+            f"{seconds * 1e3:.2f} | {seconds / single:.2f} | {1 / seconds:.0f} | {alike(got, want[:stock])}"
+        )
+        yield f"| by itself, reference | {told} | |"
     for size in sizes:
         engine = Together(load.engine, most=max(2, size))
         together(load, engine, size)
@@ -109,21 +120,11 @@ def lines(load: Load, sizes: Sequence[int], compared: int, kernels: Sequence[int
         peak = peak_bytes(model.device) / 2**30
         yield (
             f"| {size} | {seconds * 1e3:.2f} | {seconds / single:.2f} | {size / seconds:.0f} | "
-            f"{_agreement(got, want)} | {peak:.2f} GiB |"
+            f"{alike(got[: len(want)], want[: len(got)])} | {peak:.2f} GiB |"
         )
         if size in kernels:
             yield _kernels(load, engine, size)
         engine.release()
-
-
-def _agreement(got: Sequence[list[int]], want: Sequence[list[int]]) -> str:
-    pairs = list(zip(got, want, strict=False))
-    alike = [
-        next((n for n, (a, b) in enumerate(zip(*pair, strict=True)) if a != b), len(pair[0]))
-        for pair in pairs
-    ]
-    same = sum(one == other for one, other in pairs)
-    return f"{same} of {len(pairs)} | {sum(alike) / sum(len(ids) for ids, _ in pairs):.1%}"
 
 
 def _kernels(load: Load, engine: Together, size: int) -> str:
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     engine.warm_up()
     load = Load(engine, options.tokens, options.new_tokens)
     sizes, kernels = ([int(n) for n in given.split(",") if n] for given in (options.sizes, options.kernels))
-    for line in lines(load, sizes, options.compare, kernels):
+    for line in lines(load, sizes, options.compare, kernels, options.reference):
         print(line, flush=True)
     return 0
 
@@ -161,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--sizes", default="1,2,4,8,16,32,64")
     parser.add_argument("--compare", type=int, default=16, help="so many answers with those alone")
+    parser.add_argument(
+        "--reference", type=int, default=0, help="so many answers of the reference engine, too"
+    )
     parser.add_argument("--kernels", default="", help="sizes for which kernels are listed (CUDA)")
     parser.add_argument("--device")
     return parser

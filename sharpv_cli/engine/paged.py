@@ -39,9 +39,8 @@ class PagedRows:
         self._most = most
         block_bytes = 2 * decoder.kv_heads * BLOCK * decoder.head_dim * self._embedding.itemsize
         self._most_blocks = bound // block_bytes - 1  # the first one is nobody's
-        self._seats: list[int] = []  # free ones
-        self._blocks = Blocks(0)
         self._width = self._room = 0
+        self._drop()
 
     @property
     def nbytes(self) -> int:
@@ -80,7 +79,10 @@ class PagedRows:
 
     def step(self, seats: Sequence[int]) -> tuple[Tensor, Tensor]:
         size = 1 << (len(seats) - 1).bit_length()
-        self._run(size, [*seats, *[self._most] * (size - len(seats))])
+        if size not in self._graphs:
+            self._graphs[size] = self._captured(size)
+        self._send([*seats, *[self._most] * (size - len(seats))], self._order[:size])
+        self._graphs[size].replay()
         return self._logits[: len(seats)], self._largest[: len(seats)]
 
     def _takes(self, needs: Sequence[int], count: int) -> bool:
@@ -89,18 +91,29 @@ class PagedRows:
         return fits and count <= self._room
 
     def _make(self, needs: Sequence[int], count: int) -> None:
-        """Room for `most` answers like this one and half as many again, as far as the bound allows."""
-        wanted = max(sum(needs) * self._most * 3 // 2, self._blocks.count)
-        if sum(needs) > self._most_blocks:
+        """Room for `most` answers like this one and half as many again, as far as bound and memory allow."""
+        least, width, room = sum(needs), max(2 * max(needs), self._width), max(count, self._room)
+        if least > self._most_blocks:
             return
+        blocks = min(max(least * self._most * 3 // 2, self._blocks.count), self._most_blocks)
+        while True:
+            self._drop()
+            try:
+                self._allocate(blocks, width, room)
+                self._graphs[1] = self._captured(1)  # so a step can be made, if only for one at a time
+            except torch.OutOfMemoryError:
+                if blocks == least:
+                    raise
+                blocks = max(least, blocks // 2)
+            else:
+                return
+
+    def _drop(self) -> None:
+        """The memory of what was there goes first."""
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self._blocks = Blocks(0)
-        self._keys = self._values = self._cos = self._sin = self._tables = self._embedding[
-            :0
-        ]  # their memory first
-        self._allocate(
-            min(wanted, self._most_blocks), max(2 * max(needs), self._width), max(count, self._room)
-        )
+        self._blocks, self._seats = Blocks(0), list[int]()
+        nothing = self._embedding[:0]
+        self._keys = self._values = self._cos = self._sin = self._tables = self._logits = nothing
 
     def _allocate(self, blocks: int, width: int, room: int) -> None:
         decoder, like, seats = self._decoder, self._embedding, self._most + 1
@@ -143,12 +156,6 @@ class PagedRows:
         """Numbers of the host to the device, which does not stop for them."""
         given = torch.tensor(values, dtype=to.dtype)
         to.copy_(given.pin_memory() if to.is_cuda else given, non_blocking=True)
-
-    def _run(self, size: int, seats: Sequence[int]) -> None:
-        if size not in self._graphs:
-            self._graphs[size] = self._captured(size)
-        self._send(seats, self._order[:size])
-        self._graphs[size].replay()
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
         """The step of `size` rows. It runs once before, for nobody: kernels are compiled, which cannot be captured."""
