@@ -123,9 +123,7 @@ def video(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeenVi
     return SeenVideo(clip)
 
 
-@pytest.mark.parametrize(
-    "setting", ["sampling.frames", "sampling.end", "visual.w", "visual.min_tokens", "visual.mode"]
-)
+@pytest.mark.parametrize("setting", CHANGED)
 def test_a_changed_setting_is_looked_at_anew_and_answered_as_without_the_store(
     video: SeenVideo, setting: str
 ) -> None:
