@@ -286,7 +286,7 @@ def test_a_profile_that_prunes_by_threshold_can_sweep_it(
 @pytest.fixture(scope="module")
 def real(home: Path) -> dict[str, Any]:
     args = ["--runs", "2", "--warmup", "1", "--max-new-tokens", "6", "--sweep", "frames=4", "--json"]
-    done = run(SHARPV, "profile", "clip.mp4", *args, home=home)
+    done = run(SHARPV, "profile", "clip.mp4", *args, home=home, SHARPV_SEEN="auto")
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(NOTE)
     return document(done)
@@ -306,6 +306,10 @@ def test_the_settings_as_given_are_what_ask_reports(real: dict[str, Any], home: 
     assert real["sampling"] == asked["sampling"]
     assert real["model"] == asked["model"]
     assert real["profile"] == asked["profile"]
+
+
+def test_it_keeps_nothing_of_what_it_saw(real: dict[str, Any], home: Path) -> None:
+    assert not (home / ".cache" / "sharpv" / "seen").exists()
 
 
 def test_the_figures_agree_with_each_other(real: dict[str, Any]) -> None:

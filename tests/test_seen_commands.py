@@ -95,7 +95,8 @@ def test_many_failures_are_told_as_batch_tells_them(tmp_path: Path, monkeypatch:
 def test_list_show_export_import_remove_clear(folder: Path, tmp_path: Path) -> None:
     listed = json.loads(sharpv(folder, "seen", "list", "--json").stdout)["kept"]
     assert sorted(Path(one["video"]).name for one in listed) == ["growing.webm", "moving.mp4"]
-    shown = sharpv(folder, "seen", "show", "clips/moving.mp4").stdout
+    shown = sharpv(folder, "seen", "show", "clips/moving.mp4", "--sheet", "sheet.png").stdout
+    assert (folder / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert "builtin (llava_onevision, float32, sdpa, fast)" in shown
 
     assert sharpv(folder, "seen", "export", "clips/moving.mp4", "-o", "m.seen").returncode == 0

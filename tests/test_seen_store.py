@@ -19,10 +19,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from seen_clips import SeenVideo, seen_video
 
+from sharpv_cli.commands.doctor.checking import _seen
 from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import looks, opening
 from sharpv_cli.seen import recall
 from sharpv_cli.seen.head import DIGEST, HEAD
+from sharpv_cli.seen.key import software
 from sharpv_cli.seen.store import Store, ends_of
 from sharpv_cli.seen.travelling import bring, export
 from sharpv_cli.shelf import SHELF
@@ -83,6 +85,28 @@ def test_nobody_else_can_read_it(video: SeenVideo) -> None:
     video.ask()
     assert stat.S_IMODE(video.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(only_file(video).stat().st_mode) == 0o600
+
+
+def test_doctor_says_how_much_is_kept(video: SeenVideo) -> None:
+    assert "0 clips" in _seen(video.settings()).value
+    video.ask()
+    kept = _seen(video.settings())
+    assert f"{video.folder}: 1 clips" in kept.value
+    assert kept.bytes == only_file(video).stat().st_size
+
+
+def test_versions_share_a_store(video: SeenVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has files of its own, and what the other one has written is neither used nor spoilt."""
+    own = software()
+    video.ask()
+    before = {*video.folder.glob("*.seen")}
+    with monkeypatch.context() as newer:
+        newer.setattr("sharpv_cli.seen.key.software", lambda: own.replace('"sharpv": "', '"sharpv": "9'))
+        assert [video.ask().seen for _ in range(2)] == [False, True]
+    (later,) = {*video.folder.glob("*.seen")} - before
+    later.write_bytes(later.read_bytes().replace(b"sharpv.seen/1", b"sharpv.seen/2"))
+    assert video.ask(seen="only").seen
+    assert later.exists()
 
 
 def test_off_writes_and_reads_nothing(video: SeenVideo) -> None:
