@@ -30,6 +30,10 @@ COMMANDS = {
         "--clips 1 --questions 1 --processes 0 --loop 0 --folder check",
         "1 of 1 as asked alone",
     ),
+    "benchmarks.budget_curve": (
+        "shapes --limit 2 --methods sharpv --budgets 0.1 -o curve --clips clips",
+        "| method | leaves dense at visual % |",
+    ),
     "benchmarks.choices": ("--limit 4 --clips clips", "| choices, by length |"),
     "benchmarks.command_check": ("RESULTS --limit 1 --count 1 --clips clips", "1 of 1 the same"),
     "benchmarks.confusion": ("RESULTS --limit 1 --clips clips --methods sharpv", "to 0 of 1 questions"),
