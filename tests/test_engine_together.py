@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from tiny_families import RECIPES
 from tiny_model import clip, session
 
 from sharpv_cli.engine.engine import Engine, Prefill
+from sharpv_cli.engine.pool import Blocks
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.engine.rows import EagerRows, bytes_of
 from sharpv_cli.engine.together import Together
@@ -178,6 +180,24 @@ def test_buffers_keep_to_the_bound_and_who_does_not_fit_waits(monkeypatch: pytes
 
     assert [ids for ids, _ in got] == [alone(wish)[0] for wish in wishes]
     assert each < max(most) <= 2 * each
+
+
+def test_no_block_of_a_pool_has_two_owners() -> None:
+    draw, blocks, owners = random.Random(0), Blocks(20), dict[int, list[int]]()
+    for owner in range(200):
+        counts, free = [draw.randint(1, 4) for _ in range(3)], 20 - sum(map(len, owners.values()))
+        taken = blocks.take(owner, counts)
+        assert (taken is None) == (sum(counts) > free)
+        if taken is not None:
+            assert [len(each) for each in taken] == counts
+            owners[owner] = list(itertools.chain(*taken))
+        everyone = list(itertools.chain(*owners.values()))
+        assert len(set(everyone)) == len(everyone) == blocks.taken <= 20
+        assert set(everyone) <= set(range(1, 21))  # number 0 is nobody's
+        if owners and draw.random() < 0.6:
+            left = draw.choice(list(owners))
+            blocks.give_back(left)
+            del owners[left]
 
 
 def test_one_that_would_never_fit_is_decoded_by_itself() -> None:
