@@ -124,10 +124,7 @@ def natural_width(columns: Sequence[Column | BarColumn]) -> int:
 
 
 def _joined(cells: Sequence[Text]) -> Text:
-    """A gap belongs to the cell before it: in a picture each word then begins where it is placed."""
-    for cell in cells[:-1]:
-        cell.append(" " * GAP)
-    line = Text.assemble(*cells)
+    line = Text(" " * GAP).join(cells)
     line.rstrip()
     return line
 
