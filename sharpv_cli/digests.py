@@ -15,7 +15,9 @@ from sharpv_cli.files import write_whole
 from sharpv_cli.smallfile import read_text
 
 _LARGE_BYTES = 1 << 20  # smaller ones are read as quickly as looked up
-_SETTLED_SEC = 5.0  # a file that was written just now may be written again within one tick of its clock
+_SETTLED_SEC = (
+    2.0  # the longest tick of a file system's clock, within which a file may be written again unseen
+)
 _MOST = 4096  # digests that are remembered
 _MOST_BYTES = 16 << 20
 

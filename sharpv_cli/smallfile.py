@@ -16,7 +16,14 @@ from sharpv_cli.units import memory_size
 
 _CHUNK = 1 << 16
 _WRITER_SEC = 5.0  # how long a FIFO may wait for somebody who opens it for writing
-_WIDE = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
+UTF_8 = "utf-8-sig"
+_MARKS = (  # UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF8, UTF_8),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def read_text(
@@ -50,13 +57,18 @@ def read_bytes(
     return bytes(content)
 
 
+def marked_encoding(content: bytes) -> str | None:
+    """The encoding that a byte order mark says; `decode` takes the mark off. None without one."""
+    return next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
+
+
 def decoded(content: bytes, *, name: str, hint: str | None = None) -> str:
     """Raises UsageError, with the place, for what is not UTF-8."""
-    for mark, encoding in _WIDE:
-        if content.startswith(mark):
-            raise UsageError(f"{name} is {encoding} text", hint="save it as UTF-8")
+    encoding = marked_encoding(content)
+    if encoding is not None and encoding != UTF_8:
+        raise UsageError(f"{name} is {encoding.upper()} text", hint="save it as UTF-8")
     try:
-        return content.decode("utf-8").removeprefix("\ufeff")
+        return content.decode(UTF_8)
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8 text (byte {error.start})", hint=hint) from error
 

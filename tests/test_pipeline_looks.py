@@ -12,10 +12,11 @@ import pytest
 import torch
 from tiny_model import clip, loaded, recorded_logits, session
 
+from sharpv_cli import digests
 from sharpv_cli.api import Sharpv
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.errors import ResourceError
-from sharpv_cli.pipeline import fitting, looks, opening
+from sharpv_cli.pipeline import fitting, opening
 from sharpv_cli.report.document import ask_document
 from sharpv_cli.seen.store import Store
 from sharpv_cli.settings import Settings
@@ -30,7 +31,7 @@ NEW = 8
 @pytest.fixture(autouse=True)
 def _staying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(SHELF, "places", 3)
-    monkeypatch.setattr(looks, "_SETTLED_SEC", 0.0)
+    monkeypatch.setattr(digests, "_SETTLED_SEC", 0.0)
     yield
     SHELF.give_up()
 
@@ -221,7 +222,7 @@ def test_a_file_that_was_written_just_now_is_not_held(
     video: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It might be written again within one tick of its clock."""
-    monkeypatch.setattr(looks, "_SETTLED_SEC", 1000.0)
+    monkeypatch.setattr(digests, "_SETTLED_SEC", 1000.0)
     for _ in range(2):
         ask(video, QUESTIONS[0])
     assert len(decoded) == 2 and not len(SHELF)

@@ -19,9 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from seen_clips import SeenVideo, seen_video
 
+from sharpv_cli import digests
 from sharpv_cli.commands.doctor.checking import _seen
 from sharpv_cli.errors import ModelError, VideoError
-from sharpv_cli.pipeline import looks, opening
+from sharpv_cli.pipeline import opening
 from sharpv_cli.seen import recall
 from sharpv_cli.seen.head import DIGEST, HEAD
 from sharpv_cli.seen.key import software
@@ -69,7 +70,7 @@ def test_a_process_that_stays_holds_what_was_seen_before_as_well(
     """Its next question is read behind what the one before has read, with the same answer."""
     video.ask()
     os.utime(video.path, (0, 0))
-    monkeypatch.setattr(looks, "_SETTLED_SEC", -1.0)
+    monkeypatch.setattr(digests, "_SETTLED_SEC", -1.0)
     monkeypatch.setattr(SHELF, "places", 1)
     answers = []
     for _ in range(2):

@@ -39,6 +39,7 @@ def test_devices_are_read_to_the_limit(device: str) -> None:
         ("¿qué?".encode("utf-16"), "a.txt is UTF-16 text"),
         ("¿qué?".encode("utf-16-be").join([b"\xfe\xff", b""]), "a.txt is UTF-16 text"),
         ("¿qué?".encode("utf-32"), "a.txt is UTF-32 text"),
+        (b"\0\0\xfe\xff" + "¿qué?".encode("utf-32-be"), "a.txt is UTF-32 text"),
         (b"caf\xe9", "a.txt is not UTF-8 text (byte 3)"),
     ],
 )

@@ -85,7 +85,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", *WORDS])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", *WORDS])
 def test_encodings_are_guessed(film: Path, encoding: str) -> None:
     words = WORDS.get(encoding, WORDS["cp1252"]).split("|")
     cues = [f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},900\n{words[n % 4]}\n\n" for n in range(20)]

@@ -6,14 +6,13 @@ A file is the same when device, inode, size and times are. Importing this import
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 from sharpv_cli import metrics
-from sharpv_cli.digests import Facts, facts_of
+from sharpv_cli.digests import Facts, facts_of, is_settled
 from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.seen.recall import Kept
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.prompts import SharedPrompts
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.video.probe import Scan
-
-_SETTLED_SEC = 2.0  # a file that was written just now may be written again within one tick of its clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +151,7 @@ def _identity(file: FilePath) -> Facts | None:
         facts = facts_of(file)
     except (OSError, ValueError):
         return None
-    if time.time() - facts[-1] / 1e9 < _SETTLED_SEC:
-        return None
-    return facts
+    return facts if is_settled(facts) else None
 
 
 def _words_of(video: FilePath, settings: Settings) -> list[str]:

@@ -6,15 +6,9 @@ import codecs
 import csv
 import re
 
+from sharpv_cli.smallfile import UTF_8, marked_encoding
 from sharpv_cli.text import printable
 
-_MARKS = (  # UTF-32's begins as UTF-16's does
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _BROKEN = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape carries them
 # Of these the letters of Western Europe, the euro, quotes and dashes, alone or two together, beside other text.
 _LETTERS = re.compile("(?<![\udc80-\udcff])[\udc80\udc91-\udc97\udcc0-\udcfd]{1,2}(?![\udc80-\udcff])")
@@ -29,16 +23,13 @@ _COLUMN = "video"  # by which a header is known as one
 
 def as_utf8(content: bytes) -> bytes:
     """The text without its byte order mark, which says how it is written. Raises ValueError for what is no text."""
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            if encoding == "utf-8":
-                return content.removeprefix(mark)
-            try:
-                return content.decode(encoding).encode()
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"begins as {encoding.upper()} text and is none (byte {error.start})"
-                ) from error
+    if (encoding := marked_encoding(content)) == UTF_8:
+        return content.removeprefix(codecs.BOM_UTF8)  # broken bytes cost their own entries
+    if encoding is not None:
+        try:
+            return content.decode(encoding).encode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"begins as {encoding.upper()} text and is none (byte {error.start})") from error
     if b"\0" in content[:4]:
         if not re.fullmatch(rb"[\t\n\r -~]+", content[:4].replace(b"\0", b"")):
             raise ValueError(_NO_TEXT)

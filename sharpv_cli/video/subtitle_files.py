@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.smallfile import read_bytes
+from sharpv_cli.smallfile import marked_encoding, read_bytes
 from sharpv_cli.video.local import FilePath, LocalVideo
 from sharpv_cli.video.refusals import shown
 from sharpv_cli.video.stamp import stamp
@@ -27,7 +26,6 @@ _ENCODINGS = [
     "gb18030", "cp949", "tis_620",
 ]  # fmt: skip
 _ALIKE = 0.02  # guesses no further apart than this are the same: then the one that is met more often
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,8 @@ def text_of(file: str) -> str:
             f"{name}: {kind} subtitles, which are pictures and are not read", hint="give them as text"
         )
     content = read_bytes(file, most=_MOST_BYTES, name=name, hint="give a .srt, .vtt or .ass file")
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
+    if (encoding := marked_encoding(content)) is not None:
+        return content.decode(encoding, "replace")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
