@@ -19,6 +19,8 @@ from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.shapes.demo import write_demo
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "sharpv.eval.1.json").read_text(encoding="utf-8"))
+QUESTIONS = 16
+ANSWERS = 4 * QUESTIONS  # of the methods that are compared
 TIMES = ("prune_sec", "prefill_sec", "tpot_sec")
 
 
@@ -67,7 +69,7 @@ def test_mistakes_are_refused_before_torch(args: list[str], problem: str, tmp_pa
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
-    dataset = shapes.load(None, 40, folder)
+    dataset = shapes.load(None, QUESTIONS, folder)
     for item in dataset.items:
         dataset.prepare(item)
     return folder
@@ -115,7 +117,7 @@ def test_parts_of_a_file_share_what_is_wrong_with_it(clips: Path, tmp_path: Path
     assert "note: --shard 2/2: no video is left for this part" in told[1].stderr
 
 
-COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", "40", "--json")
+COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", str(QUESTIONS), "--json")
 
 
 def start(clips: Path, home: Path, *args: str) -> subprocess.Popen[str]:
@@ -149,35 +151,35 @@ def test_ten_kills_cost_nothing(clips: Path, tmp_path: Path, unbroken: dict[str,
     for _ in range(10):
         size = results.stat().st_size if results.exists() else 0
         process = start(clips, tmp_path)
-        grown(results, size + rng.randrange(3000), process)
+        grown(results, size + rng.randrange(1000), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     done = sum('"sharpv.eval.answer/1"' in line for line in results.read_text().splitlines())
-    assert 10 <= done < 160, "killed on the way"
+    assert 10 <= done < ANSWERS, "killed on the way"
     assert finished(start(clips, tmp_path)) == unbroken
     answers = [json.loads(line) for line in results.read_text().splitlines()]
     asked = [(line["item"], line["method"]) for line in answers if "item" in line]
-    assert len(asked) == len(set(asked)) == 160, "nothing is asked twice"
+    assert len(asked) == len(set(asked)) == ANSWERS, "nothing is asked twice"
 
 
 def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
     results = tmp_path / "r.jsonl"
     process = start(clips, tmp_path, "--out", "r.jsonl")
-    grown(results, 3000, process)
+    grown(results, 1000, process)
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)
     assert document["interrupted"] is True
-    assert 0 < document["questions"] < 40
+    assert 0 < document["questions"] < QUESTIONS
     assert "rerunning the same command resumes" in errors
     assert finished(start(clips, tmp_path, "--out", "r.jsonl")) == unbroken
     again = run(
         SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED[:-1], "-o", "r.jsonl", home=tmp_path
     )
-    assert "160 of 160 are already there" in again.stderr
-    assert "40, about 20 videos" in again.stdout
+    assert f"{ANSWERS} of {ANSWERS} are already there" in again.stderr
+    assert f"{QUESTIONS}, about {QUESTIONS // 2} videos" in again.stdout
 
 
 def test_answers_go_into_another_program_and_an_edited_line_is_told(clips: Path, tmp_path: Path) -> None:
@@ -208,12 +210,12 @@ def test_parts_make_the_whole(clips: Path, tmp_path: Path, unbroken: dict[str, A
         finished(start(clips, tmp_path, "--shard", f"{number}/3", "--out", part))["questions"]
         for number, part in enumerate(parts, start=1)
     ]
-    assert asked == [14, 14, 12], "20 videos with two questions each"
+    assert asked == [6, 6, 4], "8 videos with two questions each"
     (tmp_path / "whole.jsonl").write_text("".join((tmp_path / part).read_text() for part in parts))
     process = start(clips, tmp_path, "--out", "whole.jsonl")
     out, errors = process.communicate(timeout=120)
     assert figures(out) == unbroken
-    assert "160 of 160 are already there" in errors
+    assert f"{ANSWERS} of {ANSWERS} are already there" in errors
 
 
 def test_other_settings_do_not_mix(clips: Path, tmp_path: Path) -> None:

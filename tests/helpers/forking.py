@@ -1,32 +1,40 @@
 """`sharpv` in processes that are forked from one that has imported most of it: a fraction of a second each.
 
-Each is a process like any other, with its own output, signals and exit code. What is not seen is what Python and the
-libraries read and do as they start; `run_cli.started` starts those anew where a variable asks for it.
+Each is a process like any other, with its own output, signals and exit code, and so are the children that it has. What
+is not seen is what Python and the libraries read and do as they start; `run_cli.started` starts those anew where a
+variable asks for it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import importlib
 import inspect
 import json
 import multiprocessing.util
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-_SUBREAPER = 36  # of prctl(2)
+_NAME, _SUBREAPER = 15, 36  # of prctl(2)
+_COPY = b"a copy"  # the name of processes that children come from
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+_MOST_FILES = 8
+_ASIDE = 64  # a number above those of files that are passed on
+_READER, _TEMPLATES = "sharpv_cli.video.child", "sharpv_cli.models.template_child"
 # What the command imports on its way to an answer, but for sharpv_cli.app, which looks at the terminal as it is
 # imported, and for what reads variables of the hub. None of it imports torch.
 _COMMANDS = """
@@ -34,10 +42,11 @@ _COMMANDS = """
     sharpv_cli.commands.eval.command sharpv_cli.commands.models.command sharpv_cli.commands.profile.command
     sharpv_cli.commands.check sharpv_cli.commands.demo sharpv_cli.commands.help sharpv_cli.commands.probe
     sharpv_cli.commands.warm sharpv_cli.api sharpv_cli.report.document sharpv_cli.report.export
-    sharpv_cli.report.live_chart make_answer rich.live rich.progress typer
+    sharpv_cli.report.live_chart sharpv_cli.video.decoding sharpv_cli.video.probe make_answer rich.live rich.progress
+    typer
 """.split()
 _MODELS = """
-    torch PIL.Image transformers.generation.utils
+    torch PIL.Image transformers.generation.utils sharpv_cli.models.template_child
     transformers.models.llava_onevision.modeling_llava_onevision
     transformers.models.llava_onevision.processing_llava_onevision
     transformers.models.llava_onevision.image_processing_llava_onevision
@@ -53,18 +62,30 @@ class Forked(subprocess.Popen[Any]):
     """
 
     def _execute_child(self, *given: Any) -> None:
-        theirs = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]
-        its = theirs.bind(self, *given).arguments
-        files = [
-            own if its[pipe] == -1 else its[pipe]
-            for own, pipe in enumerate(("p2cread", "c2pwrite", "errwrite"))
-        ]
+        its = inspect.signature(_execute_anew).bind(self, *given).arguments
         task = {"args": its["args"], "folder": str(its["cwd"]), "environment": its["env"]}
-        try:
-            self.pid = _source(task["args"][0] == "sharpv_cli.__main__").fork(task, files)
-        finally:
-            self._close_pipe_fds(*(its[name] for name in _PIPES))  # type: ignore[attr-defined]
-        self._child_created = True
+        _reap_copies()
+        _started_by(_source(its["args"][0] == "sharpv_cli.__main__").fork, self, its, task)
+
+
+_execute_anew = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+
+def _started_by(
+    fork: Callable[[dict[str, Any], Sequence[int]], int],
+    process: subprocess.Popen[Any],
+    its: Mapping[str, Any],
+    task: dict[str, Any],
+) -> None:
+    """What `_execute_child` does, by a process that forks."""
+    files = [
+        own if its[pipe] == -1 else its[pipe] for own, pipe in enumerate(("p2cread", "c2pwrite", "errwrite"))
+    ]
+    try:
+        process.pid = fork(task, [*files, *its["pass_fds"]])
+    finally:
+        process._close_pipe_fds(*(its[name] for name in _PIPES))  # type: ignore[attr-defined]
+    process._child_created = True  # type: ignore[attr-defined]
 
 
 class _Source:
@@ -81,14 +102,36 @@ class _Source:
             self._process = subprocess.Popen(command, pass_fds=(number,), env=surroundings)
 
     def fork(self, task: dict[str, Any], files: Sequence[int]) -> int:
-        content = json.dumps(task).encode()
         with self._lock:
-            socket.send_fds(self._socket, [len(content).to_bytes(4, "big")], files)
-            self._socket.sendall(content)
+            _send(self._socket, task, files)
             return int.from_bytes(_exactly(self._socket, 4), "big")
 
 
 _source = cache(_Source)
+
+
+def _reap_copies() -> None:
+    """Those whose commands are gone: nobody else waits for them."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # another thread was quicker
+            for child in (task / "children").read_text().split():
+                name, _, rest = Path(f"/proc/{child}/stat").read_text().rpartition(")")
+                if name.endswith(f"({_COPY.decode()}") and rest.split()[0] == "Z":
+                    os.waitpid(int(child), 0)
+
+
+def _send(connection: socket.socket, task: dict[str, Any], files: Sequence[int]) -> None:
+    content = json.dumps(task).encode()
+    socket.send_fds(connection, [len(content).to_bytes(4, "big")], files)
+    connection.sendall(content)
+
+
+def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Ends this process where whoever asks is gone."""
+    size, files, _, _ = socket.recv_fds(connection, 4, _MOST_FILES)
+    if not size:
+        os._exit(0)
+    return json.loads(_exactly(connection, int.from_bytes(size, "big"))), files
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -104,10 +147,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 def _serve(connection: socket.socket) -> dict[str, Any]:
     """Ends with whoever asks; comes back with the task in a process that was made for one."""
     while True:
-        size, files, _, _ = socket.recv_fds(connection, 4, 3)
-        if not size:
-            os._exit(0)
-        task = json.loads(_exactly(connection, int.from_bytes(size, "big")))
+        task, files = _received(connection)
         ours, theirs = os.pipe()
         between = os.fork()
         if between == 0:
@@ -149,25 +189,99 @@ def _spawn(path: bytes, args: Sequence[str], kept: Sequence[int]) -> int:
         return _spawn_anew(path, args, kept)
     if child := os.fork():
         return child
+    _close_all_but(kept)
+    sys.argv = ["-c", "--multiprocessing-fork"]
+    _fork_children()
+    return _end_with(lambda: exec(code))
+
+
+_spawn_anew = multiprocessing.util.spawnv_passfds
+
+
+def _fork_children() -> None:
+    """Fork what will read videos and what will render templates, while this process has one thread.
+
+    Each waits for being started, once; one more is started anew.
+    """
+    waiting = {kind: _waiting() for kind in (_READER, _TEMPLATES)}
+
+    def execute_child(self: subprocess.Popen[Any], *given: Any) -> None:
+        its = inspect.signature(_execute_anew).bind(self, *given).arguments
+        kind = next((kind for kind in waiting if any(kind in str(word) for word in its["args"])), None)
+        if kind is None:
+            _execute_anew(self, *given)
+            return
+        child, connection = waiting.pop(kind)
+        names = ("args", "pass_fds", "cwd", "env", "start_new_session", "process_group")
+
+        def begin(task: dict[str, Any], files: Sequence[int]) -> int:
+            with connection:
+                _send(connection, task, files)
+            return child
+
+        _started_by(begin, self, its, {name: its[name] for name in names})
+
+    subprocess.Popen._execute_child = execute_child  # type: ignore[attr-defined]
+
+
+def _waiting() -> tuple[int, socket.socket]:
+    """A copy of this process, and what it is told through what to be; it ends with us where it is never told."""
+    ours, theirs = socket.socketpair()
+    if child := os.fork():
+        theirs.close()
+        return child, ours
+    ctypes.CDLL(None).prctl(_NAME, _COPY, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)  # nobody waits for the end of what it does not write
+    _close_all_but([theirs.fileno()])
+    return _be_child(*_received(theirs))
+
+
+def _be_child(task: dict[str, Any], files: Sequence[int]) -> NoReturn:
+    """In a process that was forked for it; the files beyond the first three keep their numbers."""
+    kept = dict(zip((0, 1, 2, *task["pass_fds"]), files, strict=True))
+    aside = {number: fcntl.fcntl(file, fcntl.F_DUPFD, _ASIDE) for number, file in kept.items()}
+    for number, file in aside.items():
+        os.dup2(file, number)
+    _close_all_but(task["pass_fds"])
+    if task["cwd"] is not None:
+        os.chdir(task["cwd"])
+    if task["start_new_session"]:
+        os.setsid()
+    if task["process_group"] >= 0:
+        os.setpgid(0, task["process_group"])
+    if task["env"] is not None:
+        os.environ.clear()
+        os.environ.update(task["env"])
+    _, _, way, what, *sys.argv[1:] = task["args"]  # python -P
+    _end_with(lambda: exec(what, {}) if way == "-c" else runpy.run_module(what, run_name="__main__"))
+
+
+def _close_all_but(kept: Sequence[int]) -> None:
+    """Above stderr."""
+    for above, below in pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
+        os.closerange(above + 1, below)
+
+
+def _end_with(program: Callable[[], object]) -> NoReturn:
+    """As an interpreter that was started for it would."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for above, below in pairwise((2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))):
-        os.closerange(above + 1, below)
-    sys.argv = ["-c", "--multiprocessing-fork"]
     ended: object = 1
     try:
-        exec(code)
+        program()
+        ended = 0
     except SystemExit as end:
         ended = end.code
     except BaseException:  # noqa: BLE001 - as at the end of a program
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        os._exit(ended if isinstance(ended, int) else 1)
-
-
-_spawn_anew = multiprocessing.util.spawnv_passfds
+        os._exit(0 if ended is None else ended if isinstance(ended, int) else 1)
 
 
 if __name__ == "__main__":
@@ -180,5 +294,7 @@ if __name__ == "__main__":
         task = _serve(asked)
     _become(task)
     multiprocessing.util.spawnv_passfds = _spawn
+    if sys.argv[1:2] in (["ask"], ["check"], ["eval"], ["profile"]):
+        _fork_children()
     sys.modules["__main__"] = importlib.import_module(sys.argv[0])
     sys.modules["__main__"].main()
