@@ -17,6 +17,7 @@ from sharpv_cli import __version__, session, shortage, signals, terminal
 from sharpv_cli.commands.ask.command import ask
 from sharpv_cli.commands.batch.command import batch
 from sharpv_cli.commands.check import check
+from sharpv_cli.commands.completion import find_shell
 from sharpv_cli.commands.demo import demo
 from sharpv_cli.commands.doctor.command import doctor
 from sharpv_cli.commands.eval.command import evaluate
@@ -138,6 +139,7 @@ def _forget_useless_width() -> None:
 
 def _exit_code(arguments: list[str]) -> int:
     try:
+        find_shell(arguments)
         result = app(args=arguments or ["--help"], prog_name="sharpv", standalone_mode=False)
     except SharpvError as error:
         terminal.report_error(error)

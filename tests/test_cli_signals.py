@@ -222,6 +222,8 @@ def test_a_model_name_of_5000_characters_is_cut_where_it_is_said(home: Path) -> 
 
 # Completion, through each shell's own protocol
 
+RUN = "import runpy; runpy.run_module('sharpv_cli', run_name='__main__')"
+
 
 def complete(home: Path, words: str, shell_name: str = "bash") -> list[str]:
     """What is offered for the last of `words`; torch and transformers are forbidden meanwhile."""
@@ -263,3 +265,19 @@ def test_completion_as_bash_installs_it(home: Path) -> None:
     assert "complete -o default -F _sharpv_completion sharpv" in script
     asked = f"COMP_WORDS=(sharpv mod); COMP_CWORD=1; _sharpv_completion {command}; echo ${{COMPREPLY[@]}}"
     assert shell(home, f"{script}\n{asked}").stdout == "models\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(None, "in no shell that can be found"), ("tcsh", "in tcsh, which has")]
+)
+def test_where_no_shell_is_found_one_is_named(home: Path, found: str | None, said: str) -> None:
+    """As in containers that show no process above this one."""
+    code = f"from typer import completion; completion._get_shell_name = lambda: {found!r}; {RUN}"
+    command = [sys.executable, "-c", code]
+    done = run(command, "--install-completion", home=home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: --install-completion: this runs {said}" in done.stderr
+    assert "hint: name one: sharpv --install-completion bash|zsh" in done.stderr
+    named = run(command, "--show-completion", "zsh", home=home)
+    assert (named.returncode, named.stdout.split()[:2]) == (0, ["#compdef", "sharpv"])
+    assert run(command, "--show-completion", "tcsh", home=home).returncode == 2

@@ -193,8 +193,7 @@ runpy.run_module("sharpv_cli", run_name="__main__")
     ],
 )
 def test_somebody_without_a_home(arguments: str, code: int, said: str, tmp_path: Path) -> None:
-    no_look = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # which finds none in some containers
-    done = run([sys.executable, "-c", HOMELESS], *arguments.split(), home=tmp_path, **no_look)
+    done = run([sys.executable, "-c", HOMELESS], *arguments.split(), home=tmp_path)
 
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
