@@ -19,9 +19,12 @@ Path = str | os.PathLike[str]
 
 
 def ask(
-    video: Path, question: str, settings: Settings, scan: Scan | None = None
+    video: Path, question: str, settings: Settings, scan: Scan | None = None, session: Session | None = None
 ) -> Generator[Event, None, None]:
-    return Sharpv(settings).events(video, question, scan)
+    """With a `session` that is there already the model is not loaded once more."""
+    sharpv = Sharpv(settings)
+    sharpv._session = session
+    return sharpv.events(video, question, scan)
 
 
 def ask_all(video: Path, questions: Iterable[str], settings: Settings) -> Generator[Event, None, None]:
