@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from typer.completion import _get_shell_name
+
 from sharpv_cli.errors import UsageError
 
 _OPTIONS = ("--install-completion", "--show-completion")
@@ -21,8 +23,6 @@ def find_shell(arguments: list[str]) -> None:
     if arguments[1:2]:
         os.environ[_TAKE_A_NAME] = "1"
         return
-    from typer.completion import _get_shell_name
-
     if (found := _get_shell_name()) not in _SHELLS:
         where = f"in {found}, which has none" if found else "in no shell that can be found"
         raise UsageError(
