@@ -402,6 +402,42 @@ FOREIGN: dict[str, Callable[[Path], Any]] = {
 }  # fmt: skip
 
 
+def _told(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """An edit of the header, behind which the tensors stay as they are."""
+
+    def edit(file: Path) -> None:
+        content = file.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:end])
+        change(header)
+        told = json.dumps(header).encode()
+        file.write_bytes(len(told).to_bytes(8, "little") + told + content[end:])
+
+    return edit
+
+
+MISPLACED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "past the end": lambda header: header["rows"].update(data_offsets=[0, 1 << 50]),
+    "before the beginning": lambda header: header["held"].update(data_offsets=[-8, header["held"]["shape"][0] * 1]),
+    "of another size": lambda header: header["rows"]["shape"].append(2),
+    "of a negative size": lambda header: header["rows"].update(shape=[-1, -1]),
+    "of no number format": lambda header: header["rows"].update(dtype="F8"),
+    "with a shape of text": lambda header: header["rows"].update(shape=["a"]),
+    "without a place": lambda header: header["rows"].pop("data_offsets"),
+    "no tensor": lambda header: header.update(rows=[]),
+    "in one another's place": lambda header: header["importance"].update(
+        data_offsets=[0, header["importance"]["data_offsets"][1] - header["importance"]["data_offsets"][0]]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_a_header_that_lies_about_its_tensors_is_an_error_in_words(travelled: Path, kind: str) -> None:
+    _told(MISPLACED[kind])(travelled)
+    with pytest.raises(VideoError, match="cannot be used"):
+        SeenVideo(travelled).ask()
+
+
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_what_is_no_clip_is_not_read_to_find_out(tmp_path: Path, kind: str) -> None:
     FOREIGN[kind](tmp_path / "x.seen")

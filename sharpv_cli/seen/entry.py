@@ -13,27 +13,25 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from sharpv_cli.models.assembling import MropePositions, VisualPart
 from sharpv_cli.models.wording import Made
 from sharpv_cli.pruning.visual import Scores
 from sharpv_cli.seen.head import DIGEST, HEAD, DamagedError, Head, MadeHead, head_of, metadata_of, read_head
+from sharpv_cli.seen.reading import PIECE_BYTES, THREADS, read_bytes, tensors_in
 from sharpv_cli.seen.thumbnails import Thumbnails
 from sharpv_cli.types import FrameSample, VideoInfo
 from sharpv_cli.units import disk_size
 
 _MADE = "made."
 _DEEPSTACK = "deepstack."
-_PIECE, _THREADS = 1 << 23, 4
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -87,16 +85,14 @@ def read_entry(file: str | os.PathLike[str], most_bytes: float = math.inf) -> En
     read_head(file)
     size = os.stat(file).st_size  # noqa: PTH116
     _require(size <= most_bytes, f"it has {disk_size(size)}, more than seen_max_bytes allows in all")
-    return entry_of(Path(file).read_bytes())
+    return entry_of(read_bytes(file))
 
 
-def entry_of(content: bytes) -> Entry:
+def entry_of(content: memoryview) -> Entry:
     """Raises DamagedError."""
-    metadata = metadata_of(io.BytesIO(content).read)
-    try:
-        tensors = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise DamagedError(f"it is cut short or damaged: {error}") from error
+    header = content[: 8 + int.from_bytes(content[:8], "little")]
+    metadata = metadata_of(io.BytesIO(header).read)
+    tensors = tensors_in(content)
     head = head_of(metadata.get(HEAD))
     if metadata.get(DIGEST) != _digest(metadata[HEAD], tensors):
         raise DamagedError("it is not as it was written: its digest is another one")
@@ -111,11 +107,11 @@ def is_finite(tensor: Tensor) -> bool:
 def _digest(told: str, tensors: Mapping[str, Tensor]) -> str:
     """Of the digests of pieces, which several threads make: an hour of a 7B model has 0.2 GB, and is waited for."""
     digest = hashlib.sha256(told.encode())
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for name, tensor in sorted(tensors.items()):
             digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
             content = tensor.flatten().view(torch.uint8).numpy().data
-            pieces = (content[start : start + _PIECE] for start in range(0, len(content), _PIECE))
+            pieces = (content[start : start + PIECE_BYTES] for start in range(0, len(content), PIECE_BYTES))
             for piece in pool.map(hashlib.sha256, pieces):
                 digest.update(piece.digest())
     return digest.hexdigest()

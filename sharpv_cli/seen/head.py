@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sharpv_cli.seen.key import Maker, VisualKey
 
 FORMAT: Literal["sharpv.seen/1"] = "sharpv.seen/1"
-HEAD, DIGEST = "head", "sha256"  # of the metadata
+METADATA = "__metadata__"
+HEAD, DIGEST = "head", "sha256"  # in them
 _MOST_HEAD_BYTES = 16 << 20
-_BEGINNING = b'{"__metadata__"'
+_BEGINNING = f'{{"{METADATA}"'.encode()
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, lt=2**31)]
@@ -135,7 +136,7 @@ def metadata_of(read: Callable[[int], bytes]) -> dict[str, Any]:
     if not 0 < length <= _MOST_HEAD_BYTES:
         raise DamagedError("it does not begin as a file of safetensors does")
     try:
-        metadata = json.loads(read(length))["__metadata__"]
+        metadata = json.loads(read(length))[METADATA]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError("its header is not one of safetensors") from error
     return metadata if isinstance(metadata, dict) else {}

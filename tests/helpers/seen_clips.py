@@ -34,7 +34,7 @@ def written(encoded: Encoded) -> bytes:
 
 
 def seen_again(of: Clip, content: bytes, **changes: Any) -> Clip:
-    entry: Entry = entry_of(content)
+    entry: Entry = entry_of(memoryview(bytearray(content)))
     return replace(of, frames=frames_seen("clip.mp4", entry), entry=entry, **changes)
 
 
