@@ -16,7 +16,7 @@ from sharpv_cli.tables.entries import Problem
 
 
 def test_the_layouts_names() -> None:
-    assert LAYOUTS == ("mvbench", "videomme", "nextqa", "activitynetqa", "jsonl")
+    assert LAYOUTS == ("mvbench", "videomme", "motionbench", "nextqa", "activitynetqa", "jsonl")
 
 
 def test_a_layout_can_be_forced(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +52,10 @@ COMMANDS = {
     "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),
     "benchmarks.starts": ("--runs 1 --loop 0 --only 'client alone'", "| client alone |"),
     "benchmarks.warm_check": ("--clips 1 --idle 0.1 --kills 0 --clients 0", "times"),
+    "benchmarks.real": (
+        "--motionbench . --profile tiny --methods dense,sharpv -o real",
+        "| motionbench | `sharpv` |",
+    ),
     "benchmarks.sharing_cost": (f"CLIP --runs 1 -q '{QUESTION}' -q '{QUESTION}'", "answers identical"),
     "benchmarks.start_times": ("demo --runs 1", "| all else |"),
     "benchmarks.seen": ("--frames 6 --clips 0 --kill 1", "| second | "),
@@ -78,6 +84,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     with ResultsFile(open_results(results), {"sharpv": "digest"}, {}) as file:
         file.begin("cpu")
         file.add(make_outcome(item=item.id, method="sharpv", answer=item.answer))
+    asked = {"uid": "1", "question": "Which way does it go?\nA. left\nB. right", "answer": "A"}
+    row = {
+        "video_path": str(DEMO_FOLDER / "moving.mp4"),
+        "question_type": "Motion Recognition",
+        "qa": [asked],
+    }
+    (tmp_path / "video_info.meta.jsonl").write_text(json.dumps(row))
+    shutil.copy(DEMO_FOLDER / "moving.mp4", tmp_path)
     return {"CLIP": str(DEMO_FOLDER / "moving.mp4"), "RESULTS": str(results)}
 
 

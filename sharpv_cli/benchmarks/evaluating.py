@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sharpv_cli.commands.eval import running
 from sharpv_cli.commands.eval.source import Source
-from sharpv_cli.commands.preparing import read_settings
+from sharpv_cli.commands.preparing import check_model, read_settings
 from sharpv_cli.report.eval_export import eval_exports
 from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.types import Evaluation
@@ -25,7 +25,10 @@ def evaluate(
     limit: int | None = None,
     clips: Path | None = None,
 ) -> Evaluation:
-    """As the command of the same options; rerun, it goes on where the `results` file ends. Raises SharpvError."""
+    """As the command of the same options; a rerun goes on where the `results` file ends. Raises SharpvError.
+
+    Weights that are missing are downloaded.
+    """
     given = dict(flags or {})
     resolved = read_settings(given, profile)
     plan = running.read_plan(given, profile, methods, [], match, baseline, "exact")
@@ -33,4 +36,5 @@ def evaluate(
     early = source.read_early()
     nothing = eval_exports(markdown=None, charts=(), results=results, settings=resolved.settings.model_dump())
     with running.open_lines(results) as lines:
+        check_model(resolved)
         return running.run_evaluation(source, early, resolved, plan, lines, nothing, restart=False)

@@ -95,7 +95,7 @@ def evaluate(
         str | None,
         option(
             "--layout NAME",
-            "mvbench, videomme, nextqa, activitynetqa or jsonl.  [default: recognised by its files]",
+            "mvbench, videomme, motionbench, nextqa, activitynetqa or jsonl.  [default: recognised by its files]",
         ),
     ] = None,
     clips: Annotated[

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
-from sharpv_cli.evaluation.datasets import activitynetqa, jsonl, mvbench, nextqa, videomme
+from sharpv_cli.evaluation.datasets import activitynetqa, jsonl, motionbench, mvbench, nextqa, videomme
 from sharpv_cli.evaluation.datasets.collecting import Layout
 from sharpv_cli.evaluation.datasets.dataset import Dataset
 from sharpv_cli.text import shown
 
 # In the order in which they are looked for: every .jsonl file would do for the last one.
 _LAYOUTS: dict[str, Layout] = {
-    module.LAYOUT.name: module.LAYOUT for module in (mvbench, videomme, nextqa, activitynetqa, jsonl)
+    module.LAYOUT.name: module.LAYOUT
+    for module in (mvbench, videomme, motionbench, nextqa, activitynetqa, jsonl)
 }
 LAYOUTS = tuple(_LAYOUTS)
 _SHOWN_NAMES = 8
