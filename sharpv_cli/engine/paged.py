@@ -81,7 +81,7 @@ class PagedRows:
         size = 1 << (len(seats) - 1).bit_length()
         if size not in self._graphs:
             self._graphs[size] = self._captured(size)
-        self._send([*seats, *[self._most] * (size - len(seats))], self._order[:size])
+        self._send([*seats, *[self._nobody] * (size - len(seats))], self._order[:size])
         self._graphs[size].replay()
         return self._logits[: len(seats)], self._largest[: len(seats)]
 
@@ -96,12 +96,14 @@ class PagedRows:
         if least > self._most_blocks:
             return
         blocks = min(max(least * self._most * 3 // 2, self._blocks.count), self._most_blocks)
+        self._drop()
         while True:
-            self._drop()
             try:
-                self._allocate(blocks, width, room)
+                # Those that come may be smaller, but not everything has to be there for many that are.
+                self._allocate(blocks, min(self._most, 2 * blocks // least), width, room)
                 self._graphs[1] = self._captured(1)  # so a step can be made, if only for one at a time
             except torch.OutOfMemoryError:
+                self._drop()
                 if blocks == least:
                     raise
                 blocks = max(least, blocks // 2)
@@ -115,8 +117,8 @@ class PagedRows:
         nothing = self._embedding[:0]
         self._keys = self._values = self._cos = self._sin = self._tables = self._logits = nothing
 
-    def _allocate(self, blocks: int, width: int, room: int) -> None:
-        decoder, like, seats = self._decoder, self._embedding, self._most + 1
+    def _allocate(self, blocks: int, seats: int, width: int, room: int) -> None:
+        decoder, like = self._decoder, self._embedding
         shape = (blocks + 1, decoder.kv_heads, BLOCK, decoder.head_dim)
         self._keys, self._values = (like.new_zeros(shape) for _ in range(2))
         self._width, self._room = (
@@ -128,18 +130,16 @@ class PagedRows:
             return torch.zeros(shape, dtype=dtype, device=like.device)
 
         # The last seat is nobody's: rows of a graph that nobody needs sit there, before one entry of the first block.
+        self._seats, self._nobody, self._blocks = list(range(seats)), seats, Blocks(blocks)
+        size, seats = 1 << (seats - 1).bit_length(), seats + 1
         self._tables = numbers(seats, len(decoder.layers), self._width, dtype=torch.int32)
         self._steps = numbers(seats, dtype=torch.int32)
         self._tokens = numbers(seats, dtype=torch.int64)
         self._cos, self._sin = (like.new_zeros(seats, self._room, decoder.head_dim) for _ in range(2))
-        size = 1 << (self._most - 1).bit_length()
-        self._order, self._ones = (
-            numbers(size, dtype=torch.int64),
-            torch.ones_like(self._steps[:1]).expand(size),
-        )
+        self._order = numbers(size, dtype=torch.int64)
+        self._ones = torch.ones_like(self._steps[:1]).expand(size)
         self._largest = numbers(size, dtype=torch.int64)
         self._logits = numbers(size, len(self._head), dtype=torch.float32)
-        self._seats, self._blocks = list(range(self._most)), Blocks(blocks)
 
     def _move_in(self, cache: SharpVCache, seat: int) -> None:
         """Copy what the layers hold to their blocks; the cache lets go of it."""
@@ -159,7 +159,7 @@ class PagedRows:
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
         """The step of `size` rows. It runs once before, for nobody: kernels are compiled, which cannot be captured."""
-        self._send([self._most] * size, self._order[:size])
+        self._send([self._nobody] * size, self._order[:size])
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -183,7 +183,7 @@ class PagedRows:
         self._logits[:size], self._largest[:size] = logits, largest
         self._tokens.index_copy_(0, order, largest)
         self._steps.index_add_(0, order, self._ones[:size])
-        self._steps[self._most :].zero_()
+        self._steps[self._nobody :].zero_()
 
     def _logits_of(self, states: Tensor) -> Tensor:
         """In float32 from the product's own sums: half precision would make equals of many."""
