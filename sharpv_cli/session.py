@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpv_cli import shortage, signals
@@ -40,6 +40,18 @@ class Session:
         from sharpv_cli.engine.factory import make_engine
 
         return cls(loaded, make_engine(loaded, wanted))
+
+    def together(self, most: int | None = None, *, sharing: int = 1) -> Session:
+        """With an engine for at most so many answers at once, by default as many as there is memory for.
+
+        As many processes share the memory as `sharing` says.
+        """
+        from sharpv_cli.engine.together import MOST, Together
+        from sharpv_cli.models.available import available_bytes
+
+        free = available_bytes(self.loaded.device)
+        bound = None if free is None else free // (2 * sharing)
+        return replace(self, engine=Together(self.engine, most=most or MOST, bound=bound))
 
     def release(self) -> None:
         """Give back what the engine keeps for a next answer, unless the process stays for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Left
 from sharpv_cli.errors import ModelError, ResourceError, ShortageError
 from sharpv_cli.settings import resolve
+from sharpv_cli.types import Waiting
 
 SETTINGS = resolve({}, {}).settings
 
@@ -27,6 +28,8 @@ def job(name: str, *questions: str) -> Job:
 
 class Worker:
     """Stands for a loaded model; what it does depends on the question."""
+
+    together = None
 
     def documents(self, one: Job, _read: Any) -> Iterator[Any]:
         for asked in one.questions:
@@ -63,6 +66,33 @@ def somebody() -> str:
     return "`sharpv warm stop` ends process 7"
 
 
+class Steps:
+    """Stands for an engine for several answers at once."""
+
+    most, has_room = 4, True
+
+    def step(self) -> None:
+        """All can go on."""
+
+
+class Several(Worker):
+    """A question is answered, or is deadly, after as many steps as it says: `3 what?`."""
+
+    together = Steps()
+
+    def documents(self, one: Job, _read: Any) -> Iterator[Any]:
+        for asked in one.questions:
+            steps, _, rest = asked.question.partition(" ")
+            yield from (Waiting() for _ in range(int(steps)))
+            yield from super().documents(replace(one, questions=(replace(asked, question=rest),)), _read)
+
+
+@dataclass(frozen=True)
+class SeveralModel(Model):
+    def load(self, _device: str | None) -> Worker:
+        return Several()
+
+
 def told(jobs: list[Job], devices: int = 1) -> list[Any]:
     with Fleet(Model(), [None] * devices, readers=1) as processes:  # type: ignore[arg-type]
         return list(processes.documents(jobs))
@@ -83,6 +113,22 @@ def test_a_job_that_kills_its_process_costs_what_was_left_of_it() -> None:
     assert "answering b: the model's process ended (SIGSEGV)" in found[2]["error"]
     assert "answering c: the model's process was killed" in found[4]["error"]
     assert "process" in found[6]
+
+
+@pytest.mark.parametrize("end", [signal.SIGSEGV, signal.SIGKILL])
+def test_of_several_rows_on_their_way_only_the_deadly_one_gets_an_error(end: int) -> None:
+    """All that were on their way are asked again, each alone; what was told before is not told again."""
+    jobs = [
+        job("a", "9 what?"),
+        job("b", "0 what?", "9 who?"),
+        job("c", f"2 die {int(end)}", "0 what?"),
+        *(job(f"d{number}", "1 what?") for number in range(5)),
+    ]
+    with Fleet(SeveralModel(), [None], readers=1) as processes:  # type: ignore[arg-type]
+        found = list(processes.documents(jobs))
+    assert len(found) == len({one["id"] for one in found}) == 10
+    assert {one["id"] for one in found if "error" in one} == {"c#0", "c#1"}
+    assert all("answering c: the model's process" in one["error"] for one in found if "error" in one)
 
 
 def test_rows_in_a_row_that_get_the_process_killed_cost_themselves() -> None:

@@ -18,10 +18,11 @@ from sharpv_cli.batch import working
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Left, Told
-from sharpv_cli.batch.working import Worker, outcome
+from sharpv_cli.batch.working import Worker, answered, outcome
 from sharpv_cli.commands.batch.running import Tally, summarize
 from sharpv_cli.errors import ShortageError
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
 from sharpv_cli.video.frames import Frames
@@ -54,9 +55,11 @@ def done(worker: Worker, *jobs: Job) -> list[Any]:
 
 
 def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
+    """One after the other, so that they come in their order."""
     with ReadAhead(working.read_frames, readers=2) as ahead:
         for one, coming in ahead.each(jobs):
-            yield from worker.documents(one, outcome(coming.result))
+            works = [worker.documents(one, outcome(coming.result))]
+            yield from Conveyor(worker.together).told(lambda _, works=works: works.pop() if works else None)
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -77,6 +80,39 @@ def test_answers_are_those_of_ask(worker: Worker, videos: list[str]) -> None:
     assert [doc["answer"] for doc in documents] == [alone(*one) for one in asked]
     assert all(list(doc)[:3] == ["schema", "id", "digest"] for doc in documents)
     assert [doc["timing"]["decode_sec"] > 0 for doc in documents[:3]] == [True, False, False]
+
+
+def test_clips_answered_together_have_the_answers_of_ask(
+    worker: Worker, videos: list[str], tmp_path: Path
+) -> None:
+    """More than there is room for; some long, one cannot be read, one wants another setting, one question fails."""
+    long, warm = changed(max_new_tokens=40), changed(temperature=0.7, seed=3)
+    jobs = [
+        *(job(video, *QUESTIONS, settings=long) for video in videos),
+        job(str(tmp_path / "gone.mp4"), "what?"),
+        job(videos[0], "what? " * 5000, QUESTIONS[1]),
+        job(videos[1], QUESTIONS[1], settings=warm),
+    ]
+    company = Worker(worker.session.together(3), worker.resolved)
+    at_once: list[int] = []
+    step = company.together.step  # type: ignore[union-attr]
+
+    def counted() -> None:
+        at_once.append(len(company.together._answers))  # type: ignore[union-attr]
+        step()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(company.session.engine, "step", counted)
+        told = list(answered(company, jobs, readers=2))
+    assert max(at_once) == 3
+    for one in jobs:
+        assert [_essence(doc) for of, doc in told if of is one] == [
+            _essence(doc) for doc in done(worker, one)
+        ]
+
+
+def _essence(document: Any) -> tuple[Any, ...]:
+    return document["id"], document.get("answer"), document.get("error"), document.get("tokens")
 
 
 def test_rows_have_their_own_settings(worker: Worker, videos: list[str]) -> None:

@@ -59,6 +59,7 @@ COMMANDS = {
     "benchmarks.sharing_cost": (f"CLIP --runs 1 -q '{QUESTION}' -q '{QUESTION}'", "answers identical"),
     "benchmarks.start_times": ("demo --runs 1", "| all else |"),
     "benchmarks.seen": ("--frames 6 --clips 0 --kill 1", "| second | "),
+    "benchmarks.throughput": ("--smoke", "| stock, dense | 4 |"),
     "training.demo_clips": ("clips", ""),
     "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),
     "docs.cli": ("", "# Command line reference"),

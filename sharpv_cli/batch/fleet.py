@@ -1,4 +1,4 @@
-"""Model processes, one a device, each with readers of its own; one that dies costs the job that it was at.
+"""Model processes, each with readers of its own; one that dies costs the job that it was at.
 
 A driver that crashes, or the system when memory runs out, ends a whole process. So the command's own holds neither a
 model nor a decoder: it gives out jobs, hears what is told of them, and starts anew what ends.
@@ -11,48 +11,109 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from sharpv_cli import shortage
 from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.results import Told, told_of_failure
+from sharpv_cli.batch.working import READ_AHEAD, outcome, read_frames
 from sharpv_cli.cores import cores, share
 from sharpv_cli.errors import ResourceError, SharpvError, ShortageError
+from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
+from sharpv_cli.types import Waiting
 from sharpv_cli.video.local import name_of
+from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.shares import Shares
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sharpv_cli.batch.processes import Model
-    from sharpv_cli.batch.working import Read
+    from sharpv_cli.batch.working import Read, Worker
+    from sharpv_cli.video.isolated import IsolatedReader
 
-_READ_AHEAD = 2  # videos beyond those that are being read
 _MOST_DEATHS = 20  # in a row: then it is not the videos. Each costs a loading of the model
-_READY, _DONE = "ready", "done"
+_MOST_HELD = 64  # lines
+_READY, _BEGUN, _DONE = "ready", "begun", "done"
 
 
 @dataclass
 class _Station:
-    """A process with the model, and the jobs that it was given: the first is the one that it is at."""
+    """A process with the model, and the jobs that it was given, by number, which are to be answered.
+
+    `begun` are those that it is at, and those that were answered meanwhile, each with what is told of it and is held
+    back so that lines come in order. Where it ended at several, they are `suspects`: each is given alone, until it is
+    known which one ends it.
+    """
 
     process: Any
     connection: Connection
     device: str | None
-    given: deque[Job] = field(default_factory=deque)
+    given: dict[int, Job] = field(default_factory=dict)
+    begun: dict[int, list[Told]] = field(default_factory=dict)
+    suspects: deque[Job] = field(default_factory=deque)
+    is_trying: bool = False
     deaths: int = 0
+    _count: int = 0
 
     def give(self, job: Job) -> None:
-        self.given.append(job)
+        self._count += 1
+        self.given[self._count] = job
         with suppress(ConnectionError):  # its end is heard of
-            self.connection.send(job)
+            self.connection.send((self._count, job))
+
+    def wants(self, ahead: int) -> bool:
+        """Whether it has room for another job, `ahead` of those that it is at."""
+        if not self.given:
+            self.is_trying = False
+        return not (self.suspects or self.is_trying) and len(self.given.keys() - self.begun.keys()) <= ahead
+
+    def try_alone(self) -> None:
+        """Give a suspect, where there is one and nothing else."""
+        if self.suspects and not self.given:
+            self.is_trying = True
+            self.give(self.suspects.popleft())
+
+    def hear(self, number: int, told: Told | str) -> list[Told]:
+        """What is to be told now."""
+        if told == _BEGUN:
+            self.begun[number] = []
+        elif told == _DONE:
+            del self.given[number]
+            self.deaths = 0
+        else:
+            job = self.given[number]
+            self.given[number] = replace(job, questions=job.questions[1:])
+            self.begun[number].append(told)  # type: ignore[arg-type]
+        return self._in_order()
+
+    def _in_order(self) -> list[Told]:
+        """Of the job that was begun first, and of those behind it where it is done; of all where much is held back."""
+        due: list[Told] = []
+        for number in list(self.begun):
+            due += self._released(number)
+            if number in self.given:
+                break
+            del self.begun[number]
+        return due + (self.held() if sum(map(len, self.begun.values())) > _MOST_HELD else [])
+
+    def held(self) -> list[Told]:
+        """All that was held back."""
+        return [told for number in self.begun for told in self._released(number)]
+
+    def _released(self, number: int) -> list[Told]:
+        told, self.begun[number] = self.begun[number], []
+        return told
+
+    def at(self) -> list[int]:
+        """The numbers of the jobs of which one ended it: before it is at any, it is the first that it was given."""
+        return sorted(self.given.keys() & self.begun.keys()) or list(self.given)[:1]
 
     def end(self) -> None:
         self.connection.close()
@@ -96,36 +157,37 @@ class Fleet:
 
     def _give_out(self, waiting: deque[Job]) -> None:
         for station in self._stations:
-            while waiting and len(station.given) <= self._shares.readers + _READ_AHEAD:
+            station.try_alone()
+            while waiting and station.wants(self._shares.readers + READ_AHEAD):
                 station.give(waiting.popleft())
 
     def _hear(self, station: _Station, waiting: deque[Job]) -> Iterator[Told]:
         try:
-            told = station.connection.recv()
+            number, told = station.connection.recv()
         except (EOFError, ConnectionError):
             yield from self._replaced(station, waiting)
             return
-        if told == _DONE:
-            station.given.popleft()
-            station.deaths = 0
-        else:
-            job = station.given[0]
-            station.given[0] = replace(job, questions=job.questions[1:])
-            yield told
+        yield from station.hear(number, told)
 
     def _replaced(self, station: _Station, waiting: deque[Job]) -> Iterator[Told]:
-        """What is told of the job that it was at; the others are given to whoever is free."""
-        at, *others = station.given
-        error = _loss(station, f"answering {shown(name_of(at.video))}")
-        yield from (told_of_failure(asked, error) for asked in at.questions)
+        """What is told of the job that it was at; of several, each is tried alone. Others go to whoever is free."""
+        yield from station.held()
+        at = station.at()
+        jobs = [station.given.pop(number) for number in at]
+        error = _loss(station, f"answering {shown(name_of(jobs[0].video))}")
+        if len(jobs) == 1:
+            yield from (told_of_failure(asked, error) for asked in jobs[0].questions)
         if (deaths := station.deaths + 1) == _MOST_DEATHS:
             raise ResourceError(
                 f"{deaths} times in a row the model's process ended; {error}", hint=error.hint
             )
-        waiting.extendleft(reversed(others))
+        waiting.extendleft(reversed(station.given.values()))
         station.end()
         new = self._start(station.device)
         new.deaths = deaths
+        new.suspects = station.suspects
+        if len(jobs) > 1:
+            new.suspects.extend(jobs)
         self._stations[self._stations.index(station)] = new
         self._expect_ready(new)
 
@@ -185,9 +247,7 @@ def _serve(
     shares: Shares,
     neighbours: Sequence[Callable[[], str | None]],
 ) -> None:
-    """The process: answers what it is given, in that order."""
-    from sharpv_cli.batch.working import outcome, read_frames
-    from sharpv_cli.video.read_ahead import ReadAhead
+    """The process: answers what it is given, several at once, those first whose videos have been read."""
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share(shares.model)
@@ -197,23 +257,39 @@ def _serve(
     connection.send(attempt.error or _READY)
     if attempt.error is not None:
         return
-    given: SimpleQueue[tuple[Job, Future[Read]]] = SimpleQueue()
     share(shares.long)
-    with ReadAhead(read_frames, readers=shares.readers, share=shares.reader) as ahead:
-        threading.Thread(target=_receive, args=(connection, ahead, given), daemon=True).start()
-        while True:
-            job, coming = given.get()
-            for told in worker.documents(job, outcome(coming.result)):
-                connection.send(told)
-            connection.send(_DONE)
+    with ReadAhead(_read, readers=shares.readers, share=shares.reader, is_open=True) as ahead:
+        threading.Thread(target=_receive, args=(connection, ahead), daemon=True).start()
+
+        def begin(wait: bool) -> Generator[tuple[int, Told | str] | Waiting] | None:
+            read = ahead.first(wait=wait)
+            return None if read is None else _work(worker, *read)
+
+        conveyor: Conveyor[tuple[int, Told | str]] = Conveyor(worker.together)
+        for told in conveyor.told(begin):
+            connection.send(told)
 
 
-def _receive(connection: Connection, ahead: Any, given: SimpleQueue[Any]) -> None:
+def _work(
+    worker: Worker, given: tuple[int, Job], coming: Future[Read]
+) -> Generator[tuple[int, Told | str] | Waiting]:
+    """What the command is told of a job."""
+    number, job = given
+    yield number, _BEGUN
+    for told in worker.documents(job, outcome(coming.result)):
+        yield told if isinstance(told, Waiting) else (number, told)
+    yield number, _DONE
+
+
+def _read(reader: IsolatedReader, given: tuple[int, Job]) -> Read:
+    return read_frames(reader, given[1])
+
+
+def _receive(connection: Connection, ahead: ReadAhead[tuple[int, Job], Read]) -> None:
     """Begin to read what is given, as it comes."""
     with suppress(EOFError, ConnectionError):
         while True:
-            job = connection.recv()
-            given.put((job, ahead.begin(job)))
+            ahead.give(connection.recv())
 
 
 def _end_with_parent() -> None:

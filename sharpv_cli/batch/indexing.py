@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from sharpv_cli.batch.planning import Job
@@ -12,9 +12,9 @@ from sharpv_cli.batch.working import Read, Worker
 from sharpv_cli.errors import ResourceError, SharpvError
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline.frames import returned
-from sharpv_cli.session import open_session
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
+from sharpv_cli.types import Waiting
 from sharpv_cli.video.local import name_of
 
 SCHEMA = "sharpv.index/1"
@@ -26,13 +26,12 @@ class LookingModel(Model):
     """Loads a worker that looks and does not answer."""
 
     def load(self, device: str | None = None) -> Worker:
-        changes = {} if device is None else {"device": device}
-        return Looker(open_session(self.resolved.settings.model_copy(update=changes)), self.resolved)
+        return Looker(self.opened(device), self.resolved)
 
 
 @dataclass(frozen=True, slots=True)
 class Looker(Worker):
-    def documents(self, job: Job, read: Read | SharpvError) -> Iterator[Told]:
+    def documents(self, job: Job, read: Read | SharpvError) -> Generator[Told | Waiting]:
         """One, of the video: whether it was known already."""
         asked = job.questions[0]
         with Attempt(f"looking at {shown(name_of(job.video))}") as attempt:

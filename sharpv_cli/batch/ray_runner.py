@@ -10,12 +10,13 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from sharpv_cli import terminal
@@ -28,12 +29,12 @@ from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import name_of
 
 if TYPE_CHECKING:
-    from sharpv_cli.batch.working import Worker
+    from sharpv_cli.batch.working import Read, Worker
+    from sharpv_cli.types import Waiting
 
-_AT_A_TIME = 2  # jobs of each worker: one is decoded while the other one is answered
-_IN_FLIGHT = (
-    4  # jobs that are sent to it; below 1.75 times as many as it does, Ray Data would never add a worker
-)
+# Jobs of each worker: without a GPU one is decoded while the other one is answered.
+_AT_A_TIME, _ON_GPU, _MOST_AT_A_TIME = 2, 16, 64
+_IN_FLIGHT = 2  # times as many are sent to it; below 1.75 Ray Data would never add a worker
 _RETRIES = 3  # of a job whose worker dies: nodes go, and the death may be another job's doing
 _RESOURCES = (("num_gpus", "GPU"), ("num_cpus", "CPU"))  # what we and what Ray calls them
 _PATIENCE_SEC = 10.0  # for a cluster to answer
@@ -58,7 +59,13 @@ class _Pace:
     retries: int
 
 
-_SWIFT, _ALONE = _Pace(_IN_FLIGHT, _AT_A_TIME, _RETRIES), _Pace(1, 1, 1)
+_ALONE = _Pace(1, 1, 1)
+
+
+def _swift(model: Model, num_gpus: float) -> _Pace:
+    """One job more than are answered at a time, which is decoded meanwhile."""
+    at_a_time = (model.batch_size or (_ON_GPU if num_gpus > 0 else _AT_A_TIME - 1)) + 1
+    return _Pace(_IN_FLIGHT * at_a_time, at_a_time, _RETRIES)
 
 
 def require_ray() -> None:
@@ -80,7 +87,7 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
     ray = _connected(cluster)
     left = dict(enumerate(jobs))
     try:
-        for pace in (_SWIFT, _ALONE):
+        for pace in (None, _ALONE):
             yield from _done(ray, left, model, cluster, pace)
     except ray.exceptions.RayError as error:
         raise ResourceError(
@@ -93,7 +100,9 @@ def on_cluster(jobs: Sequence[Job], model: Model, cluster: Cluster) -> Iterator[
         yield from _lost(job)
 
 
-def _done(ray: Any, left: dict[int, Job], model: Model, cluster: Cluster, pace: _Pace) -> Iterator[Told]:
+def _done(
+    ray: Any, left: dict[int, Job], model: Model, cluster: Cluster, pace: _Pace | None
+) -> Iterator[Told]:
     """The documents of the jobs that are done, which are `left` no longer."""
     if not left:
         return
@@ -148,7 +157,7 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SEC).close()
 
 
-def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, pace: _Pace) -> Any:
+def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, pace: _Pace | None) -> Any:
     """The lazy dataset: a row for each job that is done."""
     from ray import data
 
@@ -159,6 +168,7 @@ def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, 
     num_gpus = _gpus(ray, model) if cluster.num_gpus is None else cluster.num_gpus
     num_cpus = 1.0 if cluster.num_cpus is None else cluster.num_cpus
     _warn(ray, num_gpus=num_gpus, num_cpus=num_cpus)
+    pace = pace or _swift(model, num_gpus)
     rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in jobs.items()]
     with warnings.catch_warnings():
         # Ray warns of what 2.64 will call otherwise; pyproject.toml takes none of those yet.
@@ -171,7 +181,7 @@ def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, 
             compute=data.ActorPoolStrategy(
                 min_size=1,
                 max_size=len(rows),
-                initial_size=_at_first(ray, len(rows), num_gpus=num_gpus, num_cpus=num_cpus),
+                initial_size=_at_first(ray, len(rows) / pace.in_flight, num_gpus=num_gpus, num_cpus=num_cpus),
                 max_tasks_in_flight_per_actor=pace.in_flight,
                 max_concurrent_calls_per_actor=pace.at_a_time,
                 enable_true_multi_threading=True,  # `RayWorker` sees to it that the model does one thing at a time
@@ -197,11 +207,11 @@ def _gpus(ray: Any, model: Model) -> float:
     return 1.0 if has_any and model.resolved.settings.device != "cpu" else 0.0
 
 
-def _at_first(ray: Any, jobs: int, **wanted: float) -> int:
+def _at_first(ray: Any, most: float, **wanted: float) -> int:
     """How many workers begin: as many as there is room and work for. Ray Data adds more, one after the other."""
     free = ray.available_resources()
     room = [int(free.get(key, 0) / wanted[name]) for name, key in _RESOURCES if wanted[name] > 0]
-    return max(1, min([math.ceil(jobs / _IN_FLIGHT), *room]))
+    return max(1, min([math.ceil(most), *room]))
 
 
 def _warn(ray: Any, **wanted: float) -> None:
@@ -231,15 +241,17 @@ class RayWorker:
     def __init__(self, model: Model, folder: str) -> None:
         with suppress(FileNotFoundError):  # absolute names are found all the same
             os.chdir(folder)
-        self._lock = threading.Lock()
-        self._readers: SimpleQueue[IsolatedReader] = SimpleQueue()
-        for _ in range(_AT_A_TIME):
+        self._readers: LifoQueue[IsolatedReader] = LifoQueue()
+        for _ in range(_MOST_AT_A_TIME):
             self._readers.put(IsolatedReader(share=1))
+        self._ready: SimpleQueue[tuple[Job, Read | SharpvError, Future[list[Told]]]] = SimpleQueue()
         self._worker: Worker | SharpvError
         try:
             self._worker = model.load()
         except SharpvError as error:  # Ray would tell it as a text, and try again
             self._worker = error
+        else:
+            threading.Thread(target=self._answer, args=(self._worker,), daemon=True).start()
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
         """`job` and `pickled` of one job; what is pickled again is what is told of it, or the `error` of loading."""
@@ -248,10 +260,10 @@ class RayWorker:
         if isinstance(self._worker, SharpvError):
             error = pickle.dumps(self._worker)
         else:
-            told = pickle.dumps(self._told(self._worker, pickle.loads(pickled)))
+            told = pickle.dumps(self._told(pickle.loads(pickled)))
         return {"job": [int(number)], "told": [told], "error": [error]}
 
-    def _told(self, worker: Worker, job: Job) -> list[Told]:
+    def _told(self, job: Job) -> list[Told]:
         from sharpv_cli.batch.working import outcome, read_frames
 
         reader = self._readers.get()
@@ -259,5 +271,34 @@ class RayWorker:
             read = outcome(lambda: read_frames(reader, job))
         finally:
             self._readers.put(reader)
-        with self._lock:
-            return list(worker.documents(job, read))
+        answered: Future[list[Told]] = Future()
+        self._ready.put((job, read, answered))
+        return answered.result()
+
+    def _answer(self, worker: Worker) -> None:
+        """The thread that has the model. What ends it, and is no job's, ends this worker: Ray begins another one."""
+        from sharpv_cli.pipeline.conveyor import Conveyor
+
+        def begin(wait: bool) -> Generator[Waiting | None] | None:
+            with suppress(Empty):
+                return _work(worker, *self._ready.get(block=wait))
+            return None
+
+        try:
+            conveyor: Conveyor[None] = Conveyor(worker.together)
+            for _ in conveyor.told(begin):
+                pass
+        finally:
+            os._exit(1)
+
+
+def _work(
+    worker: Worker, job: Job, read: Read | SharpvError, answered: Future[list[Told]]
+) -> Generator[Waiting | None]:
+    told: list[Told] = []
+    for one in worker.documents(job, read):
+        if isinstance(one, Waiting):
+            yield one
+        else:
+            told.append(one)
+    answered.set_result(told)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.results import Document, Told, told_of_failure
 from sharpv_cli.errors import SharpvError
+from sharpv_cli.pipeline.conveyor import Conveyor, answer_of
 from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, returned, source
 from sharpv_cli.pipeline.opening import open_clip
 from sharpv_cli.report.document import ask_document
@@ -17,15 +19,20 @@ from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.session import Session
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
-from sharpv_cli.types import Answer
+from sharpv_cli.types import Answer, Waiting
 from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.local import name_of
+from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
+    from sharpv_cli.engine.together import Together
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.isolated import IsolatedReader
+
+
+READ_AHEAD = 2  # videos beyond those that are being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,15 @@ class Worker:
     session: Session
     resolved: Resolved
 
-    def documents(self, job: Job, read: Read | SharpvError) -> Iterator[Told]:
-        """A document for each question, in order, `read` being what `read_frames` gave or raised.
+    @property
+    def together(self) -> Together | None:
+        """The engine, where it is one for several answers at once."""
+        from sharpv_cli.engine.together import Together
+
+        return self.session.engine if isinstance(self.session.engine, Together) else None
+
+    def documents(self, job: Job, read: Read | SharpvError) -> Generator[Told | Waiting]:
+        """A document for each question, in order, `read` being what `read_frames` gave or raised: work on a conveyor.
 
         What fails becomes a `sharpv.error/1`, whatever it is, or is Left. KeyboardInterrupt goes through, and no
         document is given for the answer that it cut short.
@@ -79,6 +93,9 @@ class Worker:
             if isinstance(read, SharpvError):
                 raise read
             for told in self._answered(job, read):
+                if isinstance(told, Waiting):
+                    yield told
+                    continue
                 asked = left.pop(0)
                 yield (
                     told_of_failure(asked, told)
@@ -88,10 +105,10 @@ class Worker:
         if attempt.error is not None:
             yield from (told_of_failure(asked, attempt.error) for asked in left)
 
-    def _answered(self, job: Job, read: Read) -> Iterator[Answer | SharpvError]:
+    def _answered(self, job: Job, read: Read) -> Iterator[Answer | SharpvError | Waiting]:
         """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
         from sharpv_cli.pipeline.prompts import SharedPrompts
-        from sharpv_cli.pipeline.question import Spent, answer, whole_answer
+        from sharpv_cli.pipeline.question import Spent, answer
         from sharpv_cli.pipeline.recalling import keep_seen
 
         with self.opened(job, read) as (clip, spent, recall):
@@ -99,7 +116,7 @@ class Worker:
             for number, asked in enumerate(job.questions, start=1):
                 last = number == len(job.questions)
                 with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
-                    told = whole_answer(
+                    told = yield from answer_of(
                         answer(prompts, asked.question, last=last, spent=spent, form=asked.form)
                     )
                 yield attempt.error or told
@@ -127,3 +144,31 @@ class Worker:
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
         document = ask_document(answer, replace(self.resolved, settings=job.settings).told)
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}
+
+
+def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Generator[tuple[Job, Told]]:
+    """What is told of all jobs, in this process: videos are read a few ahead of those that are answered at once."""
+    coming = iter(jobs)
+
+    def begin(wait: bool) -> Generator[tuple[Job, Told] | Waiting] | None:
+        read = ahead.first(wait=wait)
+        if read is None:
+            return None
+        _give(ahead, coming, 1)
+        job, outcome_of = read
+        return _named(job, worker.documents(job, outcome(outcome_of.result)))
+
+    with ReadAhead(read_frames, readers=readers) as ahead:
+        _give(ahead, coming, readers + READ_AHEAD)
+        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.together)
+        yield from conveyor.told(begin)
+
+
+def _give(ahead: ReadAhead[Job, Read], jobs: Iterator[Job], count: int) -> None:
+    for job in islice(jobs, count):
+        ahead.give(job)
+
+
+def _named(job: Job, documents: Iterator[Told | Waiting]) -> Generator[tuple[Job, Told] | Waiting]:
+    for told in documents:
+        yield told if isinstance(told, Waiting) else (job, told)

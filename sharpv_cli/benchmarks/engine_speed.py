@@ -73,7 +73,7 @@ def lanes(clips: Mapping[str, Clip], retentions: Sequence[float]) -> Iterator[La
     yield Lane("stock generate, dense", partial(_stock, clips["fast"]))
     for engine in ("reference", "fast"):
         yield Lane(f"{engine}, dense", partial(_ours, clips[engine], dense))
-    scales, half = _thresholds(clips["fast"], retentions)
+    scales, half = thresholds(clips["fast"], retentions)
     for retention, scale in zip(retentions, scales, strict=True):
         visual = {"visual": {"mode": "adaptive", "scale": scale}}
         for engine in ("reference", "fast"):
@@ -83,7 +83,7 @@ def lanes(clips: Mapping[str, Clip], retentions: Sequence[float]) -> Iterator[La
         yield Lane(f"fast, {retention:.0%}, no memory stage", partial(_ours, clips["fast"], alone))
 
 
-def _thresholds(base: Clip, retentions: Sequence[float]) -> tuple[list[float], float]:
+def thresholds(base: Clip, retentions: Sequence[float]) -> tuple[list[float], float]:
     """The scale that keeps each retention, and the M in the middle of the layers' similarities."""
     inputs = build_inputs(base.loaded, base.info, base.sample, QUESTION, base.settings.prompt)
     whole = capture(base.loaded.model, inputs, base.loaded.family)

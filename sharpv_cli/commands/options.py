@@ -59,7 +59,16 @@ VerboseOption = Annotated[
 ]
 ProcessesOption = Annotated[
     int | None,
-    option("--processes N", "Model processes.  [default: one per GPU, else one]", min=1, max=MOST_WORKERS),
+    option(
+        "--processes N",
+        "Model processes.  [default: one per GPU, else by the model's size]",
+        min=1,
+        max=MOST_WORKERS,
+    ),
+]
+BatchSizeOption = Annotated[
+    str,
+    option("--batch-size N|auto", "Answers decoded at once, at most 64; auto is by the memory that is free."),
 ]
 ReadersOption = Annotated[
     int | None,

@@ -91,7 +91,7 @@ class Together(Engine):
         super().__init__(engine.model, engine.reason)
         self.name, self.needs_scores = engine.name, engine.needs_scores
         self.most = most
-        self._engine = engine
+        self._engine: Engine = engine._engine if isinstance(engine, Together) else engine
         free = available_bytes(engine.model.device) if bound is None else None
         self._bound = (free or _UNKNOWN_BYTES) // 2 if bound is None else bound
         self._least_bound = self._bound // 8

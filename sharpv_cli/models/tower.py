@@ -37,7 +37,7 @@ def quick_tower(model: Any) -> AbstractContextManager[object]:
 @cache
 def onednn_is_quicker() -> bool:
     """Whether MKL leaves AVX-512 unused here."""
-    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     with suppress(OSError):
         return "AuthenticAMD" in _CPUINFO.read_text(encoding="utf-8", errors="replace")[:1000]

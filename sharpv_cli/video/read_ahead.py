@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Condition, Lock
 from time import monotonic
 from typing import Generic, Self, TypeVar
 
@@ -28,7 +28,7 @@ class ReadAhead(Generic[T, R]):
 
     A context manager; the children end with it. `each` begins at most `ahead` items before they are asked for: this
     bounds the memory that frames take. `share` is the cores that each reader plans with, those that these readers leave
-    to each by default.
+    to each by default. One that `is_open` is given further items while somebody waits for the `first`.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class ReadAhead(Generic[T, R]):
         readers: int = 1,
         ahead: int = 2,
         share: int | None = None,
+        is_open: bool = False,
     ) -> None:
         assert readers >= 1 and ahead >= 1, (readers, ahead)
         self._read, self._ahead = read, ahead
@@ -46,6 +47,9 @@ class ReadAhead(Generic[T, R]):
         self._share = share or Shares.of(cores(), readers).reader
         self._readers: list[IsolatedReader] = []
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
+        self._begun: list[tuple[T, Future[R]]] = []
+        self._changed = Condition()
+        self._is_open = is_open
         self._growing = Lock()
         self._grown = -inf
         self._abandoned = False
@@ -70,6 +74,32 @@ class ReadAhead(Generic[T, R]):
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+
+    def give(self, item: T) -> None:
+        """Begin one that `first` gives."""
+        coming = self.begin(item)
+        with self._changed:
+            self._begun.append((item, coming))
+            self._changed.notify()
+        coming.add_done_callback(self._tell)
+
+    def first(self, *, wait: bool) -> tuple[T, Future[R]] | None:
+        """Of the items that were given, the first that has been read: a slow one keeps no other waiting.
+
+        None where there is none now, or with `wait` none any more.
+        """
+        with self._changed:
+            while True:
+                for place, (_, coming) in enumerate(self._begun):
+                    if coming.done():
+                        return self._begun.pop(place)
+                if not (wait and (self._begun or self._is_open)):
+                    return None
+                self._changed.wait()
+
+    def _tell(self, _: Future[R]) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def begin(self, item: T) -> Future[R]:
         """Read one more when its turn comes. Where no more threads can be had, by those that there are."""

@@ -21,6 +21,8 @@ class Model:
     """Stands for one that is loaded; each job's question is what it does."""
 
     resolved: Resolved
+    batch_size: int | None = None
+    together: None = None
 
     def load(self) -> Model:
         return self

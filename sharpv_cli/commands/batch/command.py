@@ -11,13 +11,14 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
-from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
+from sharpv_cli.commands.batch.running import Runner, batch_size_of, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
     MOST_WORKERS,
     AddressOption,
+    BatchSizeOption,
     Flags,
     ProcessesOption,
     ProfileOption,
@@ -83,6 +84,7 @@ def batch(
     ] = None,
     processes: ProcessesOption = None,
     readers: ReadersOption = None,
+    batch_size: BatchSizeOption = "auto",
     runner: RunnerOption = "local",
     address: AddressOption = None,
     num_gpus: Annotated[
@@ -120,7 +122,7 @@ def batch(
     from sharpv_cli.batch.results import ResultsFile
 
     terminal.set_level(quiet=quiet, verbose=verbose)
-    place = Runner(runner, address, num_gpus, num_cpus, processes, readers)
+    place = Runner(runner, address, num_gpus, num_cpus, processes, readers, batch_size_of(batch_size))
     check_runner(place)
     part = read_shard(shard)
     resolved = read_settings(flags, profile)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from sharpv_cli import terminal
 from sharpv_cli.commands.options import Flags
 from sharpv_cli.commands.preparing import check_model
 from sharpv_cli.cores import cores
+from sharpv_cli.errors import UsageError
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sharpv_cli.tables.shard import Shard
     from sharpv_cli.types import Form
 
+_MOST_AT_ONCE = 64
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
 
 
@@ -38,6 +40,14 @@ class Runner:
     num_cpus: float | None
     processes: int | None
     readers: int | None
+    batch_size: int | None = None
+
+    def of(self, model: Model, jobs: int) -> tuple[Model, list[str | None]]:
+        """The model as its processes load it, and the device of each. Raises UsageError."""
+        from sharpv_cli.batch.processes import devices_of
+
+        devices = devices_of(model.resolved.settings, self.processes, jobs)
+        return replace(model, batch_size=self.batch_size, sharing=len(devices) // len(set(devices))), devices
 
 
 @dataclass
@@ -80,6 +90,18 @@ class Tally:
     def rate(self) -> float:
         """Questions a second, of those that this run asked."""
         return self.done / max(time.monotonic() - self.began, 1e-6)
+
+
+def batch_size_of(given: str) -> int | None:
+    """None is auto. Raises UsageError."""
+    if given == "auto":
+        return None
+    if not given.isdecimal() or not 1 <= int(given) <= _MOST_AT_ONCE:
+        raise UsageError(
+            f"--batch-size {shown(given)}: neither auto nor a number from 1 to {_MOST_AT_ONCE}",
+            hint="leave it out: as many answers are decoded at once as there is memory for",
+        )
+    return int(given)
 
 
 def read_rows(source: str, questions: tuple[str, ...]) -> Manifest:
@@ -185,14 +207,14 @@ def _documents(plan: Plan, model: Model, runner: Runner, on_leaving: ExitStack) 
     if runner.name == "ray":
         from sharpv_cli.batch.ray_runner import Cluster, on_cluster
 
+        model = replace(model, batch_size=runner.batch_size)
         return on_cluster(plan.jobs, model, Cluster(runner.address, runner.num_gpus, runner.num_cpus))
     from sharpv_cli.batch.fleet import Fleet
-    from sharpv_cli.batch.processes import devices_of
     from sharpv_cli.video.shares import default_readers
 
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
-        devices = devices_of(model.resolved.settings, runner.processes)
+        model, devices = runner.of(model, len(plan.jobs))
         readers = runner.readers or default_readers(cores(), len(devices))
         fleet = on_leaving.enter_context(Fleet(model, devices, readers))
     return fleet.documents(plan.jobs)

@@ -1,0 +1,77 @@
+"""Several answers on their way at once: while one waits for a step, others are looked at, read, and said.
+
+Whoever answers many questions has a generator for each piece of work, and gives them to one conveyor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from sharpv_cli.types import Answer, Event, Finished, Waiting
+
+if TYPE_CHECKING:
+    from sharpv_cli.engine.together import Together
+
+T = TypeVar("T")
+
+
+class Conveyor(Generic[T]):
+    """Advances pieces of work, between the steps of an `engine` for several answers: whatever each tells, as it comes.
+
+    A piece of work tells Waiting where it cannot go on before a step was made; else it is not interrupted, and it deals
+    with its own errors. With an engine for one answer none waits, and one goes after the other.
+    """
+
+    def __init__(self, engine: Together | None) -> None:
+        self._engine = engine
+        self._going: list[Generator[T | Waiting]] = []
+
+    def told(self, begin: Callable[[bool], Generator[T | Waiting] | None]) -> Generator[T]:
+        """What is told of all the work that `begin` gives, until there is none going and it gives none.
+
+        It is asked for one more before each step, where there is room: so answers end one by one, and not all at the
+        end. It may wait only where its argument says so. Close it.
+        """
+        try:
+            while True:
+                work = begin(not self._going) if not self._going or self._has_room() else None
+                if work is not None:
+                    self._going.append(work)
+                    yield from self._advanced(work)
+                elif not self._going:
+                    return
+                if self._going:
+                    yield from self._step()
+        finally:
+            for work in self._going:
+                work.close()
+
+    def _step(self) -> Iterator[T]:
+        assert self._engine is not None, "nobody waits for a step that nobody makes"
+        self._engine.step()
+        for work in tuple(self._going):
+            yield from self._advanced(work)
+
+    def _has_room(self) -> bool:
+        return self._engine is not None and len(self._going) < self._engine.most and self._engine.has_room
+
+    def _advanced(self, work: Generator[T | Waiting]) -> Iterator[T]:
+        """Until it waits again, or ends."""
+        for told in work:
+            if isinstance(told, Waiting):
+                return
+            yield told
+        self._going.remove(work)
+
+
+def answer_of(events: Iterator[Event]) -> Generator[Waiting, None, Answer]:
+    """As `whole_answer`, for work on a conveyor."""
+    for event in events:
+        if isinstance(event, Waiting):
+            yield event
+        elif isinstance(event, Finished):
+            if event.answer.finish_reason == "interrupted":
+                raise KeyboardInterrupt
+            return event.answer
+    raise AssertionError("an answer ends with itself")
