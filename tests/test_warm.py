@@ -116,7 +116,7 @@ LINES = [
     (
         0,
         f"umask 077; SHARPV ask {CLIP} '{QUESTION}' --stats --chart-out a.png && "
-        "stat -c %a a.png && head -c 4 a.png && rm a.png",
+        "stat -c %a a.png && head -c 4 a.png | tail -c 3 && rm a.png",
     ),
     (2, f"SHARPV ask {CLIP} 'Describe the video.' > /dev/full"),
     (3, "SHARPV ask demo/nowhere.mp4 what?"),
