@@ -15,6 +15,7 @@ from run_cli import ROOT
 
 from sharpv_cli import terminal
 from sharpv_cli.app import app
+from sharpv_cli.benchmarks import budget_curve
 
 FOLDER = ROOT / "docs" / "results"
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("\\\n", " ")
@@ -49,4 +50,16 @@ def test_the_tables_come_from_the_results(
     extra = ["--clips", str(tmp_path / "clips"), "--export-markdown", "-", "--quiet"]
     assert app(args=[*given[1:], *extra], standalone_mode=False) is None
     assert capsys.readouterr().out == (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    assert not list((tmp_path / "clips").iterdir()), "no clip is needed"
+
+
+def test_the_curve_comes_from_its_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its command, on the answers that are kept: no model is asked, and `curve.json` and `curve.md` are as kept."""
+    for file in (FOLDER / "curve").glob("*.jsonl.gz"):
+        (tmp_path / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+    [command] = re.findall(r"^python -m sharpv_cli.benchmarks.budget_curve (.*-o curve.*)$", PAGE, re.M)
+    given = shlex.split(command.replace("-o curve", f"-o {tmp_path}"))
+    budget_curve.main([*given, "--clips", str(tmp_path / "clips")])
+    assert capsys.readouterr().out == (FOLDER / "curve" / "curve.md").read_text(encoding="utf-8")
+    assert (tmp_path / "curve.json").read_bytes() == (FOLDER / "curve" / "curve.json").read_bytes()
     assert not list((tmp_path / "clips").iterdir()), "no clip is needed"

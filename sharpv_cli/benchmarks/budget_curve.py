@@ -43,11 +43,11 @@ class Point:
 
 
 def points_of(evaluation: Evaluation, budget: float) -> list[Point]:
-    """Of every method in a comparison; of dense as well."""
+    """Of every method in a comparison; dense keeps everything at any budget."""
     return [
         Point(
             method=score.method,
-            budget=budget,
+            budget=1.0 if score.method == "dense" else budget,
             accuracy=score.accuracy,
             interval=score.interval,
             difference=score.difference,
