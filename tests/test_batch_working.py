@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -20,8 +21,10 @@ from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Left, Told
 from sharpv_cli.batch.working import Worker, answered, outcome
 from sharpv_cli.commands.batch.running import Tally, summarize
+from sharpv_cli.engine.rows import EagerRows
 from sharpv_cli.errors import ShortageError
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.types import Finished, QuestionFailed
@@ -109,6 +112,43 @@ def test_clips_answered_together_have_the_answers_of_ask(
         assert [_essence(doc) for of, doc in told if of is one] == [
             _essence(doc) for doc in done(worker, one)
         ]
+
+
+def test_memory_that_runs_out_lets_fewer_go_on_together(
+    worker: Worker, videos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clips in a step are more than there is memory for: all are answered all the same, and nobody fails."""
+    step, refused = EagerRows.step, [0]
+
+    def short(rows: EagerRows, seats: Any) -> Any:
+        if len(seats) > 1:
+            refused[0] += 1
+            raise MemoryError("out of memory")
+        return step(rows, seats)
+
+    monkeypatch.setattr(EagerRows, "step", short)
+    jobs = [job(video, QUESTIONS[1]) for video in videos]
+    company = Worker(worker.session.together(8), worker.resolved)
+    told = {one.video: document for one, document in answered(company, jobs, readers=2)}
+    assert {video: doc["answer"] for video, doc in told.items()} == {
+        video: alone(video, QUESTIONS[1]) for video in videos
+    }
+    assert refused[0] >= 1
+    assert company.together.most == 1, "it asks for no more"  # type: ignore[union-attr]
+
+
+def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> None:
+    """What the thousandth takes is what the tenth takes: no clip, reader or buffer stays when its answer is told."""
+    company = Worker(worker.session.together(4), worker.resolved)
+    few = changed(frames=2, max_new_tokens=2)
+    held: list[int] = []
+    for _ in answered(
+        company, (job(videos[n % 3], QUESTIONS[0], settings=few) for n in range(40)), readers=1
+    ):
+        held.append(sum(type(one) is Clip for one in gc.get_objects()))
+    assert len(held) == 40
+    assert max(held[5:]) <= 8
+    assert company.together.seated == 0  # type: ignore[union-attr]
 
 
 def _essence(document: Any) -> tuple[Any, ...]:
