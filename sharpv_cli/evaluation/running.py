@@ -11,6 +11,7 @@ from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from sharpv_cli.cores import cores
 from sharpv_cli.errors import SharpvError, unforeseen
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.evaluation.fewer import with_frames
@@ -69,7 +70,7 @@ class Run:
     def outcomes(self, file: ResultsFile) -> Generator[Outcome | Missed, None, None]:
         """What is not done yet, written to `file` and yielded as it comes. Close it."""
         work = list(self._todo(file))  # before anything is added to the file
-        with ReadAhead(self._decoded, ahead=_AHEAD) as ahead:
+        with ReadAhead(self._decoded, ahead=_AHEAD, share=cores()) as ahead:
             for (items, todo), clip in ahead.each(work):
                 for outcome in self._guarded(items, todo, clip, file):
                     file.add(outcome)
