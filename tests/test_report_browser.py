@@ -41,7 +41,11 @@ class Browser:
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        exceptions = pytest.importorskip("selenium.common.exceptions")
+        try:
+            self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        except exceptions.WebDriverException as error:
+            pytest.skip(f"chromium does not start here: {error.msg}")
         self._folder = folder
 
     def show(self, *answers: Answer) -> None:

@@ -151,7 +151,8 @@ def _note(answer: Answer, plan: _Plan, size: tuple[int, int]) -> str:
         )
     parts.append(f"Pictures are {size[0]} x {size[1]} pixels.")
     if answer.scores is not None:
-        digits = "0.00002" if plan.levels > 255 else "0.004"
+        exact = "0.0005" if answer.seen else "0.00002"  # what is kept on disk is in half precision
+        digits = exact if plan.levels > 255 else "0.004"
         parts.append(f"S and T are rounded to {digits}; ranks and counts are exact.")
     return " ".join(parts)
 
