@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import shortage, signals
 from sharpv_cli.cores import cores
 from sharpv_cli.models import templates
+from sharpv_cli.models.available import available_bytes
 from sharpv_cli.models.refusal import import_framework
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ class Session:
         As many processes share the memory as `sharing` says.
         """
         from sharpv_cli.engine.together import MOST, Together
-        from sharpv_cli.models.available import available_bytes
 
         free = available_bytes(self.loaded.device)
         bound = None if free is None else free // (2 * sharing)
