@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from make_answer import make_answer, with_scores
+from make_answer import make_answer, make_profile, with_scores
 
 from sharpv_cli.pruning.visual import keep_counts
 from sharpv_cli.report.document import Asked
 from sharpv_cli.report.page import report_page
+from sharpv_cli.report.profile_export import profile_exports
 from sharpv_cli.types import Answer
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -282,3 +283,14 @@ def test_printed_it_has_all_its_pictures_and_no_slider(browser: Browser, answer:
     browser.media()
     printed = base64.b64decode(browser.driver.print_page())
     assert printed.count(b"/Subtype /Image") >= 6
+
+
+def test_a_page_of_a_profile_is_still_and_shows_all_figures(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "profile.html"
+    profile_exports(charts=[str(path)], about={}).write(make_profile(4, question="<script>1</script>"))
+    browser.requests(), browser.console()
+    browser.driver.get(path.as_uri())
+    assert browser.run("return document.querySelector('img').naturalWidth > 0")
+    assert "<script>1</script>" in browser.texts("pre")[0]
+    assert (browser.console(), browser.run("return document.scripts.length")) == ([], 0)
+    assert browser.requests() <= {"file", "data"}

@@ -11,7 +11,8 @@ from sharpv_cli.report.pages import Picture
 
 T = TypeVar("T")
 _BODY = """\
-<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)"><img src="{light}" alt="{alt}"></picture>
+<div class="scroll" tabindex="0" role="region" aria-label="Charts"><picture>\
+<source srcset="{dark}" media="(prefers-color-scheme: dark)"><img src="{light}" alt="{alt}"></picture></div>
 <h1>All figures</h1>
 <div class="scroll" tabindex="0" role="region" aria-label="All figures"><pre>{text}</pre></div>
 """
