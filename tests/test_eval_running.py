@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from events import ask
@@ -15,7 +17,7 @@ from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Score
-from sharpv_cli.evaluation.fewer import with_frames
+from sharpv_cli.evaluation.fewer import affordable, with_frames
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
@@ -170,6 +172,46 @@ def test_fewer_frames_are_those_that_the_budget_buys(evaluated: Evaluate, folder
     assert {key[0]: o.answer for key, o in done.items()} == {
         i.id: asked(i, fewer).text for i in dataset.items
     }
+
+
+@dataclass
+class Looked:
+    """Stands for a compared clip: frames that a model merges, with tokens that may grow as there are fewer."""
+
+    frames: int
+    merged: int
+    tokens_at: Callable[[int], int]
+
+    @property
+    def clip(self) -> SimpleNamespace:
+        return SimpleNamespace(sample=range(self.frames))
+
+    def tokens(self, question: str) -> tuple[int, int]:
+        return -(-self.frames // self.merged), self.tokens_at(self.frames)
+
+    def fewer(self, frames: int) -> Looked:
+        return replace(self, frames=frames)
+
+
+@pytest.mark.parametrize(
+    ("frames", "merged", "tokens_at", "budget", "taken"),
+    [
+        (32, 1, lambda n: 100, 800, 8),
+        (32, 1, lambda n: 100, 801, 9),
+        (32, 2, lambda n: 100, 350, 8),  # pairs: four of them
+        (7, 2, lambda n: 100, 400, 7),  # the last of an odd number is a pair of its own: all are needed
+        (7, 2, lambda n: 100, 300, 6),
+        (32, 1, lambda n: 100 if n > 8 else 400, 800, 2),  # a limit on the clip's pixels: fewer are larger
+        (4, 1, lambda n: 100, 4000, 4),
+    ],
+)
+def test_as_few_frames_as_hold_the_budget(
+    frames: int, merged: int, tokens_at: Callable[[int], int], budget: int, taken: int
+) -> None:
+    whole: Any = Looked(frames, merged, tokens_at)
+    found = affordable(whole, "what?", budget)
+    assert found.frames == taken
+    assert (found is whole) == (taken == frames)
 
 
 def test_fewer_of_given_moments_are_spread_over_them() -> None:
