@@ -9,6 +9,7 @@ import pickle
 import socket
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,12 +26,12 @@ from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
 from sharpv_cli.text import shown
+from sharpv_cli.types import Waiting
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import name_of
 
 if TYPE_CHECKING:
     from sharpv_cli.batch.working import Read, Worker
-    from sharpv_cli.types import Waiting
 
 # Jobs of each worker: without a GPU one is decoded while the other one is answered.
 _AT_A_TIME, _ON_GPU, _MOST_AT_A_TIME = 2, 16, 64
@@ -289,6 +290,7 @@ class RayWorker:
             for _ in conveyor.told(begin):
                 pass
         finally:
+            traceback.print_exc()
             os._exit(1)
 
 
