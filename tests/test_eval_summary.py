@@ -264,3 +264,9 @@ def test_one_token_or_answer_is_enough_to_have_pruned(changed: dict[str, object]
     result = summarize(Dataset("mine", ITEMS[:3]), ["dense", "evs"], done, (), ABOUT)
     assert [score.pruned_nothing for score in result.scores] == [False, told]
     assert ("Pruned nothing" in eval_markdown(result)) == told
+
+
+def test_without_dense_itself_what_was_kept_decides() -> None:
+    done = {("1", "evs"): make_outcome(item="1", method="evs", visual_retention=1.0, kv_retention=1.0)}
+    [score] = summarize(Dataset("mine", ITEMS[:1]), ["evs"], done, (), ABOUT).scores
+    assert score.pruned_nothing
