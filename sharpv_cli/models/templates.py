@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from multiprocessing.connection import Pipe
 from typing import Any
 
@@ -39,9 +40,15 @@ def rendered(template: str, turns: Sequence[Mapping[str, Any]], names: Mapping[s
 
     Raises TemplateError, and ResourceError where there is no child to render it.
     """
-    request = json.dumps({"template": template, "turns": turns, "names": names}).encode()
+    return _text_of(json.dumps({"template": template, "turns": turns, "names": names}))
+
+
+@lru_cache(
+    maxsize=16
+)  # a batch asks the same about many clips, and each exchange takes milliseconds beside others
+def _text_of(request: str) -> str:
     with _lock:
-        answer = _answered(request)
+        answer = _answered(request.encode())
     if "error" in answer:
         raise TemplateError(answer["error"])
     return answer["text"]
