@@ -1,7 +1,9 @@
 """What holds for all tests, and for the processes that they start."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,6 +20,13 @@ def nothing_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """No store in this process either, but for tests of the store, which have one of their own."""
     if not request.module.__name__.startswith(("test_seen", "test_python_m")):
         monkeypatch.setattr("sharpv_cli.seen.store.Store.of", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def environment_restored() -> Iterator[None]:
+    """A command that runs in this process may say to libraries, by the environment, that it is offline."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="module")

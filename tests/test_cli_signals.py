@@ -272,7 +272,9 @@ def test_completion_as_bash_installs_it(home: Path) -> None:
 )
 def test_where_no_shell_is_found_one_is_named(home: Path, found: str | None, said: str) -> None:
     """As in containers that show no process above this one."""
-    code = f"from typer import completion; completion._get_shell_name = lambda: {found!r}; {RUN}"
+    code = (
+        f"from typer import _completion_shared as shared; shared._get_shell_name = lambda: {found!r}; {RUN}"
+    )
     command = [sys.executable, "-c", code]
     done = run(command, "--install-completion", home=home)
     assert (done.returncode, done.stdout) == (2, "")

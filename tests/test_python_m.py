@@ -32,6 +32,11 @@ COMMANDS = {
         "--clips 1 --questions 1 --processes 0 --loop 0 --folder check",
         "1 of 1 as asked alone",
     ),
+    "benchmarks.batched_answers": ("--clips 1 --most 2 --device cpu", "1 of 1"),
+    "benchmarks.batched_speed": (
+        "--device cpu --tokens 60 --new-tokens 3 --sizes 2 --compare 2",
+        "| by itself |",
+    ),
     "benchmarks.budget_curve": (
         "shapes --limit 2 --methods sharpv --budgets 0.1 -o curve --clips clips",
         "| method | leaves dense at visual % |",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from typer.completion import _get_shell_name
+from typer._completion_shared import _get_shell_name
 
 from sharpv_cli.errors import UsageError
 

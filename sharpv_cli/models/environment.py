@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NEEDED = (
     *("torch", "torchvision", "transformers", "tokenizers", "safetensors", "huggingface-hub", "av", "numpy"),
     *("packaging", "pillow", "pydantic", "pyyaml", "prompt-toolkit", "rich", "typer", "jinja2"),
-    *("charset-normalizer", "llguidance"),
+    *("charset-normalizer", "llguidance", "matplotlib"),
 )
 _OPTIONAL = ("flash-attn", "flash-attn-3", "flash-attn-4", "accelerate")
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
