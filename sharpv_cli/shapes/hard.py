@@ -22,6 +22,7 @@ from sharpv_cli.shapes.world import (
     Scene,
     Shape,
     destination,
+    drawn_shape,
     jittered,
     pick_motion,
 )
@@ -243,24 +244,9 @@ def _place(
             continue
         if any(_too_close(shape, ends) for shape in others):
             continue
-        return Shape(
-            kind=rng.choice(SHAPES),
-            colour=colour,
-            colour_end=colour_end,
-            rgb=rgb,
-            rgb_end=jittered(rng, PALETTE[colour_end], JITTER) if motion == "turn" else rgb,
-            motion=motion,
-            direction=direction,
-            x0=x0,
-            y0=y0,
-            x1=x1,
-            y1=y1,
-            radius=radius,
-            radius_end=radius_end,
-            hole=rng.uniform(0.35, 0.5),
-            appears_at=rng.uniform(0.25, 0.72) if motion == "appear" else -1.0,
-            vanishes_at=rng.uniform(0.3, 0.75) if motion == "vanish" else 2.0,
-            turns_at=rng.uniform(0.35, 0.65) if motion == "turn" else 2.0,
+        colours = (colour, colour_end)
+        return drawn_shape(
+            rng, motion, direction, ends, colours, rgb, palette=PALETTE, jitter=JITTER, hole=(0.35, 0.5)
         )
     return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -143,26 +144,45 @@ def _place(
             continue
         if any(_too_close(o, x0, y0, radius, x1, y1, radius_end) for o in others):
             continue
-        return Shape(
-            kind=rng.choice(SHAPES),
-            colour=colour,
-            colour_end=colour_end,
-            rgb=rgb,
-            rgb_end=jittered(rng, COLOURS[colour_end]) if motion == "turn" else rgb,
-            motion=motion,
-            direction=direction,
-            x0=x0,
-            y0=y0,
-            x1=x1,
-            y1=y1,
-            radius=radius,
-            radius_end=radius_end,
-            hole=rng.uniform(0.4, 0.6),
-            appears_at=rng.uniform(0.25, 0.72) if motion == "appear" else -1.0,
-            vanishes_at=rng.uniform(0.3, 0.75) if motion == "vanish" else 2.0,
-            turns_at=rng.uniform(0.35, 0.65) if motion == "turn" else 2.0,
-        )
+        ends = ((x0, y0, radius), (x1, y1, radius_end))
+        return drawn_shape(rng, motion, direction, ends, (colour, colour_end), rgb)
     return None
+
+
+def drawn_shape(
+    rng: random.Random,
+    motion: Motion,
+    direction: str | None,
+    ends: tuple[tuple[float, float, float], tuple[float, float, float]],
+    colours: tuple[str, str],
+    rgb: tuple[int, int, int],
+    *,
+    palette: Mapping[str, tuple[int, int, int]] = COLOURS,
+    jitter: int = COLOUR_JITTER,
+    hole: tuple[float, float] = (0.4, 0.6),
+) -> Shape:
+    """An object between its two `ends`, x, y and radius each, with all else drawn; `hole` bounds a ring's."""
+    (x0, y0, radius), (x1, y1, radius_end) = ends
+    colour, colour_end = colours
+    return Shape(
+        kind=rng.choice(SHAPES),
+        colour=colour,
+        colour_end=colour_end,
+        rgb=rgb,
+        rgb_end=jittered(rng, palette[colour_end], jitter) if motion == "turn" else rgb,
+        motion=motion,
+        direction=direction,
+        x0=x0,
+        y0=y0,
+        x1=x1,
+        y1=y1,
+        radius=radius,
+        radius_end=radius_end,
+        hole=rng.uniform(*hole),
+        appears_at=rng.uniform(0.25, 0.72) if motion == "appear" else -1.0,
+        vanishes_at=rng.uniform(0.3, 0.75) if motion == "vanish" else 2.0,
+        turns_at=rng.uniform(0.35, 0.65) if motion == "turn" else 2.0,
+    )
 
 
 def jittered(
