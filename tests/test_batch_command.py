@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from held_out_clips import held_out_clips
-from run_cli import ROOT, SHARPV, grown, run, scripted, started
+from run_cli import ROOT, SHARPV, grown, halting, run, scripted, started
+from waiting import alive, descendants, until
 
 QUESTIONS = ("how many objects are there?", "describe the video.")
 CLIPS = 12
@@ -111,8 +110,15 @@ def manifest(folder: Path, clips: Path, count: int = CLIPS) -> Path:
     return path
 
 
-def start(home: Path, *args: str) -> subprocess.Popen[str]:
-    return started(SHARPV, "batch", "m.jsonl", "-o", "r.jsonl", *args, home=home)
+def start(home: Path, *args: str, command: list[str] = SHARPV) -> subprocess.Popen[str]:
+    return started(command, "batch", "m.jsonl", "-o", "r.jsonl", *args, home=home)
+
+
+def halted(home: Path, lines: int, *args: str) -> subprocess.Popen[str]:
+    """In the middle of its work, however late we come."""
+    process = start(home, *args, command=halting(lines))
+    grown(home / "r.jsonl", lines, process)
+    return process
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -140,17 +146,15 @@ def test_some_answers_are_those_of_ask(clips: Path, unbroken: dict[str, str], tm
 
 
 def test_kills_cost_and_double_nothing(clips: Path, tmp_path: Path, unbroken: dict[str, str]) -> None:
-    """SIGKILL at random points, each after at least one more answer: the same answers in the end."""
+    """SIGKILL again and again, each after some more answers: the same answers in the end."""
     manifest(tmp_path, clips)
-    rng, results = random.Random(7), tmp_path / "r.jsonl"
-    for _ in range(3):
-        size = results.stat().st_size if results.exists() else 0
-        process = start(tmp_path)
-        grown(results, size + rng.randrange(6000), process)
+    results = tmp_path / "r.jsonl"
+    for lines in (1, 6, 8):
+        process = halted(tmp_path, lines)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     there = results.read_text().count("\n")
-    assert 3 <= there < ROWS, "killed on the way"
+    assert 8 <= there < ROWS, "killed on the way"
     errors = finished(start(tmp_path))
     assert f"{ROWS - there} answered" in errors and f"{there} were there already" in errors
     assert answers(results) == unbroken
@@ -161,8 +165,7 @@ def test_ctrl_c_keeps_what_there_is(
     clips: Path, tmp_path: Path, unbroken: dict[str, str], processes: str
 ) -> None:
     manifest(tmp_path, clips)
-    process = start(tmp_path, "--processes", processes)
-    grown(tmp_path / "r.jsonl", 3000, process)
+    process = halted(tmp_path, 3, "--processes", processes)
     process.send_signal(signal.SIGINT)
     errors = finished(process, 130)
     assert "rerunning the same command resumes" in errors
@@ -186,33 +189,14 @@ def test_two_processes_give_the_same_and_end_with_their_parent(
     clips: Path, tmp_path: Path, unbroken: dict[str, str]
 ) -> None:
     manifest(tmp_path, clips)
-    process = start(tmp_path, "--processes", "2")
-    grown(tmp_path / "r.jsonl", 3000, process)
-    family = children(process.pid)
-    assert len(family) >= 4, "two models, two readers, and multiprocessing's own"
+    process = halted(tmp_path, 3, "--processes", "2")
+    until(lambda: len(descendants(process.pid)) >= 4, "two models, two readers, and multiprocessing's own")
+    family = descendants(process.pid)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    for _ in range(200):
-        if not any(alive(pid) for pid in family):
-            break
-        time.sleep(0.05)
-    else:
-        raise AssertionError("a child outlives the command")
+    until(lambda: not any(map(alive, family)), "a child outlives the command")
     finished(start(tmp_path, "--processes", "2"))
     assert answers(tmp_path / "r.jsonl") == unbroken
-
-
-def children(pid: int) -> list[int]:
-    """All below, by /proc."""
-    own = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        own += [int(text) for text in (task / "children").read_text().split() if int(text) not in own]
-    return own + [below for child in own for below in children(child)]
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_shards_make_the_whole(clips: Path, tmp_path: Path, unbroken: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import subprocess
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from datasets_on_disk import videomme_entry, write
-from run_cli import ROOT, SHARPV, environment, grown, run, scripted, started
+from run_cli import ROOT, SHARPV, environment, grown, halting, run, scripted, started
 from subtitles import SRT
 
 from sharpv_cli.evaluation.datasets import shapes
@@ -120,8 +119,15 @@ def test_parts_of_a_file_share_what_is_wrong_with_it(clips: Path, tmp_path: Path
 COMPARED = ("--methods", "dense,sharpv,random-star,evs", "--limit", str(QUESTIONS), "--json")
 
 
-def start(clips: Path, home: Path, *args: str) -> subprocess.Popen[str]:
-    return started(SHARPV, "eval", "shapes", "--clips", str(clips), *COMPARED, *args, home=home)
+def start(clips: Path, home: Path, *args: str, command: list[str] = SHARPV) -> subprocess.Popen[str]:
+    return started(command, "eval", "shapes", "--clips", str(clips), *COMPARED, *args, home=home)
+
+
+def halted(clips: Path, home: Path, lines: int) -> subprocess.Popen[str]:
+    """In the middle of its work, however late we come."""
+    process = start(clips, home, "--out", "r.jsonl", command=halting(lines))
+    grown(home / "r.jsonl", lines, process)
+    return process
 
 
 def figures(text: str) -> dict[str, Any]:
@@ -146,28 +152,24 @@ def unbroken(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def test_ten_kills_cost_nothing(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
-    """SIGKILL at ten random points, each after at least one more answer: the same final table."""
-    rng, results = random.Random(7), tmp_path / "sharpv-eval-shapes.jsonl"
-    for _ in range(10):
-        size = results.stat().st_size if results.exists() else 0
-        process = start(clips, tmp_path)
-        grown(results, size + rng.randrange(1000), process)
+    """SIGKILL ten times, each after at least one more answer, which follows what is compared: the same final table."""
+    results = tmp_path / "r.jsonl"
+    for lines in (2, 5, 7, 11, 13, 16, 18, 20, 24, 26):
+        process = halted(clips, tmp_path, lines)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     done = sum('"sharpv.eval.answer/1"' in line for line in results.read_text().splitlines())
-    assert 10 <= done < ANSWERS, "killed on the way"
-    assert finished(start(clips, tmp_path)) == unbroken
+    assert 16 <= done < ANSWERS, "killed on the way"
+    assert finished(start(clips, tmp_path, "--out", "r.jsonl")) == unbroken
     answers = [json.loads(line) for line in results.read_text().splitlines()]
     asked = [(line["item"], line["method"]) for line in answers if "item" in line]
     assert len(asked) == len(set(asked)) == ANSWERS, "nothing is asked twice"
 
 
 def test_ctrl_c_keeps_and_shows_what_there_is(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
-    results = tmp_path / "r.jsonl"
-    process = start(clips, tmp_path, "--out", "r.jsonl")
-    grown(results, 1000, process)
+    process = halted(clips, tmp_path, 6)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)
@@ -186,10 +188,10 @@ def test_answers_go_into_another_program_and_an_edited_line_is_told(clips: Path,
     items = shapes.load(None, 2, clips).items
     rows = [{"video": str(item.video), "question": item.prompt, "answer": item.answer} for item in items]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    line = f"{' '.join(SHARPV)} eval mine.jsonl --methods dense --json -o >(cat > got.jsonl)"
+    line = f"{' '.join(SHARPV)} eval mine.jsonl --methods dense --json -o >(cat > got.jsonl; touch got)"
     done = subprocess.run(
-        ["bash", "-c", f"{line}; code=$?; sleep 0.5; exit $code"],
-        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
+        ["bash", "-c", f"{line}; code=$?; until [ -e got ]; do sleep 0.01; done; exit $code"],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["schema"] == "sharpv.eval/1"

@@ -215,7 +215,10 @@ ALL = [str(number) for number in range(200)]
 
 
 def test_results_go_into_another_program(tmp_path: Path) -> None:
-    done = batch(tmp_path, "BATCH -o >(gzip > r.gz); code=$?; sleep 0.5; exit $code")
+    done = batch(
+        tmp_path,
+        "BATCH -o >(gzip > r.gz; touch got); code=$?; until [ -e got ]; do sleep 0.01; done; exit $code",
+    )
     assert done.returncode == 6, done.stderr
     assert errors(gzip.decompress((tmp_path / "r.gz").read_bytes()).decode()) == ALL
 

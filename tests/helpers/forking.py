@@ -58,14 +58,14 @@ _MODELS = """
 class Forked(subprocess.Popen[Any]):
     """As Popen, of a process that runs `main()` of the module `args[0]` with the arguments that follow.
 
-    It has torch and what the built-in model needs of transformers where the module is sharpv's own.
+    It has torch and what the built-in model needs of transformers, but for the scripted `sharpv`, which needs neither.
     """
 
     def _execute_child(self, *given: Any) -> None:
         its = inspect.signature(_execute_anew).bind(self, *given).arguments
         task = {"args": its["args"], "folder": str(its["cwd"]), "environment": its["env"]}
         _reap_copies()
-        _started_by(_source(its["args"][0] == "sharpv_cli.__main__").fork, self, its, task)
+        _started_by(_source(its["args"][0] != "run_cli").fork, self, its, task)
 
 
 _execute_anew = subprocess.Popen._execute_child  # type: ignore[attr-defined]
@@ -294,7 +294,7 @@ if __name__ == "__main__":
         task = _serve(asked)
     _become(task)
     multiprocessing.util.spawnv_passfds = _spawn
-    if sys.argv[1:2] in (["ask"], ["check"], ["eval"], ["profile"]):
+    if "torch" in sys.modules and {"ask", "check", "eval", "profile"} & set(sys.argv[1:3]):
         _fork_children()
     sys.modules["__main__"] = importlib.import_module(sys.argv[0])
     sys.modules["__main__"].main()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from forking import Forked
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
@@ -32,6 +33,11 @@ HOSTILE = ["\x1b", "]0;mine\x07 \x1b[", "2J\x9b", "31m a\tb\n\u202ec\u200fd\r", 
 def scripted(scenario: str) -> list[str]:
     """The command of a scripted `sharpv`."""
     return [sys.executable, str(Path(__file__).resolve()), scenario]
+
+
+def halting(lines: int) -> list[str]:
+    """The command of a `sharpv` that stands still once its results file has so many lines."""
+    return [sys.executable, str(Path(__file__).with_name("halting.py").resolve()), str(lines)]
 
 
 def environment(home: Path, **changes: str) -> dict[str, str]:
@@ -84,17 +90,19 @@ def _as_fork(command: list[str], changes: Mapping[str, str]) -> list[str]:
         return []
     if command == SHARPV:
         return ["sharpv_cli.__main__"] if own else []
-    return ["run_cli", *command[2:]] if command[:2] == scripted("")[:2] else []
+    scripts = {tuple(one[:2]): Path(one[1]).stem for one in (scripted(""), halting(0))}
+    script = scripts.get(tuple(command[:2]))
+    return [script, *command[2:]] if script else []
 
 
-def grown(path: Path, size: int, process: subprocess.Popen[str]) -> None:
-    """Wait until the file is larger than that."""
-    for _ in range(1200):
-        if path.exists() and path.stat().st_size > size:
-            return
+def grown(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a `halting` process has written so many."""
+
+    def there() -> bool:
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("no answer within a minute")
+        return path.exists() and path.read_bytes().count(b"\n") >= lines
+
+    until(there, "too few lines")
 
 
 def _script(scenario: str) -> None:
