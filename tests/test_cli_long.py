@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from run_cli import ROOT, SHARPV, run, started
+from waiting import LONG
 
 from sharpv_cli.video.encoding import write_clip
 
@@ -72,7 +73,7 @@ def test_ctrl_c_while_chunks_come_leaves_at_once(home: Path) -> None:
     seen = next(line for line in process.stderr if "preparing the frames took" in line)
     assert seen
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=LONG)
     assert (process.returncode, out) == (130, "")
 
 

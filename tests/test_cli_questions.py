@@ -10,7 +10,7 @@ import signal
 import subprocess
 import termios
 import threading
-import time
+from codecs import getincrementaldecoder
 from contextlib import suppress
 from pathlib import Path
 from shutil import copy, rmtree
@@ -19,6 +19,7 @@ import pytest
 import typer
 from jsonschema import Draft202012Validator
 from run_cli import ROOT, TEXT, environment, run, scripted
+from waiting import LONG, until
 
 from sharpv_cli.app import app
 
@@ -110,7 +111,7 @@ def test_ctrl_c_in_the_second_answer_keeps_both(home: Path) -> None:
     while "piece" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=LONG)
     first, second = (valid(line) for line in out.splitlines())
     assert (first["finish_reason"], second["finish_reason"]) == ("stop", "interrupted")
     assert second["answer"] and TEXT.startswith(second["answer"])
@@ -163,32 +164,38 @@ class Typist:
             start_new_session=True,
         )
         os.close(terminal)
-        self.screen = self.raw = ""
-        threading.Thread(target=self._read, daemon=True).start()  # or the process could wait for us
+        self.raw = ""
+        self._looked_at = self._prompts = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)  # or the process could wait for us
+        self._reader.start()
+        self._limit = threading.Timer(LONG, self.process.kill)
+        self._limit.start()
 
     def _read(self) -> None:
+        decoder, told = getincrementaldecoder("utf-8")("replace"), 0
         with suppress(OSError):  # what a terminal says when its last process is gone
-            while piece := os.read(self.keys, 4096).decode("utf-8", "replace"):
-                if "\x1b[6n" in piece:  # where is the cursor?
+            while piece := os.read(self.keys, 4096):
+                self.raw += decoder.decode(piece)
+                while told < self.raw.count("\x1b[6n"):  # where is the cursor?
                     os.write(self.keys, b"\x1b[24;1R")
-                self.raw += piece
-                self.screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", piece)
+                    told += 1
         os.close(self.keys)
+
+    @property
+    def screen(self) -> str:
+        """What was drawn since the last text that was waited for."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)[self._looked_at :]
 
     def wait_for(self, text: str) -> None:
         """Until `text` was drawn since the last call."""
-        deadline = time.monotonic() + 30
-        while text not in self.screen:
-            assert time.monotonic() < deadline, self.screen
-            time.sleep(0.02)
-        self.screen = self.screen.partition(text)[2]
+        until(lambda: text in self.screen, lambda: self.screen)
+        self._looked_at += self.screen.index(text) + len(text)
 
     def wait_for_prompt(self) -> None:
-        """Until keys reach the program one by one: before that, the terminal itself would take Ctrl-D."""
-        deadline = time.monotonic() + 30
-        while termios.tcgetattr(self.keys)[3] & termios.ICANON:
-            assert time.monotonic() < deadline, self.screen
-            time.sleep(0.02)
+        """Until the next one is there, and keys reach the program one by one: the terminal itself would take Ctrl-D."""
+        self._prompts += 1
+        until(lambda: self.raw.count("\x1b[?2004h") >= self._prompts, lambda: self.screen)
+        assert not termios.tcgetattr(self.keys)[3] & termios.ICANON
 
     def type(self, keys: str) -> None:
         os.write(self.keys, keys.encode())
@@ -201,7 +208,9 @@ class Typist:
         assert self.process.stdout is not None
         with self.process.stdout as stdout:
             rest = stdout.read().decode()
-        code = self.process.wait(timeout=30)
+        code = self.process.wait()
+        self._limit.cancel()
+        self._reader.join()
         return code, rest
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from run_cli import SHARPV, TEXT, environment, run, scripted
+from waiting import LONG
 
 ASK = ["ask", "clip.mp4", "what?", "--quiet"]
 
@@ -25,7 +26,7 @@ def shell(
     commands = {"ANSWER": " ".join(scripted("answer")), "REAL": " ".join(scripted("real"))}
     return subprocess.run(
         ["bash", "-c", line], env=environment(home, **commands, **changes), cwd=cwd or home,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONG, check=False,
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_a_signal_in_mid_answer(home: Path, number: signal.Signals, code: int) -
     assert os.read(process.stdout.fileno(), 100) == b"[red] is "
     assert process.stderr.readline() == b"piece\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=LONG)
     assert (process.returncode, out, err) == (code, b"", b"")
     assert not (home / "never.svg").exists()
 
@@ -88,7 +89,7 @@ def test_sigterm_while_loading(home: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.readline() == b"loading\n"
     process.terminate()
-    assert process.communicate(timeout=20) == (b"", b"")
+    assert process.communicate(timeout=LONG) == (b"", b"")
     assert process.returncode == 143
 
 
@@ -97,7 +98,7 @@ def test_sigterm_while_profiling_keeps_what_was_exported(home: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.readline() == b"measuring\n"
     process.terminate()
-    assert process.communicate(timeout=20) == (b"", b"")
+    assert process.communicate(timeout=LONG) == (b"", b"")
     assert process.returncode == 143
     assert (home / "kept.json").read_text(encoding="utf-8").endswith("}\n")
     assert [path.name for path in home.iterdir() if path.name.endswith(".part")] == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from run_cli import PIECES, TEXT, environment, run, scripted
 from terminals import everything
+from waiting import LONG
 
 ASK = ["ask", "clip.mp4", "what moves?"]
 WHOLE = [f"{TEXT}\n"]
@@ -63,9 +64,9 @@ def test_a_terminal_gets_the_answer_as_it_comes(home: Path, mode: list[str], com
         os.close(theirs)
         assert asking.stderr is not None
         assert any("piece" in line for line in asking.stderr)  # said when the first piece was dealt with
-        assert bool(select.select([ours], [], [], 30 if comes else 0.1)[0]) == comes
+        assert bool(select.select([ours], [], [], LONG if comes else 0.1)[0]) == comes
         asking.send_signal(signal.SIGINT)
-        asking.communicate(timeout=30)
+        asking.communicate(timeout=LONG)
     assert everything(ours) == "[red] is \r\n"
     os.close(ours)
 

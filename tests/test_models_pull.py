@@ -18,6 +18,7 @@ from clips import encode
 from fake_hub import COMMIT, REPOSITORY, FakeHub
 from run_cli import environment, run, scripted
 from safetensors.numpy import save_file
+from waiting import LONG, signal_taken, until
 
 PULL = ("models", "pull", REPOSITORY)
 
@@ -132,11 +133,7 @@ def start(hub: FakeHub, home: Path) -> subprocess.Popen[str]:
 
 
 def wait_for_the_other_files(hub: FakeHub) -> None:
-    for _ in range(300):
-        if snapshot(hub).is_dir() and len(list(snapshot(hub).iterdir())) == len(NEEDED):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the other files did not come")
+    until(lambda: snapshot(hub).is_dir() and len(list(snapshot(hub).iterdir())) == len(NEEDED))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -145,12 +142,13 @@ def test_what_ctrl_c_leaves_is_partial_and_goes_on(
 ) -> None:
     hub.holds = "model.safetensors"
     with start(hub, tmp_path) as process:
-        assert hub.halfway.wait(30)
+        assert hub.halfway.wait(LONG)
         wait_for_the_other_files(hub)
         process.send_signal(number)
-        time.sleep(0.3)
+        until(lambda: signal_taken(process.pid))
+        time.sleep(0.3)  # for Python to heed it
         hub.release.set()
-        out, said = process.communicate(timeout=30)
+        out, said = process.communicate(timeout=LONG)
     assert (process.returncode, out) == (128 + number, "")
     assert "Traceback" not in said
     if number == signal.SIGINT:

@@ -16,6 +16,7 @@ import jsonschema
 import numpy as np
 import pytest
 from run_cli import ROOT, SHARPV, environment, run, scripted
+from waiting import LONG
 
 from sharpv_cli.commands.profile.sweep import KEYS, read_sweeps
 from sharpv_cli.errors import UsageError
@@ -152,7 +153,7 @@ def test_ctrl_c_leaves_valid_exports_of_what_was_done(home: Path) -> None:
             assert process.poll() is None
         before = json.loads((home / "cut.json").read_text(encoding="utf-8"))
         process.send_signal(signal.SIGINT)
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=LONG)
     assert process.returncode == 130
 
     got = json.loads(stdout)

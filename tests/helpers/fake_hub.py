@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.holds == file.name:
             self.wfile.flush()
             self.hub.halfway.set()
-            self.hub.release.wait(30)
+            self.hub.release.wait()
         self.wfile.write(content[half:])
         return None
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from forking import Forked
-from waiting import until
+from waiting import LONG, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARPV = [sys.executable, "-m", "sharpv_cli"]
 _READ_BY_PYTHON = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "TZ")
+_FOR_EVER = 3 * LONG  # seconds, of what a signal is to end
 PIECES = ["[red] is ", "not :smile: markup, ", "naïve"]
 TEXT = "".join(PIECES)
 # What a terminal would obey: a title, a cleared screen, C1's own, text turned around; sequences come in two pieces.
@@ -65,7 +66,7 @@ def run(
     file = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     with started(command, *args, home=home, stdin=file, **changes) as process:
         try:
-            out, errors = process.communicate(stdin, timeout=120)
+            out, errors = process.communicate(stdin, timeout=LONG)
         except BaseException:
             process.kill()
             raise
@@ -111,6 +112,10 @@ def _script(scenario: str) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     if scenario == "real":
         return
+    if scenario == "quick":
+        from sharpv_cli.terminal import progress
+
+        progress._QUIET_START_SEC = _FOR_EVER  # however slow this machine is
     if scenario == "between":
         _press_ctrl_c_after("not :smile: markup, ")
     from sharpv_cli import pipeline
@@ -148,9 +153,9 @@ def _events(scenario: str, question: str, path: str) -> Iterator[object]:
     yield StageStarted("load")
     if scenario == "slow-load":
         print("loading", file=sys.stderr, flush=True)
-        time.sleep(30)
+        time.sleep(_FOR_EVER)
     if scenario == "bad-video":
-        threading.Thread(target=time.sleep, args=(30,)).start()  # as one that still imports torch
+        threading.Thread(target=time.sleep, args=(_FOR_EVER,)).start()  # as one that still imports torch
         raise VideoError("no frame can be decoded")
     warnings = ("only 7 of 8 frames were found", *(["".join(HOSTILE)] if scenario == "hostile" else []))
     count = 32 if scenario == "frames" else 8
@@ -171,7 +176,7 @@ def _events(scenario: str, question: str, path: str) -> Iterator[object]:
                 time.sleep(0.01)
             if scenario == "slow":
                 print("piece", file=sys.stderr, flush=True)
-                time.sleep(30)
+                time.sleep(_FOR_EVER)
             if scenario == "no-memory":
                 raise ResourceError("out of memory", hint="take fewer frames")
             if scenario == "interrupted":
@@ -228,7 +233,7 @@ def _profile_events(scenario: str, question: str, plan: Any) -> Iterator[object]
             yield RunStarted("run", "timed", number, len(steps))
             if scenario == "slow" and number == len(steps):
                 print("measuring", file=sys.stderr, flush=True)
-                time.sleep(30)
+                time.sleep(_FOR_EVER)
             result = partial(make_profile, methods=measured, sweep=swept, question=question, **known)
             yield result()
         if scenario == "dropped":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyte
 from run_cli import environment
+from waiting import LONG
 
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -53,7 +54,7 @@ def on_terminal(
     )
     os.close(theirs)
     seen = everything(ours)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=LONG)
     os.close(ours)
     return Seen(process.returncode, seen, (err if stdout else out).decode())
 
@@ -76,14 +77,14 @@ def screen_of(
     screen = pyte.Screen(columns, rows)
     pyte.Stream(screen).feed(everything(ours))
     os.close(ours)
-    assert process.wait(60) == 0, screen.display
+    assert process.wait(LONG) == 0, screen.display
     return [line.rstrip() for line in screen.display if line.strip()]
 
 
 def everything(terminal: int) -> str:
     """All that comes until its last writer is gone, which Linux tells by an error."""
     seen = b""
-    while select.select([terminal], [], [], 30)[0]:
+    while select.select([terminal], [], [], LONG)[0]:
         try:
             chunk = os.read(terminal, 65536)
         except OSError:

@@ -20,6 +20,12 @@ def until(condition: Callable[[], object], what: Callable[[], object] | str = ""
         time.sleep(0.01)
 
 
+def signal_taken(pid: int) -> bool:
+    """Whether the process has taken every signal that it was sent."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return not any(int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
+
+
 def alive(pid: int) -> bool:
     with suppress(OSError):  # it may go while we look
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
