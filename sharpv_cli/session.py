@@ -19,6 +19,7 @@ from sharpv_cli.models.refusal import import_framework
 if TYPE_CHECKING:
     from sharpv_cli.engine.engine import Engine
     from sharpv_cli.engine.factory import Wanted
+    from sharpv_cli.engine.together import Together
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.settings import Settings
 
@@ -52,6 +53,13 @@ class Session:
         free = available_bytes(self.loaded.device)
         bound = None if free is None else free // (2 * sharing)
         return replace(self, engine=Together(self.engine, most=most or MOST, bound=bound))
+
+    @property
+    def several(self) -> Together | None:
+        """The engine, where it is one for several answers at once."""
+        from sharpv_cli.engine.together import Together
+
+        return self.engine if isinstance(self.engine, Together) else None
 
     def release(self) -> None:
         """Give back what the engine keeps for a next answer, unless the process stays for it."""

@@ -60,9 +60,11 @@ def done(worker: Worker, *jobs: Job) -> list[Any]:
 def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
     """One after the other, so that they come in their order."""
     with ReadAhead(working.read_frames, readers=2) as ahead:
-        for one, coming in ahead.each(jobs):
+        for one, coming in [(one, ahead.begin(one)) for one in jobs]:
             works = [worker.documents(one, outcome(coming.result))]
-            yield from Conveyor(worker.together).told(lambda _, works=works: works.pop() if works else None)
+            yield from Conveyor(worker.session.several).told(
+                lambda _, works=works: works.pop() if works else None
+            )
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -98,10 +100,10 @@ def test_clips_answered_together_have_the_answers_of_ask(
     ]
     company = Worker(worker.session.together(3), worker.resolved)
     at_once: list[int] = []
-    step = company.together.step  # type: ignore[union-attr]
+    step = company.session.several.step  # type: ignore[union-attr]
 
     def counted() -> None:
-        at_once.append(len(company.together._answers))  # type: ignore[union-attr]
+        at_once.append(len(company.session.several._answers))  # type: ignore[union-attr]
         step()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +136,7 @@ def test_memory_that_runs_out_lets_fewer_go_on_together(
         video: alone(video, QUESTIONS[1]) for video in videos
     }
     assert refused[0] >= 1
-    assert company.together.most == 1, "it asks for no more"  # type: ignore[union-attr]
+    assert company.session.several.most == 1, "it asks for no more"  # type: ignore[union-attr]
 
 
 def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> None:
@@ -150,7 +152,7 @@ def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> N
         held.append(sum(type(one) is Clip for one in gc.get_objects()))
     assert len(held) == 20
     assert max(held[9::10]) <= 8
-    assert company.together.seated == 0  # type: ignore[union-attr]
+    assert company.session.several.seated == 0  # type: ignore[union-attr]
 
 
 def _essence(document: Any) -> tuple[Any, ...]:
@@ -286,11 +288,14 @@ def test_reading_stays_a_bounded_number_of_videos_ahead() -> None:
         begun.append(number)
         return number * 10
 
-    with ReadAhead(read, readers=2, ahead=3) as ahead:
-        for number, coming in ahead.each(range(20)):
+    with ReadAhead(read, readers=2) as ahead:
+        ahead.feed(range(20), ahead=3)
+        for taken in range(20):
+            number, coming = ahead.first(wait=True)  # type: ignore[misc]
             assert coming.result() == number * 10
-            assert len(begun) <= number + 1 + 3
-    assert begun == list(range(20))
+            assert len(begun) <= taken + 1 + 3
+        assert ahead.first(wait=True) is None
+    assert sorted(begun) == list(range(20))
 
 
 @pytest.mark.parametrize("had", [0, 1])

@@ -296,6 +296,42 @@ def test_an_error_of_one_answer_is_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert rest == ids[1:]
 
 
+def test_a_step_that_one_answer_breaks_is_made_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, most = EagerRows.step, list[int]()
+
+    def broken(rows: EagerRows, seats: Any) -> Any:
+        most.append(len(seats))
+        if 2 in seats:
+            raise RuntimeError("a kernel failed")
+        return step(rows, seats)
+
+    monkeypatch.setattr(EagerRows, "step", broken)
+    engine = Together(fast(FAMILY))
+    answers, told = begun(engine, 4), list[list[int] | str]()
+
+    for number, one in enumerate(answers):
+        told.append(ids := list[int]())
+        try:
+            for token in one:
+                engine.step() if token is None else ids.append(token)
+        except RuntimeError as error:
+            told[number] = str(error)
+
+    want = [alone(Wish(FAMILY, prompt=number))[0][1:] for number in range(4)]
+    assert told == [*want[:2], "a kernel failed", want[3]]
+    assert engine.most == 64, "it goes on with as many as before"
+    assert most[:3] == [4, 2, 2]
+
+
+def test_a_device_that_has_failed_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EagerRows, "step", lambda *_: (_ for _ in ()).throw(torch.AcceleratorError("gone")))
+    engine = Together(fast(FAMILY))
+    left = begun(engine, 2)
+    with pytest.raises(torch.AcceleratorError):
+        engine.step()
+    assert engine.seated == len(left)
+
+
 def test_engines_that_cannot_batch_answer_one_by_one() -> None:
     inner = ReferenceEngine(fast(FAMILY).model)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +17,9 @@ import pytest
 from events import ask
 
 from sharpv_cli.engine.fast import FastEngine
+from sharpv_cli.engine.fastv import FastVEngine
 from sharpv_cli.engine.reference import ReferenceEngine
+from sharpv_cli.engine.together import Together
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Score
 from sharpv_cli.evaluation.fewer import affordable, with_frames
@@ -23,6 +28,8 @@ from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
 from sharpv_cli.evaluation.rivals import Contest
 from sharpv_cli.evaluation.running import Run
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.pipeline.frames import returned
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
@@ -51,16 +58,24 @@ def evaluated(session: Session, tmp_path: Path) -> Evaluate:
     """A function: dataset, methods and budget -> outcomes by item and method, and what was missed."""
 
     def run(
-        dataset: Dataset, methods: str, match: str = "sharpv", out: str = "r.jsonl", score: Score = "exact"
+        dataset: Dataset,
+        methods: str,
+        match: str = "sharpv",
+        out: str = "r.jsonl",
+        score: Score = "exact",
+        by: Session = session,
+        most: int | None = None,
     ) -> tuple[dict[tuple[str, str], Outcome], list[Missed]]:
+        """With at `most` so many answers, of all that there are to give, `by` a session."""
         listed = read_methods(methods, settings_for)
         contest = Contest(read_match(match), seed=0, score=score)
-        work = Run(dataset, listed, settings_for({}), contest, session, Limits())
+        work = Run(dataset, listed, settings_for({}), contest, by, Limits())
         digests = {method.label: "x" for method in listed}
         keys = {item.id: item_key(item) for item in dataset.items}
         with ResultsFile(open_results(tmp_path / out), digests, keys) as file:
             file.begin("cpu")
-            list(work.outcomes(file))
+            with closing(work.outcomes(file)) as outcomes:
+                list(islice(outcomes, most))
             return dict(file.done), work.missed
 
     return run
@@ -90,6 +105,64 @@ def test_answers_and_budgets_are_those_of_ask(evaluated: Evaluate, folder: Path)
             assert ours.visual_retention == pytest.approx(alone.visual_retention, abs=1e-6)
             assert ours.kv_retention == pytest.approx(alone.memory.kv_retention, abs=1e-6)
             assert ours.generated == alone.generated_tokens
+
+
+ANY = f"sharpv,dense,memory,{RIVALS},dense-fewer-frames"
+
+
+@pytest.fixture(scope="module")
+def one_by_one() -> dict[str, dict[tuple[str, str], Outcome]]:
+    """What `evaluated` comes to without company, by budget."""
+    return {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clips_together_have_the_answers_of_one_by_one(
+    seed: int,
+    evaluated: Evaluate,
+    one_by_one: dict[str, dict[tuple[str, str], Outcome]],
+    session: Session,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some of the methods, clips in any order, little room; it is stopped on the way, and goes on later."""
+    draw = random.Random(seed)
+    match, dataset = ("sharpv", "sharpv:kv")[seed % 2], some_clips(folder)
+    if match not in one_by_one:
+        one_by_one[match], missed = evaluated(dataset, ANY, match, out="alone.jsonl")
+        assert missed == []
+    methods = ["sharpv", *draw.sample(ANY.split(",")[1:], 4)]
+    mixed = replace(dataset, items=tuple(draw.sample(dataset.items, len(dataset.items))))
+    company, at_once = session.together(draw.randint(2, 5)), list[int]()
+    step = Together.step
+    monkeypatch.setattr(
+        Together, "step", lambda engine: (at_once.append(len(engine._answers)), step(engine))[1]
+    )
+
+    evaluated(mixed, ",".join(methods), match, by=company, most=draw.randint(1, 12))
+    done, missed = evaluated(mixed, ",".join(methods), match, by=company)
+
+    assert missed == []
+    assert told(done) == {key: one for key, one in told(one_by_one[match]).items() if key[1] in methods}
+    assert max(at_once) > 1
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    asked = [(line["item"], line["method"]) for line in lines if "item" in line]
+    assert len(asked) == len(set(asked)) == len(mixed.items) * len(methods), "nothing is asked twice"
+
+
+def some_clips(folder: Path) -> Dataset:
+    """A question about each of four clips, one with a long answer."""
+    dataset = shapes.load(None, 8, folder)
+    return replace(dataset, items=dataset.items[1::2])
+
+
+def told(outcomes: Mapping[tuple[str, str], Outcome]) -> dict[tuple[str, str], Outcome]:
+    """Without their times, and cosines to what is the same whatever the shape of a product."""
+    return {
+        key: replace(one, prune_sec=0, prefill_sec=0, tpot_sec=None, similarities=None)
+        for key, one in outcomes.items()
+    }
 
 
 def test_by_likelihood_the_answer_is_one_of_the_choices(evaluated: Evaluate, folder: Path) -> None:
@@ -179,7 +252,11 @@ class Looked:
     def clip(self) -> SimpleNamespace:
         return SimpleNamespace(sample=range(self.frames))
 
-    def tokens(self, question: str) -> tuple[int, int]:
+    def ask(self, question: str) -> tuple[()]:
+        return ()
+
+    @property
+    def tokens(self) -> tuple[int, int]:
         return -(-self.frames // self.merged), self.tokens_at(self.frames)
 
     def fewer(self, frames: int) -> Looked:
@@ -202,7 +279,7 @@ def test_as_few_frames_as_hold_the_budget(
     frames: int, merged: int, tokens_at: Callable[[int], int], budget: int, taken: int
 ) -> None:
     whole: Any = Looked(frames, merged, tokens_at)
-    found = affordable(whole, "what?", budget)
+    found = returned(affordable(whole, "what?", budget))
     assert found.frames == taken
     assert (found is whole) == (taken == frames)
 
@@ -323,6 +400,50 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, *, only: str 
     monkeypatch.setattr(Contest, "answer", wrapped)
 
 
+@pytest.mark.parametrize(("of", "name"), [(FastVEngine, "read"), (Clip, "capture")])
+def test_what_has_no_memory_beside_others_waits_for_them(
+    of: type[Any],
+    name: str,
+    evaluated: Evaluate,
+    session: Session,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FastV too, which shares no step with them."""
+    company, work, refused = session.together(4), getattr(of, name), list[int]()
+
+    def tight(self: Any, *given: Any) -> Any:
+        if seated := company.several.seated:  # type: ignore[union-attr]
+            refused.append(seated)
+            raise MemoryError
+        return work(self, *given)
+
+    monkeypatch.setattr(of, name, tight)
+    done, missed = evaluated(some_clips(folder), "dense,fastv", by=company)
+    assert (len(done), missed) == (8, [])
+    assert refused
+
+
+def test_an_error_of_one_of_several_is_its_own(
+    evaluated: Evaluate, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = some_clips(folder)
+    want, _ = evaluated(dataset, "dense,sharpv", out="alone.jsonl")
+    bad, answer = dataset.items[0].id, Contest.answer
+
+    def failing_there(self, method, clip, item, kv_retention):
+        coming = answer(self, method, clip, item, kv_retention)
+        if (item.id, method.label) == (bad, "dense"):
+            yield from islice(coming, 3)
+            raise ValueError("a kernel failed")
+        return (yield from coming)
+
+    monkeypatch.setattr(Contest, "answer", failing_there)
+    done, missed = evaluated(dataset, "dense,sharpv", by=session.together(3))
+    assert [(one.item, one.method, one.exit_code) for one in missed] == [(bad, "dense", 1)]
+    assert told(done) == {key: one for key, one in told(want).items() if key != (bad, "dense")}
+
+
 def test_what_nobody_foresaw_costs_one_answer(evaluated: Evaluate, folder: Path, monkeypatch) -> None:
     failing(monkeypatch, RuntimeError("a kernel failed"), only="stride")
     done, missed = evaluated(shapes.load(None, 2, folder), "visual,stride")
@@ -341,7 +462,7 @@ def test_a_device_that_has_failed_for_good_ends_the_run(
 
 
 def test_an_interrupted_answer_is_no_answer(
-    evaluated: Evaluate, folder: Path, tmp_path: Path, monkeypatch
+    evaluated: Evaluate, session: Session, folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Ctrl-C while tokens come: what came so far must not be kept as the answer."""
 
@@ -349,8 +470,9 @@ def test_an_interrupted_answer_is_no_answer(
         raise KeyboardInterrupt
         yield 0
 
-    for engine in (FastEngine, ReferenceEngine):
+    for engine in (FastEngine, ReferenceEngine, Together):
         monkeypatch.setattr(engine, "decode", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        evaluated(shapes.load(None, 2, folder), "dense")
+    for company in (session, session.together(3)):
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(shapes.load(None, 2, folder), "dense", by=company)
     assert "sharpv.eval.answer" not in (tmp_path / "r.jsonl").read_text()

@@ -206,7 +206,7 @@ def test_on_many_cores_a_reader_keeps_to_its_share(tmp_path, monkeypatch, size, 
         monkeypatch.setenv(name, value)
     work = hostile_work.sampled_with_threads
     with ReadAhead(lambda reader, _: reader.read(film, work), readers=8, share=share) as ahead:
-        found = [coming.result() for _, coming in ahead.each(range(2))]
+        found = [coming.result() for coming in [ahead.begin(number) for number in range(2)]]
     assert {frames for frames, _, _ in found} == {8}
     assert {planned for _, planned, _ in found} == {share or 3}
     threads = max(threads for _, _, threads in found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpv_cli.batch.planning import Asked, Job
@@ -25,7 +24,6 @@ from sharpv_cli.video.local import name_of
 from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
-    from sharpv_cli.engine.together import Together
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
@@ -74,13 +72,6 @@ class Worker:
 
     session: Session
     resolved: Resolved
-
-    @property
-    def together(self) -> Together | None:
-        """The engine, where it is one for several answers at once."""
-        from sharpv_cli.engine.together import Together
-
-        return self.session.engine if isinstance(self.session.engine, Together) else None
 
     def documents(self, job: Job, read: Read | SharpvError) -> Generator[Told | Waiting]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised: work on a conveyor.
@@ -148,25 +139,18 @@ class Worker:
 
 def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Generator[tuple[Job, Told]]:
     """What is told of all jobs, in this process: videos are read a few ahead of those that are answered at once."""
-    coming = iter(jobs)
 
     def begin(wait: bool) -> Generator[tuple[Job, Told] | Waiting] | None:
         read = ahead.first(wait=wait)
         if read is None:
             return None
-        _give(ahead, coming, 1)
         job, outcome_of = read
         return _named(job, worker.documents(job, outcome(outcome_of.result)))
 
     with ReadAhead(read_frames, readers=readers) as ahead:
-        _give(ahead, coming, readers + READ_AHEAD)
-        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.together)
+        ahead.feed(jobs, ahead=readers + READ_AHEAD)
+        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.session.several)
         yield from conveyor.told(begin)
-
-
-def _give(ahead: ReadAhead[Job, Read], jobs: Iterator[Job], count: int) -> None:
-    for job in islice(jobs, count):
-        ahead.give(job)
 
 
 def _named(job: Job, documents: Iterator[Told | Waiting]) -> Generator[tuple[Job, Told] | Waiting]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
-from sharpv_cli.errors import ModelError
+from sharpv_cli.errors import ModelError, UsageError
 from sharpv_cli.session import require_own_process
 from sharpv_cli.text import shown
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sharpv_cli.video.probe import Scan
 
 T = TypeVar("T")
+
+_MOST_AT_ONCE = 64
 
 
 def read_settings(flags: Flags, profile: str | None) -> Resolved:
@@ -36,6 +38,18 @@ def read_settings(flags: Flags, profile: str | None) -> Resolved:
         origin = resolved.origins[key]
         terminal.say("note", f"the config file's {key} is not used: {origin} overrides it")
     return resolved
+
+
+def batch_size_of(given: str) -> int | None:
+    """Answers at once; None is auto. Raises UsageError."""
+    if given == "auto":
+        return None
+    if not given.isdecimal() or not 1 <= int(given) <= _MOST_AT_ONCE:
+        raise UsageError(
+            f"--batch-size {shown(given)}: neither auto nor a number from 1 to {_MOST_AT_ONCE}",
+            hint="leave it out: as many answers are decoded at once as there is memory for",
+        )
+    return int(given)
 
 
 def warn_unlocked(path: Path, *, locked: bool) -> None:

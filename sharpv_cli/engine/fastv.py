@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.engine.cache import SharpVCache, others
-from sharpv_cli.engine.engine import Prefill, Prefix
+from sharpv_cli.engine.engine import Engine, Prefill, Prefix
 from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.errors import UsageError
@@ -34,14 +34,15 @@ class FastVEngine(ReferenceEngine):
     others. They are really left out and the rest keep their positions, as in the code's variant with a KV cache
     (`fastv_kvcache.py`); its other variant hides them with a mask. The choice is made once, in the prefill.
 
-    A prompt is read whole: what is kept depends on its question. UsageError for what FastV cannot do: a K that is no
+    A prompt is read whole: what is kept depends on its question. `beside` is an engine of the same model whose answers
+    hold memory meanwhile. UsageError for what FastV cannot do: a K that is no
     layer with another behind it, a model with DeepStack, Memory SharpV, a video shared by several questions.
     """
 
     name = "fastv"
     needs_scores = True
 
-    def __init__(self, model: Any, *, keep: int, layer: int = LAYER) -> None:
+    def __init__(self, model: Any, *, keep: int, layer: int = LAYER, beside: Engine | None = None) -> None:
         super().__init__(model)
         assert keep >= 0, keep
         if not 1 <= layer < self.layers:
@@ -53,6 +54,10 @@ class FastVEngine(ReferenceEngine):
             raise _deepstack()
         self.keep = keep
         self.layer = layer
+        self._beside = beside
+
+    def give_way(self) -> Iterator[None] | None:
+        return None if self._beside is None else self._beside.give_way()
 
     @torch.no_grad()
     def prefill(self, prompt: Prompt, *, m: float | None) -> Prefill:

@@ -88,9 +88,9 @@ def eager_step(
     for index, layer in enumerate(decoder.layers):
         split = partial(operations.split_heads, layer=layer, decoder=decoder, cos=cos, sin=sin)
         through_layer(hidden, layer, decoder, operations, partial(_attend, sequences, index, split))
-    for one in sequences:
-        one.stepped()
     logits: Tensor = model.get_output_embeddings()(normed(hidden, decoder.norm, decoder.epsilon)[None])
+    for one in sequences:  # at the end: a step that failed is made again
+        one.stepped()
     return logits[0].float()
 
 

@@ -228,17 +228,20 @@ class Together(Engine):
         return bool(one.rows is not None and one.left and told)
 
     def _step_of(self, rows: Rows, answers: Sequence[_Answer]) -> None:
-        """Where memory runs out, fewer at a time."""
+        """Where it fails, fewer at a time, down to the one whose error it is; where memory runs out, from now on."""
+        at_once = self._at_once
         while answers:
-            part = answers[: self._at_once]
+            part = answers[:at_once]
             try:
                 _step(rows, part)
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
+                if isinstance(error, torch.AcceleratorError) and not out_of_memory(error):
+                    raise  # such a device does nothing more in this process
                 if len(part) == 1:
                     part[0].error = error.with_traceback(None)
-                self._at_once = self.most = max(1, len(part) // 2)
+                at_once = max(1, len(part) // 2)
+                if out_of_memory(error):
+                    self._at_once = self.most = at_once
             else:
                 answers = answers[len(part) :]
             answers = [one for one in answers if one.error is None]

@@ -5,11 +5,13 @@ What pruning has to beat: everybody can take fewer frames. They are read from th
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.settings import Settings
+    from sharpv_cli.types import Waiting
 
 
 def with_frames(settings: Settings, frames: int) -> Settings:
@@ -26,16 +28,17 @@ def with_frames(settings: Settings, frames: int) -> Settings:
     return settings.model_copy(update={"sampling": sampling.model_copy(update=change)})
 
 
-def affordable(clip: ComparedClip, question: str, budget: int) -> ComparedClip:
-    """The video with as few frames as hold `budget` visual tokens; the clip itself where that is all of them.
+def affordable(clip: ComparedClip, question: str, budget: int) -> Generator[Waiting, None, ComparedClip]:
+    """The video with as few frames as hold `budget` visual tokens, asked the question; all frames are the clip itself.
 
     Where frames get more tokens when there are fewer of them, there are fewer still.
     """
-    frames, tokens = clip.tokens(question)
+    frames, tokens = clip.tokens
     merged = -(-len(clip.clip.sample) // frames)  # frames of the video in one of the model's
     wanted, fewer = -(-budget // tokens), clip
     while wanted < frames:
         fewer = clip.fewer(min(wanted * merged, len(clip.clip.sample)))
-        frames, tokens = fewer.tokens(question)
+        yield from fewer.ask(question)
+        frames, tokens = fewer.tokens
         wanted = -(-budget // tokens)
     return fewer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,13 +19,13 @@ from sharpv_cli.evaluation.methods import FASTV, FEWER_FRAMES, EvalMethod
 from sharpv_cli.forms import form_of
 from sharpv_cli.pruning.methods import METHODS
 from sharpv_cli.pruning.plan import Budget, Drawn
-from sharpv_cli.types import ANY_TEXT, Form
+from sharpv_cli.types import ANY_TEXT, Answer, Form, Waiting
 
 if TYPE_CHECKING:
+    from sharpv_cli.engine.engine import Engine
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.pipeline.comparing import ComparedClip
     from sharpv_cli.settings import Settings
-    from sharpv_cli.types import Answer
 
 
 def check(methods: Sequence[EvalMethod], loaded: LoadedModel) -> None:
@@ -34,7 +34,7 @@ def check(methods: Sequence[EvalMethod], loaded: LoadedModel) -> None:
         if method.name in METHODS:
             METHODS[method.name](**method.parameters)
         elif method.name == FASTV:
-            _fastv_engine(method, loaded, keep=1)
+            _fastv_engine(method, loaded)
         elif method.settings.positions == "contiguous" and loaded.family.positions != "1d":
             raise UsageError(
                 f"method {method.label}: this model's positions are time, row and column (M-RoPE)",
@@ -42,9 +42,12 @@ def check(methods: Sequence[EvalMethod], loaded: LoadedModel) -> None:
             )
 
 
-def _fastv_engine(method: EvalMethod, loaded: LoadedModel, *, keep: int) -> FastVEngine:
+def _fastv_engine(
+    method: EvalMethod, loaded: LoadedModel, *, keep: int = 1, beside: Engine | None = None
+) -> FastVEngine:
+    layer = int(method.parameters.get("layer", LAYER))
     try:
-        return FastVEngine(loaded.model, keep=keep, layer=int(method.parameters.get("layer", LAYER)))
+        return FastVEngine(loaded.model, keep=keep, layer=layer, beside=beside)
     except UsageError as error:
         raise UsageError(f"method {method.label}: {error}", hint=error.hint) from error
 
@@ -69,71 +72,69 @@ class Contest:
     seed: int
     score: Score = "exact"
 
-    def answer(self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None) -> Reply:
-        """One method's answer, with its budget where it has one.
+    def answer(
+        self, method: EvalMethod, clip: ComparedClip, item: Item, kv_retention: float | None
+    ) -> Generator[Waiting, None, Reply]:
+        """One method's answer, with its budget where it has one: work on a conveyor.
 
         `kv_retention` is SharpV's for this question, where budgets are matched by it. Raises UsageError,
         ResourceError, ModelError.
         """
+        yield from clip.ask(item.prompt)
         if not method.is_rival:
-            return self._sharpv(method, clip, item)
-        budget = self._budget(clip, item.prompt, kv_retention)
-        of = _size(clip, item)
+            return (yield from self._sharpv(method, clip, item))
+        budget, of = self._budget(clip, kv_retention), clip.size
         if method.name == FEWER_FRAMES:
-            fewer = affordable(clip, item.prompt, budget.tokens)
-            answer = fewer.answer(item.prompt, method.settings, form=self._form(item))
-            return Reply(answer, budget.tokens / of, min(1.0, _size(fewer, item) / of))
+            fewer = yield from affordable(clip, item.prompt, budget.tokens)
+            answer = yield from fewer.answer(method.settings, form=self._form(item))
+            return Reply(answer, budget.tokens / of, min(1.0, fewer.size / of))
         run = self._fastv if method.name == FASTV else self._planned
-        return Reply(run(method, clip, item, budget), budget.tokens / of)
+        return Reply((yield from run(method, clip, item, budget)), budget.tokens / of)
 
-    def _sharpv(self, method: EvalMethod, clip: ComparedClip, item: Item) -> Reply:
+    def _sharpv(self, method: EvalMethod, clip: ComparedClip, item: Item) -> Generator[Waiting, None, Reply]:
         """As the settings have it, or with the scale that a budget of all methods leaves."""
-        if not (self.match.holds_for_sharpv and method.has_scale):
-            return Reply(clip.answer(item.prompt, method.settings, form=self._form(item)), None)
-        of = _size(clip, item)
-        total = self.match.total(of, None)
-        settings = _at_scale(method.settings, clip.scale_for(item.prompt, method.settings.visual, total))
-        return Reply(clip.answer(item.prompt, settings, form=self._form(item)), total / of)
+        settings, budget = method.settings, None
+        if self.match.holds_for_sharpv and method.has_scale:
+            total = self.match.total(clip.size, None)
+            settings, budget = _at_scale(settings, clip.scale_for(settings.visual, total)), total / clip.size
+        return Reply((yield from clip.answer(settings, form=self._form(item))), budget)
 
-    def _planned(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
+    def _planned(
+        self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget
+    ) -> Generator[Waiting, None, Answer]:
         rival = METHODS[method.name](**method.parameters)
         if isinstance(rival, Drawn):
             rival = replace(rival, seed=self._seed_of(item, method))
-        return clip.answer(
-            item.prompt, method.settings, plan=partial(rival.plan, budget=budget), form=self._form(item)
-        )
+        return clip.answer(method.settings, plan=partial(rival.plan, budget=budget), form=self._form(item))
 
-    def _fastv(self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget) -> Answer:
-        engine = _fastv_engine(method, clip.clip.loaded, keep=budget.tokens)
+    def _fastv(
+        self, method: EvalMethod, clip: ComparedClip, item: Item, budget: Budget
+    ) -> Generator[Waiting, None, Answer]:
+        """It knows no steps that others share: it answers between two of them."""
+        of = clip.clip
+        engine = _fastv_engine(method, of.loaded, keep=budget.tokens, beside=of.engine)
         if self.match.kind == "kv":
             # The first layers hold all tokens, so that the others may hold fewer for the same cache.
-            frames, tokens = clip.tokens(item.prompt)
+            frames, tokens = clip.tokens
             beyond = budget.tokens * engine.layers - frames * tokens * engine.layer
             engine.keep = max(0, beyond // (engine.layers - engine.layer))
-        return clip.answer(item.prompt, method.settings, engine=engine, form=self._form(item))
+        return clip.answer(method.settings, engine=engine, form=self._form(item))
 
     def _form(self, item: Item) -> Form:
         return form_of(choices=item.choices) if self.score == "likelihood" else ANY_TEXT
 
-    def _budget(self, clip: ComparedClip, prompt: str, kv_retention: float | None) -> Budget:
+    def _budget(self, clip: ComparedClip, kv_retention: float | None) -> Budget:
         """By frame as SharpV has it, or in its proportions up to another total."""
-        counts = clip.keep_counts(prompt)
+        counts = clip.keep_counts()
         if self.match.kind == "visual":
             return Budget(counts)
-        frames, tokens = clip.tokens(prompt)
-        total = self.match.total(frames * tokens, kv_retention)
-        return Budget(torch.tensor(spread(counts.tolist(), total, tokens)))
+        total = self.match.total(clip.size, kv_retention)
+        return Budget(torch.tensor(spread(counts.tolist(), total, clip.tokens[1])))
 
     def _seed_of(self, item: Item, method: EvalMethod) -> int:
         """The same for the same question, method and seed, whatever was asked before."""
         told = f"{self.seed}|{method.name}|{sorted(method.parameters.items())}|{item.id}"
         return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
-
-
-def _size(clip: ComparedClip, item: Item) -> int:
-    """The visual tokens of a clip that is not pruned."""
-    frames, tokens = clip.tokens(item.prompt)
-    return frames * tokens
 
 
 def _at_scale(settings: Settings, scale: float | None) -> Settings:

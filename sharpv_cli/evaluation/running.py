@@ -1,10 +1,11 @@
-"""The evaluation itself: clip by clip, question by question, method by method; it yields and prints nothing."""
+"""The evaluation itself: several clips at once, each question by question, method by method; it prints nothing."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -18,8 +19,10 @@ from sharpv_cli.evaluation.fewer import with_frames
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
+from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, with_subtitles
 from sharpv_cli.seen.recall import Kept, Recall
+from sharpv_cli.types import Waiting
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.names import existing
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 
 _Work = tuple[list[Item], set[tuple[str, str]]]
 """The questions about one clip, and which of them a method has not answered."""
+
+
+_Told = Outcome | Missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,23 @@ class Run:
     missed: list[Missed] = field(default_factory=list)
     _in_a_row: int = field(default=0, init=False)
 
-    def outcomes(self, file: ResultsFile) -> Generator[Outcome | Missed, None, None]:
-        """What is not done yet, written to `file` and yielded as it comes. Close it."""
+    def outcomes(self, file: ResultsFile) -> Generator[_Told]:
+        """What is not done yet, written to `file` and yielded as it comes. Close it.
+
+        Raises what nobody expected where it has happened too often for chance.
+        """
         work = list(self._todo(file))  # before anything is added to the file
-        with ReadAhead(self._decoded, ahead=_AHEAD, share=cores()) as ahead:
-            for (items, todo), clip in ahead.each(work):
-                for outcome in self._guarded(items, todo, clip, file):
+        with ReadAhead(self._decoded, share=cores()) as ahead:
+            ahead.feed(work, ahead=1 + _AHEAD)
+
+            def begin(wait: bool) -> Generator[_Told | Waiting] | None:
+                read = ahead.first(wait=wait)
+                return None if read is None else self._clip(*read, file)
+
+            conveyor: Conveyor[_Told] = Conveyor(self.session.several)
+            with closing(conveyor.told(begin)) as told:
+                for outcome in told:
+                    self._guard(outcome)
                     file.add(outcome)
                     if isinstance(outcome, Missed):
                         self.missed.append(outcome)
@@ -86,21 +103,16 @@ class Run:
             if todo := {pair for pair in wanted if pair not in file.done}:
                 yield items, todo
 
-    def _guarded(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Read], file: ResultsFile
-    ) -> Iterator[Outcome | Missed]:
-        """As `_clip`; raises what nobody expected where it has happened too often for chance."""
-        for outcome in self._clip(items, todo, coming, file):
-            unexpected = isinstance(outcome, Missed) and outcome.exit_code == _UNEXPECTED
-            self._in_a_row = self._in_a_row + 1 if unexpected else 0
-            if self._in_a_row >= _MOST_IN_A_ROW:
-                assert isinstance(outcome, Missed)
-                raise RuntimeError(f"{self._in_a_row} times in a row: {outcome.error}")
-            yield outcome
+    def _guard(self, outcome: _Told) -> None:
+        unexpected = isinstance(outcome, Missed) and outcome.exit_code == _UNEXPECTED
+        self._in_a_row = self._in_a_row + 1 if unexpected else 0
+        if self._in_a_row >= _MOST_IN_A_ROW:
+            assert isinstance(outcome, Missed)
+            raise RuntimeError(f"{self._in_a_row} times in a row: {outcome.error}")
 
-    def _clip(
-        self, items: Sequence[Item], todo: set[tuple[str, str]], coming: Future[_Read], file: ResultsFile
-    ) -> Iterator[Outcome | Missed]:
+    def _clip(self, work: _Work, coming: Future[_Read], file: ResultsFile) -> Generator[_Told | Waiting]:
+        """What the methods answer about one clip, in its order: work on a conveyor."""
+        items, todo = work
         try:
             read = coming.result()
             clip = self._compared(read, items[0])
@@ -111,7 +123,7 @@ class Run:
         for item in items:
             for method in self._order(item):
                 if (item.id, method.label) in todo:
-                    yield self._ask(item, method, clip, file)
+                    yield (yield from self._ask(item, method, clip, file))
         if read.recall is not None and read.entry is None and (first := clip.first) is not None:
             from sharpv_cli.pipeline.recalling import keep_seen
 
@@ -162,10 +174,13 @@ class Run:
         clip = Clip(self.session, read.frames, self.settings, entry=read.entry)
         return ComparedClip(clip, again=partial(self._again, item))
 
-    def _ask(self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile) -> Outcome | Missed:
+    def _ask(
+        self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile
+    ) -> Generator[Waiting, None, _Told]:
         sharpv = file.done.get((item.id, SHARPV))
+        retention = None if sharpv is None else sharpv.kv_retention
         try:
-            reply = self.contest.answer(method, clip, item, None if sharpv is None else sharpv.kv_retention)
+            reply = yield from self.contest.answer(method, clip, item, retention)
         except (SharpvError, *_UNFORESEEN) as error:
             return _missed(item, method, error)
         return _outcome(item, method, reply, self.dataset.seen(item, self.settings.prompt.subtitles))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,14 +14,15 @@ from sharpv_cli.engine.device import synchronize
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.metrics import StageClock
 from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
+from sharpv_cli.pipeline.conveyor import answer_of, waited
 from sharpv_cli.pipeline.fitting import memory_told
-from sharpv_cli.pipeline.frames import keep, returned
+from sharpv_cli.pipeline.frames import keep
 from sharpv_cli.pipeline.prompts import Prompts, SharedPrompts
-from sharpv_cli.pipeline.question import answer, whole_answer
+from sharpv_cli.pipeline.question import answer
 from sharpv_cli.pipeline.selecting import scale_for, scores_of
 from sharpv_cli.pruning.plan import KeepPlan
 from sharpv_cli.session import Session
-from sharpv_cli.types import ANY_TEXT, Answer, Form
+from sharpv_cli.types import ANY_TEXT, Answer, Form, Waiting
 
 if TYPE_CHECKING:
     from sharpv_cli.settings import Settings, VisualSettings
@@ -32,11 +34,12 @@ Plan = Callable[[Tensor], KeepPlan]
 
 @dataclass
 class ComparedClip:
-    """Answers about one clip. Every answer is the one that `question.answer` gives, without its vision again.
+    """Answers about one clip, of work on a conveyor: `ask` a question, and it is what all else is about.
 
-    The frames are all encoded at once. Settings of an answer may differ from the clip's in what comes after the vision:
-    pruning, memory, positions. All of it raises UsageError, ResourceError and ModelError as `question.answer` does.
-    `again` reads the video once more, so many frames of it.
+    Every answer is the one that `question.answer` gives, without its vision again. The frames are all encoded at once.
+    Settings of an answer may differ from the clip's in what comes after the vision: pruning, memory, positions. All of
+    it raises UsageError, ResourceError and ModelError as `question.answer` does. `again` reads the video once more, so
+    many frames of it.
     """
 
     clip: Clip
@@ -55,24 +58,39 @@ class ComparedClip:
         """The first prompt that was encoded."""
         return self._prompts.first
 
-    def keep_counts(self, question: str) -> Tensor:
+    def ask(self, question: str) -> Generator[Waiting]:
+        """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
+        if question == self._question:
+            return
+        self._question = self._counts = None
+        with memory_told(self.clip):
+            self._encoded = yield from waited(self._prompts.build(question, StageClock(), last=False))
+            synchronize(self.clip.loaded.device)  # or the first method's selection would wait for the vision
+        self._question = question
+
+    def keep_counts(self) -> Tensor:
         """How many visual tokens of each frame the clip's own settings keep, int64 [T], on the CPU.
 
         They are what an answer with these settings keeps, also where the context makes it keep less.
         """
-        encoded = self._asked(question)
         if self._counts is None:
-            self._counts = keep(encoded, StageClock()).selection.keep.sum(dim=1).cpu()
+            self._counts = keep(self._encoded, StageClock()).selection.keep.sum(dim=1).cpu()
         return self._counts
 
-    def tokens(self, question: str) -> tuple[int, int]:
+    @property
+    def tokens(self) -> tuple[int, int]:
         """T and f: the frames and the visual tokens of each."""
-        frames, tokens = self._asked(question).whole.slots.shape
+        frames, tokens = self._encoded.whole.slots.shape
         return frames, tokens
 
-    def scale_for(self, question: str, visual: VisualSettings, most: int) -> float | None:
+    @property
+    def size(self) -> int:
+        """The visual tokens of the clip, where nothing is pruned."""
+        return prod(self.tokens)
+
+    def scale_for(self, visual: VisualSettings, most: int) -> float | None:
         """As `selecting.scale_for`, for this clip."""
-        return scale_for(scores_of(self._asked(question).whole, visual), visual, most)
+        return scale_for(scores_of(self._encoded.whole, visual), visual, most)
 
     def fewer(self, frames: int) -> ComparedClip:
         """The same video with so many of its frames, as who asks with `--frames` gets them. Raises VideoError, too."""
@@ -83,32 +101,20 @@ class ComparedClip:
 
     def answer(
         self,
-        question: str,
         settings: Settings,
         *,
         plan: Plan | None = None,
         engine: Engine | None = None,
         form: Form = ANY_TEXT,
-    ) -> Answer:
+    ) -> Generator[Waiting, None, Answer]:
         """The answer with other settings; `plan` prunes in the place of SharpV, `engine` reads and decodes.
 
         An interrupted answer is none: it raises KeyboardInterrupt.
         """
-        encoded = self._asked(question)
+        assert self._question is not None, "nothing was asked"
         session = self.clip.session if engine is None else Session(self.clip.loaded, engine)
         clip = replace(self.clip, settings=settings, session=session)
-        return whole_answer(answer(_Planned(clip, encoded, plan), question, form=form))
-
-    def _asked(self, question: str) -> Encoded:
-        """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
-        if question != self._question:
-            with memory_told(self.clip):
-                self._encoded = returned(self._prompts.build(question, StageClock(), last=False))
-                synchronize(
-                    self.clip.loaded.device
-                )  # or the first method's selection would wait for the vision
-            self._question, self._counts = question, None
-        return self._encoded
+        return answer_of(answer(_Planned(clip, self._encoded, plan), self._question, form=form))
 
 
 @dataclass

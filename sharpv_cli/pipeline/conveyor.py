@@ -65,6 +65,18 @@ class Conveyor(Generic[T]):
         self._going.remove(work)
 
 
+def waited(steps: Generator[Event, None, T]) -> Generator[Waiting, None, T]:
+    """What a generator returns, for work on a conveyor."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if isinstance(event, Waiting):
+            yield event
+
+
 def answer_of(events: Iterator[Event]) -> Generator[Waiting, None, Answer]:
     """As `whole_answer`, for work on a conveyor."""
     for event in events:

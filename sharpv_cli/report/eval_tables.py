@@ -122,8 +122,9 @@ def notes(evaluation: Evaluation) -> tuple[str, ...]:
     reading = (
         "95 %: Wilson's interval, as if questions about one video were independent; "
         f"vs {evaluation.baseline}: points of accuracy, paired by question, bootstrap over videos. Prune and prefill "
-        "(with the first token) are medians, of the language model's side only: the vision is the same for all. The "
-        "first token never depends on Memory SharpV: only longer answers can show its cost."
+        "(with the first token) are medians, of the language model's side only: the vision is the same for all. TPOT "
+        "includes whatever shares the steps (with --batch-size 1, nothing). The first token never depends on Memory "
+        "SharpV: only longer answers can show its cost."
     )
     return (
         reading,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
 from threading import Condition, Lock
@@ -26,9 +26,8 @@ R = TypeVar("R")
 class ReadAhead(Generic[T, R]):
     """`read(reader, item)` for item after item, by at most `readers` at a time, which begin as they are needed.
 
-    A context manager; the children end with it. `each` begins at most `ahead` items before they are asked for: this
-    bounds the memory that frames take. `share` is the cores that each reader plans with, those that these readers leave
-    to each by default. One that `is_open` is given further items while somebody waits for the `first`.
+    A context manager; the children end with it. `share` is the cores that each reader plans with, those that these
+    readers leave to each by default. One that `is_open` is given further items while somebody waits for the `first`.
     """
 
     def __init__(
@@ -36,18 +35,18 @@ class ReadAhead(Generic[T, R]):
         read: Callable[[IsolatedReader, T], R],
         *,
         readers: int = 1,
-        ahead: int = 2,
         share: int | None = None,
         is_open: bool = False,
     ) -> None:
-        assert readers >= 1 and ahead >= 1, (readers, ahead)
-        self._read, self._ahead = read, ahead
+        assert readers >= 1, readers
+        self._read = read
         self._pool = ThreadPoolExecutor(readers, "decode")
         self._at_work = False  # one thread at least
         self._share = share or Shares.of(cores(), readers).reader
         self._readers: list[IsolatedReader] = []
         self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
         self._begun: list[tuple[T, Future[R]]] = []
+        self._more: Iterator[T] = iter(())
         self._changed = Condition()
         self._is_open = is_open
         self._growing = Lock()
@@ -65,15 +64,14 @@ class ReadAhead(Generic[T, R]):
         for reader in self._readers:
             reader.__exit__()
 
-    def each(self, items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
-        """The items in their order, each with what reading it gives or raises; the next ones are begun meanwhile."""
-        waiting: deque[tuple[T, Future[R]]] = deque()
-        for item in items:
-            waiting.append((item, self.begin(item)))
-            if len(waiting) > self._ahead:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
+    def feed(self, items: Iterable[T], *, ahead: int) -> None:
+        """Have `first` give all of them, and begin at most `ahead` before they are asked for.
+
+        This bounds the memory that frames take. One reader gives them in their order.
+        """
+        self._more = iter(items)
+        for item in islice(self._more, ahead):
+            self.give(item)
 
     def give(self, item: T) -> None:
         """Begin one that `first` gives."""
@@ -88,6 +86,13 @@ class ReadAhead(Generic[T, R]):
 
         None where there is none now, or with `wait` none any more.
         """
+        found = self._found(wait=wait)
+        if found is not None:
+            for item in islice(self._more, 1):
+                self.give(item)
+        return found
+
+    def _found(self, *, wait: bool) -> tuple[T, Future[R]] | None:
         with self._changed:
             while True:
                 for place, (_, coming) in enumerate(self._begun):

@@ -11,7 +11,7 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
-from sharpv_cli.commands.batch.running import Runner, batch_size_of, make_plan, read_rows, run, summarize
+from sharpv_cli.commands.batch.running import Runner, make_plan, read_rows, run, summarize
 from sharpv_cli.commands.forming import read_form
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
@@ -31,7 +31,13 @@ from sharpv_cli.commands.options import (
     takes_form,
     takes_settings,
 )
-from sharpv_cli.commands.preparing import name_demo_model, read_settings, say_settings, warn_unlocked
+from sharpv_cli.commands.preparing import (
+    batch_size_of,
+    name_demo_model,
+    read_settings,
+    say_settings,
+    warn_unlocked,
+)
 from sharpv_cli.errors import UsageError
 from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.text import shown

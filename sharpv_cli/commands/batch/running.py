@@ -14,7 +14,6 @@ from sharpv_cli import terminal
 from sharpv_cli.commands.options import Flags
 from sharpv_cli.commands.preparing import check_model
 from sharpv_cli.cores import cores
-from sharpv_cli.errors import UsageError
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from sharpv_cli.tables.shard import Shard
     from sharpv_cli.types import Form
 
-_MOST_AT_ONCE = 64
 _MOST_FAILURES = 20  # lines on stderr; all are in the results
 
 
@@ -90,18 +88,6 @@ class Tally:
     def rate(self) -> float:
         """Questions a second, of those that this run asked."""
         return self.done / max(time.monotonic() - self.began, 1e-6)
-
-
-def batch_size_of(given: str) -> int | None:
-    """None is auto. Raises UsageError."""
-    if given == "auto":
-        return None
-    if not given.isdecimal() or not 1 <= int(given) <= _MOST_AT_ONCE:
-        raise UsageError(
-            f"--batch-size {shown(given)}: neither auto nor a number from 1 to {_MOST_AT_ONCE}",
-            hint="leave it out: as many answers are decoded at once as there is memory for",
-        )
-    return int(given)
 
 
 def read_rows(source: str, questions: tuple[str, ...]) -> Manifest:

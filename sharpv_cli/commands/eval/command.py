@@ -14,6 +14,7 @@ from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.inputs import keep_inputs
 from sharpv_cli.commands.options import (
     MOST,
+    BatchSizeOption,
     Flags,
     JsonOption,
     ProfileOption,
@@ -91,6 +92,7 @@ def evaluate(
             "Only part I of N of the questions, counting from 1; join the files of all parts for the whole.",
         ),
     ] = None,
+    batch_size: BatchSizeOption = "auto",
     layout: Annotated[
         str | None,
         option(
@@ -148,7 +150,7 @@ def evaluate(
             "--json and --export-markdown - both write to stdout", hint="give one of them a file"
         )
     resolved = read_settings(flags, profile)
-    plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline, score)
+    plan = running.read_plan(flags, profile, methods, sweep or [], match, baseline, score, batch_size)
     source = Source(dataset, layout, clips, limit, read_shard(shard))
     target = out or running.default_target(dataset)
     outputs = [export_markdown, *(chart_out or [])]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import terminal
 from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.commands.options import Flags
-from sharpv_cli.commands.preparing import warn_unlocked
+from sharpv_cli.commands.preparing import batch_size_of, warn_unlocked
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.matching import read_match
 from sharpv_cli.evaluation.methods import DEFAULT_METHODS, SHARPV, read_methods, swept
@@ -44,12 +44,13 @@ _MOST_SHARES = 4  # methods whose accuracy stands beside the progress bar
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is compared, and how fairly."""
+    """What is compared, and how fairly; `batch_size` answers at once, None is as many as there is memory for."""
 
     methods: tuple[EvalMethod, ...]
     match: Match
     baseline: str
     score: Score
+    batch_size: int | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -64,6 +65,7 @@ def read_plan(
     match: str,
     baseline: str | None,
     score: Score,
+    batch_size: str = "auto",
 ) -> Plan:
     """Raises UsageError for whatever is not known, is given twice, or does not go together."""
 
@@ -73,7 +75,8 @@ def read_plan(
     listed = [*read_methods(DEFAULT_METHODS if methods is None else methods, settings_for)]
     for sweep in sweeps:
         listed += swept(sweep, settings_for)
-    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label, score)
+    at_once = batch_size_of(batch_size)
+    plan = Plan(tuple(listed), read_match(match), baseline or listed[0].label, score, at_once)
     _check(plan)
     return plan
 
@@ -225,6 +228,8 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     settings = resolved.settings
     session = open_session(settings)
     check(plan.methods, session.loaded)
+    if plan.batch_size != 1:
+        session = session.together(plan.batch_size)
     contest = Contest(plan.match, settings.generation.seed or 0, plan.score)
     limits = Limits(**settings.video.model_dump())
     return Run(dataset, plan.methods, settings, contest, session, limits)
