@@ -15,8 +15,9 @@ from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.shapes.films import Film
 from sharpv_cli.shapes.hard_questions import NUMBERS
-from sharpv_cli.shapes.long import FEWEST, FLASH_SEC, LONGEST_SEC, MOST, SHORTEST_SEC, LongWorld, sample_film
-from sharpv_cli.shapes.long_questions import sample_long_question
+from sharpv_cli.shapes.long import FEWEST, FLASH_SEC, LONGEST_SEC, MOST, SHORTEST_SEC, sample_film
+from sharpv_cli.shapes.long_questions import retold, sample_long_question
+from sharpv_cli.shapes.long_world import LongWorld
 from sharpv_cli.shapes.world import COLOURS
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.sampling import Sampling
@@ -195,3 +196,26 @@ def test_the_same_seed_is_the_same_film() -> None:
 
 def test_colours_are_shapesqas_own() -> None:
     assert {actor.colour for world in WORLDS for actor in world.actors} == set(COLOURS)
+
+
+def test_a_clip_as_few_frames_show_it_leaves_out_only_what_left_no_trace() -> None:
+    """Passing events need a frame in which they happen; every other is seen before or after."""
+    dropped = kept = 0
+    for world in WORLDS:
+        times = [world.duration_sec * (k + 0.5) / 16 for k in range(16)]
+        shown = world.shown_at(times)
+        assert shown.actors == world.actors
+        for event in world.events:
+            during = any(event.start <= time < event.end for time in times)
+            stays = event.kind not in ("flash", "cross", "hit")
+            assert (event in shown.events) == (during or stays)
+            dropped, kept = dropped + (not during and not stays), kept + (during and not stays)
+    assert dropped and kept
+
+
+def test_retold_is_every_event_in_its_order() -> None:
+    world = max(WORLDS, key=lambda world: len(world.events))
+    answer = retold(world, random.Random(0)).answer
+    assert answer.count(".") == len(world.events) > 5
+    places = [answer.index(event.clause) for event in world.events]
+    assert places == sorted(places)

@@ -70,10 +70,36 @@ def test_training_logits_are_the_stock_models(parts: tuple[Any, Any, Any]) -> No
     try:
         with torch.no_grad():
             features = student.features(student.patches(pixels)).flatten(1, 2)
-            ours = student.answer_logits(features, None, batch)[0]
+            ours = student.answer(features, None, batch)[0][0]
     finally:
         config._attn_implementation = "sdpa"
     assert torch.allclose(ours, stock[-ids.shape[1] :], atol=1e-4 * float(stock.abs().max()))
+
+
+def test_the_clock_is_learnt_and_goes_by_original_positions(parts: tuple[Any, Any, Any]) -> None:
+    """A few steps halve its loss; kept tokens are told the time that they had before others were dropped."""
+    tokenizer, _, _ = parts
+    model = checkpoint.build_model(tokenizer)
+    student = trainee.Trainee(model, tokenizer)
+    AttentionInterface.register("shapes_split", trainee.split_attention)
+    model.model.language_model.config._attn_implementation = "shapes_split"
+    batch = next(iter(Batches(tokenizer.to_str(), clips=2, frames=32, text=63, seed="x")))
+    features = torch.randn(2, 40, 256, generator=torch.Generator().manual_seed(0))
+    kept = torch.arange(40).expand(2, -1) * 50
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        clock = student.answer(features, kept, batch)[1]
+        optimizer.zero_grad()
+        clock.backward()
+        optimizer.step()
+        losses.append(clock.item())
+    assert losses[-1] < losses[0] / 2
+    deep = model.model.language_model.layers[-1].self_attn.q_proj.weight
+    assert deep.grad is None or not deep.grad.any(), "the layers before use what they are told"
+    with torch.no_grad():
+        late = student.answer(features, kept // 50, batch)[1]
+    assert not torch.allclose(late, clock, rtol=0.02)
 
 
 def test_packed_questions_do_not_see_each_other(parts: tuple[Any, Any, Any]) -> None:

@@ -11,6 +11,8 @@ import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
 from sharpv_cli.training import train
+from sharpv_cli.training.regimes import Regime
+from sharpv_cli.training.trainer import FIRST_DISCARDED, Trainer
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -60,9 +62,9 @@ def test_the_rate_warms_up_holds_and_cools_down() -> None:
 
 
 def test_discarded_layers_are_deep_ones_and_not_in_every_step() -> None:
-    trainer = train.Trainer.__new__(train.Trainer)  # only the draw is tested: no model, no optimizer
+    trainer = Trainer.__new__(Trainer)  # only the draw is tested: no model, no optimizer
     trainer.rng, trainer.depth = random.Random(0), 10
-    regime = train.Regime(8, 64, 1.0, discards=0.6)
+    regime = Regime(8, 64, 1.0, discards=0.6)
     drawn = [trainer._discarded(regime) for _ in range(600)]
-    assert all(layer >= train.FIRST_DISCARDED for layers in drawn for layer in layers)
+    assert all(layer >= FIRST_DISCARDED for layers in drawn for layer in layers)
     assert 0.5 < sum(bool(layers) for layers in drawn) / len(drawn) < 0.65

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from sharpv_cli.shapes.films import Film
-from sharpv_cli.shapes.hard import PALETTE, sample_world, tint_for
+from sharpv_cli.shapes.hard import PALETTE, sample_world
+from sharpv_cli.shapes.letters import LETTERS
 from sharpv_cli.shapes.offtopic import UNKNOWN
-from sharpv_cli.training import checkpoint, train
+from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import Batches
+from sharpv_cli.training.regimes import WORLD_REGIMES
+from sharpv_cli.training.staging import draw, shares, staged
 from sharpv_cli.training.targets import staged_targets
-from sharpv_cli.training.worlds import SOURCES, _seen, draw, moments, staged
+from sharpv_cli.training.worlds import SOURCES, Shot
 
 SIDE = checkpoint.IMAGE_SIZE
 
@@ -28,16 +31,13 @@ def tokenizer():
 def test_a_batch_shows_what_its_clips_show(name: str) -> None:
     """On plain grounds, with other objects, signs and sizes beside each other in the batch."""
     rng, source = random.Random(3), SOURCES[name]
-    worlds = [source.sample(rng) for _ in range(5)]
-    clips = staged(worlds, source, 3, random.Random(7))
+    shots = [Shot.of(source, 3, rng) for _ in range(5)]
+    clips = staged(shots, source, random.Random(7))
     clips = replace(clips, texture=torch.zeros(5), tint=torch.full((5, 3), 0.4))
-    drawn, shares = draw(clips, torch.Generator().manual_seed(0), torch.full((5, 1, 1, 1), 2.0))
+    drawn, covers = draw(clips, torch.Generator().manual_seed(0), torch.full((5, 1, 1, 1), 2.0))
     assert drawn.shape == (5, 3, 3, SIDE, SIDE)
-    assert shares.shape[2] == clips.states.shape[2]
-    chance = random.Random(7)
-    for place, world in enumerate(worlds):
-        times = moments(chance, world.duration_sec, 3)
-        tint_for(chance, _seen(world))  # looked at nowhere here
+    assert shares(clips, covers).shape == (5, 3, clips.states.shape[2], SIDE, SIDE)
+    for place, (world, times) in enumerate((shot.world, shot.times) for shot in shots):
         film = Film(
             world, SIDE, SIDE, 10, world.duration_sec, "h264", "high", ".mp4", 0, (0.4, 0.4, 0.4), 0.0, (0,)
         )
@@ -50,9 +50,9 @@ def test_targets_are_the_objects_own() -> None:
     """The patch in the middle of an object in front has its colour, its shape and its place."""
     rng, source = random.Random(11), SOURCES["hard"]
     worlds = [replace(sample_world(rng), signs=()) for _ in range(6)]
-    clips = staged(worlds, source, 2, rng)
-    _, shares = draw(clips, torch.Generator().manual_seed(0), torch.full((6, 1, 1, 1), 2.0))
-    targets = staged_targets(shares, clips)
+    clips = staged([Shot(world, [0.5, 2.0]) for world in worlds], source, rng)
+    _, covers = draw(clips, torch.Generator().manual_seed(0), torch.full((6, 1, 1, 1), 2.0))
+    targets = staged_targets(shares(clips, covers), clips)
     checked = 0
     for b, world in enumerate(worlds):
         front = len(world.scene.objects) - 1
@@ -71,7 +71,7 @@ def test_targets_are_the_objects_own() -> None:
     assert checked >= 4
 
 
-@pytest.mark.parametrize("world", ["hard", "long", "scenery"])
+@pytest.mark.parametrize("world", ["hard", "signs", "long", "scenery"])
 def test_questions_and_clips_of_a_batch_belong_together(world: str, tokenizer) -> None:
     """The same seed gives the same batch, another one another; answers are there to be learnt."""
     one, same, other = (
@@ -89,11 +89,63 @@ def test_questions_and_clips_of_a_batch_belong_together(world: str, tokenizer) -
         assert set(answers) == {UNKNOWN}
 
 
-def test_training_of_worlds_keeps_half_for_what_is_known_and_is_fair() -> None:
-    regimes = train.WORLD_REGIMES
+def test_each_patch_of_a_sign_has_its_letter() -> None:
+    """Left to right, whatever the picture's aspect: every letter of a sign that hides nothing else, in its place."""
+    rng, source = random.Random(5), SOURCES["signs"]
+    shots = [Shot.of(source, 2, rng) for _ in range(12)]
+    clips = staged(shots, source, rng)
+    nothing = [torch.zeros(24, 1, SIDE, SIDE)] * clips.states.shape[2]
+    targets = staged_targets(shares(clips, nothing), clips)
+    aspects = set()
+    for b, shot in enumerate(shots):
+        signs = [sign for sign in shot.world.signs if sign.text]
+        written = {(n + 1, letter) for sign in signs for n, letter in enumerate(sign.text.upper())}
+        for t in range(2):
+            there = targets.letter[b, t] > 0
+            places, letters = targets.place[b, t][there].tolist(), targets.letter[b, t][there].tolist()
+            assert {(n, LETTERS[k - 1]) for n, k in zip(places, letters, strict=True)} == written
+            rows = targets.place[b, t].view(checkpoint.GRID, checkpoint.GRID)
+            if len(signs) == 1:
+                (row,) = rows[rows.sum(dim=1).argmax()][None]
+                assert row[row > 0].tolist() == sorted(row[row > 0].tolist())
+        aspects.add((shot.world.width, shot.world.height))
+    assert len(aspects) >= 3
+
+
+def test_training_asks_only_what_its_frames_show() -> None:
+    """A flash between two frames is no answer, and is told of nowhere; one that is seen is."""
+    rng, source = random.Random(2), SOURCES["long"]
+    seen = unseen = 0
+    for _ in range(60):
+        shot = Shot.of(source, 8, rng)
+        names = {f"the {actor.name}" for actor in shot.world.actors}
+        shown = {event.who for event in shot.world.events if event.kind == "flash"}
+        for event in shot.world.events:
+            if event.kind in ("flash", "cross", "hit"):
+                assert any(event.start <= time < event.end for time in shot.times)
+        brief = [actor for actor in shot.world.actors if 0 < actor.gone - actor.born < 1]
+        seen += len(shown)
+        unseen += len(brief) - len(shown)
+        told = [source.question(shot.world, rng) for _ in range(5)]
+        assert {question.answer for question in told if question.type == "needle"} <= shown <= names
+    assert seen >= 5 and unseen >= 5
+
+
+@pytest.mark.parametrize("frames", [8, 64])
+def test_long_clips_of_training_are_of_every_length_and_often_close_together(frames: int) -> None:
+    rng = random.Random(4)
+    lengths = [SOURCES["long"].sample(rng, frames).duration_sec for _ in range(100)]
+    close = sum(length / frames <= 2.2 for length in lengths)
+    assert close >= 50 and max(lengths) > 120 and min(lengths) >= 9
+
+
+def test_training_of_worlds_keeps_what_is_known_and_is_fair() -> None:
+    """Few frames with all of their tokens are trained as often as many with some, and no context is exceeded."""
+    regimes = WORLD_REGIMES
     assert sum(r.share for r in regimes) == pytest.approx(1.0)
-    assert sum(r.share for r in regimes if r.world == "shapes") >= 0.5
+    assert sum(r.share for r in regimes if r.world == "shapes") >= 0.3
     long = [r for r in regimes if r.world == "long"]
     assert sum(r.share for r in long if r.keep is None) == pytest.approx(sum(r.share for r in long if r.keep))
-    assert min(r.frames for r in long) == 4 and max(r.frames for r in long) >= 120
-    assert {r.frames for r in regimes} <= {4, 8, 16, 32, 64, 128}, "1,536 frames a step divide into each"
+    assert min(r.frames for r in regimes) == 4 and max(r.frames for r in long) >= 120
+    assert all(r.frames * checkpoint.TOKENS_PER_FRAME + 250 < checkpoint.CONTEXT for r in regimes)
+    assert all(1536 * r.load % r.frames == 0 for r in regimes), "1,536 frames a step divide into each"

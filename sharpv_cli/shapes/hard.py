@@ -119,17 +119,17 @@ class HardWorld:
         return torch.tensor(times)[:, None] * torch.tensor(self.speed)
 
 
-def sample_world(rng: random.Random) -> HardWorld:
-    """Draw one."""
+def sample_world(rng: random.Random, texts: Sequence[str] | None = None) -> HardWorld:
+    """Draw one; `texts` are what its signs say (default: a number, a word, both or nothing)."""
     aspect = rng.choice((16 / 9, 4 / 3, 1.0, 3 / 4, 9 / 16))
     width, height = max(aspect, 1.0), max(1 / aspect, 1.0)
-    signs = [_sign(rng, text, width, height) for text in _texts(rng)]
+    signs = [_sign(rng, text, width, height) for text in (_texts(rng) if texts is None else texts)]
     if len(signs) == 2 and _overlap(*signs):
         signs.pop()
     count, objects = rng.randint(FEWEST, MOST), list[Shape]()
     while len(objects) < count:
         if (shape := _place(rng, objects, signs, width, height)) is None:
-            return sample_world(rng)
+            return sample_world(rng, texts)
         objects.append(shape)
     duration = rng.uniform(3, 8)
     return HardWorld(

@@ -48,7 +48,7 @@ _PLURALS = {kind: f"{kind}es" if kind.endswith("ss") else f"{kind}s" for kind in
 def sample_hard_question(world: HardWorld, rng: random.Random) -> Question:
     """Draw a question about `world`."""
     if world.written and rng.random() < _WRITTEN:
-        return _read(world, rng)
+        return reading(world, rng)
     return posed(*open_question(world.scene, rng, _WORDINGS, _WRITERS), rng)
 
 
@@ -59,7 +59,8 @@ def answers(question: Question) -> tuple[str, ...]:
     return _ANSWERS.get(question.type, ())
 
 
-def _read(world: HardWorld, rng: random.Random) -> Question:
+def reading(world: HardWorld, rng: random.Random) -> Question:
+    """What one of its signs says."""
     text = rng.choice(world.written)
     kind = "number" if text.isdigit() else "word"
     return posed(Question("read", rng.choice(_WORDINGS[kind]), text), (), rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 ROWS, COLUMNS = 7, 5
+PITCH = COLUMNS + 1  # from letter to letter
 # Rows from the top, five bits each, the left one highest: the font of character displays (HD44780).
 _FONT = {
     letter: tuple(int(row, 16) for row in rows.split())
@@ -50,6 +51,9 @@ Z 1F 01 02 04 08 10 1F
 """.strip().splitlines()
     )
 }
+
+
+LETTERS = tuple(_FONT)
 
 
 def mask_of(text: str) -> torch.Tensor:

@@ -1,23 +1,14 @@
-"""ShapesQA-Long: clips of 20 to 180 seconds in which three to twelve things happen, one after the other.
-
-An object's colour and shape name it: no two ever have the same ones, also not before or after a change of colour.
-"""
+"""ShapesQA-Long: clips of 20 to 180 seconds in which three to twelve things happen, one after the other."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
-from typing import Literal
-
-import torch
 
 from sharpv_cli.shapes.films import Film
 from sharpv_cli.shapes.hard import tint_for
-from sharpv_cli.shapes.painting import Tensor
+from sharpv_cli.shapes.long_world import Actor, Happening, Kind, LongWorld
 from sharpv_cli.shapes.world import COLOURS, SHAPES, jittered
 from sharpv_cli.video.encoding import Codec, Quality
 
@@ -25,7 +16,6 @@ SHORTEST_SEC, LONGEST_SEC = 20.0, 180.0
 FEWEST, MOST = 3, 12  # events
 FLASH_SEC = (0.4, 0.9)
 
-Kind = Literal["appear", "pair", "leave", "turn", "cross", "hit", "flash"]
 _WEIGHTS: dict[Kind, float] = {
     "appear": 3,
     "pair": 1.5,
@@ -44,78 +34,12 @@ _GAP = 0.03
 _ALWAYS = 10**6
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """One object: there from `born` to `gone`, of another colour from `turns` on.
-
-    `path` is times and places (time, x, y), straight between them.
-    """
-
-    kind: str
-    colour: str
-    colour_end: str
-    rgb: tuple[int, int, int]
-    rgb_end: tuple[int, int, int]
-    radius: float
-    born: float
-    gone: float
-    turns: float
-    path: tuple[tuple[float, float, float], ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.colour} {self.kind}"
-
-    def name_at(self, time: float) -> str:
-        """What it is called then."""
-        return f"{self.colour_end if time >= self.turns else self.colour} {self.kind}"
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that happens from `start` to `end`; `clause` says it in the words of the answers."""
-
-    kind: Kind
-    start: float
-    end: float
-    clause: str
-    verb: str
-    who: str
-
-
-@dataclass(frozen=True)
-class LongWorld:
-    """All objects of a clip, and what happens in it, in order."""
-
-    width: float
-    height: float
-    duration_sec: float
-    actors: tuple[Actor, ...]
-    events: tuple[Happening, ...]
-    signs: tuple[()] = ()
-
-    @cached_property
-    def kinds(self) -> Sequence[int]:
-        return [SHAPES.index(actor.kind) for actor in self.actors]
-
-    def states(self, times: Sequence[float]) -> Tensor:
-        return torch.tensor([[_state(actor, time) for actor in self.actors] for time in times])
-
-    def camera(self, times: Sequence[float]) -> Tensor:
-        return torch.zeros(len(times), 2)
-
-    def drift(self, times: Sequence[float]) -> Tensor:
-        return torch.zeros(len(times), 2)
-
-    def there(self, time: float) -> list[Actor]:
-        """What can be seen then."""
-        return [actor for actor in self.actors if actor.born <= time < actor.gone]
-
-
-def sample_world(rng: random.Random) -> LongWorld:
-    """Draw one."""
+def sample_world(
+    rng: random.Random, shortest: float = SHORTEST_SEC, longest: float = LONGEST_SEC
+) -> LongWorld:
+    """Draw one that lasts so long."""
     while True:
-        stage = _Stage(rng)
+        stage = _Stage(rng, shortest, longest)
         if (world := stage.played()) is not None:
             return world
 
@@ -146,23 +70,6 @@ def sample_film(rng: random.Random) -> Film:
     )
 
 
-def _state(actor: Actor, time: float) -> list[float]:
-    red, green, blue = actor.rgb_end if time >= actor.turns else actor.rgb
-    x, y = _where(actor.path, time)
-    seen = actor.born <= time < actor.gone
-    return [
-        SHAPES.index(actor.kind), red / 255, green / 255, blue / 255, x, y, actor.radius, 0.5, float(seen),
-    ]  # fmt: skip
-
-
-def _where(path: Sequence[tuple[float, float, float]], time: float) -> tuple[float, float]:
-    for (t0, x0, y0), (t1, x1, y1) in pairwise(path):
-        if t0 <= time < t1:
-            share = (time - t0) / (t1 - t0)
-            return x0 + (x1 - x0) * share, y0 + (y1 - y0) * share
-    return path[0][1:] if time < path[0][0] else path[-1][1:]
-
-
 @dataclass
 class _Cast:
     """An actor while its part is written."""
@@ -190,11 +97,11 @@ class _Cast:
 class _Stage:
     """What a clip is put together on: who is there, which names are free, and what has happened."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, shortest: float, longest: float) -> None:
         self.rng = rng
         aspect = rng.choice((16 / 9, 4 / 3, 1.0, 3 / 4, 9 / 16))
         self.width, self.height = max(aspect, 1.0), max(1 / aspect, 1.0)
-        self.duration = rng.uniform(SHORTEST_SEC, LONGEST_SEC)
+        self.duration = rng.uniform(shortest, longest)
         names = [(colour, kind) for colour in COLOURS for kind in SHAPES]
         self.names = rng.sample(names, len(names))
         self.cast: list[_Cast] = []
@@ -203,7 +110,8 @@ class _Stage:
     def played(self) -> LongWorld | None:
         """The whole clip; None where somebody found no room."""
         rng = self.rng
-        count = rng.randint(FEWEST, min(MOST, int(self.duration / _EVENT_SEC)))
+        most = min(MOST, int(self.duration / _EVENT_SEC))
+        count = rng.randint(min(FEWEST, most), most)
         for _ in range(rng.randint(1, 3)):
             self._come(0.0)
         for number in range(count):
@@ -322,9 +230,3 @@ class _Stage:
 def _the(cast: _Cast, time: float) -> str:
     colour = cast.colour_end if cast.colour_end is not None and time >= cast.turns else cast.colour
     return f"the {colour} {cast.kind}"
-
-
-def changes(world: LongWorld) -> Iterator[float]:
-    """When the number of objects may change."""
-    for actor in world.actors:
-        yield from (actor.born, actor.gone)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from sharpv_cli.shapes.hard_questions import NUMBERS
-from sharpv_cli.shapes.long import Happening, LongWorld, changes
+from sharpv_cli.shapes.long_world import Happening, LongWorld, changes
 from sharpv_cli.shapes.questions import Question, posed
 
 TOLERANCE = (1.0, 0.05)
@@ -53,6 +53,11 @@ def sample_long_question(world: LongWorld, rng: random.Random) -> Question:
         within = max(TOLERANCE[0], TOLERANCE[1] * world.duration_sec) if kind == "when" else None
         question = posed(Question(kind, text, answer, within), options, rng)
         return Question(question.type, _with_length(question.text, world), question.answer, within)
+
+
+def retold(world: LongWorld, rng: random.Random) -> Question:
+    """All that happens, however much and however short: longer than what the benchmark asks for, for training."""
+    return Question("retell", _with_length(rng.choice(_TELL), world), _story(world))
 
 
 def _with_length(text: str, world: LongWorld) -> str:
@@ -110,7 +115,11 @@ def _needle(world: LongWorld, rng: random.Random) -> _Written | None:
 def _describe(world: LongWorld, rng: random.Random) -> _Written | None:
     if len(world.events) > _DESCRIBED or len(_lasting(world)) < len(world.events):
         return None
-    return rng.choice(_TELL), " ".join(f"{event.clause}." for event in world.events), ()
+    return rng.choice(_TELL), _story(world), ()
+
+
+def _story(world: LongWorld) -> str:
+    return " ".join(f"{event.clause}." for event in world.events)
 
 
 def _lasting(world: LongWorld) -> list[Happening]:

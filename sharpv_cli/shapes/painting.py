@@ -46,23 +46,29 @@ def paint(
     sharpness: Tensor | float = 2.0,
     kinds: Sequence[Sequence[int]] | None = None,
     one: Callable[..., tuple[Tensor, Tensor]] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Objects on `frames` [B, T, 3, H, W], those in front last; and the share of each pixel that each one shows.
+) -> tuple[Tensor, list[Tensor]]:
+    """Objects on `frames` [B, T, 3, H, W], those in front last; and how much of each pixel each one covers.
 
-    `states` is float32 [B, T, slots, len(STATE)], the shares [B, T, slots, H, W]. `kinds` lists the shapes that occur
-    in each slot (default: all), so that a single clip does not pay for what it does not hold. `one` may be a compiled
-    `paint_one`.
+    `states` is float32 [B, T, slots, len(STATE)], a slot's covers are [B, T, H, W]. `kinds` lists the shapes that
+    occur in each slot (default: all), so that a single clip does not pay for what it does not hold. `one` may be a
+    compiled `paint_one`.
     """
-    shares: list[Tensor] = []
+    covers: list[Tensor] = []
     for slot in range(states.shape[2]):
         known = tuple(range(len(SHAPES))) if kinds is None else tuple(kinds[slot])
         state = states[:, :, slot].contiguous()  # strides by the number of slots would each be compiled anew
         frames, alpha = (one or paint_one)(frames, state, grid.x, grid.y, grid.pixel, sharpness, known)
-        shares = [share * (1 - alpha) for share in shares] + [alpha]
-    height, width = frames.shape[-2:]
-    return frames, torch.stack(shares, dim=2) if shares else frames.new_zeros(
-        *frames.shape[:2], 0, height, width
-    )
+        covers.append(alpha)
+    return frames, covers
+
+
+def visible(covers: Sequence[Tensor]) -> Tensor:
+    """The share of each pixel that shows each object, [B, T, slots, H, W]: what those in front of it leave."""
+    shares, left = list[Tensor](), torch.ones_like(covers[0])
+    for cover in reversed(covers):
+        shares.append(cover * left)
+        left = left * (1 - cover)
+    return torch.stack(shares[::-1], dim=2)
 
 
 def paint_one(

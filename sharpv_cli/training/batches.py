@@ -15,8 +15,9 @@ from sharpv_cli.shapes.render import SceneBatch, as_batch
 from sharpv_cli.shapes.wordings import with_articles
 from sharpv_cli.shapes.world import COLOURS, sample_scene
 from sharpv_cli.training.checkpoint import IM_END, IM_START
+from sharpv_cli.training.staging import Staged, staged
 from sharpv_cli.training.wordings import as_typed, training, unanswerable
-from sharpv_cli.training.worlds import SOURCES, Staged, staged
+from sharpv_cli.training.worlds import SOURCES, Shot
 
 Tensor = torch.Tensor
 COLOUR_NAMES = tuple(COLOURS)
@@ -34,9 +35,10 @@ def prompt_tail(question: str) -> str:
 class Batch:
     """B clips with several questions each, packed into `text` positions of one row.
 
-    `times` float32 [B, T] (fractions of the clip); `ids`, `offsets`, `owner` int64 [B, text]: token, place within its
-    question, number of its question (-1: padding); `labels` int64 [B, text] (-100: no answer token) and `weights`
-    float32 [B, text] of the answer's tokens. `spans` gives (type, start, end) of each answer for the log.
+    `times` float32 [B, T] (fractions of the clip, seconds in other worlds); `ids`, `offsets`, `owner` int64 [B, text]:
+    token, place within its question, number of its question (-1: padding); `labels` int64 [B, text] (-100: no answer
+    token) and `weights` float32 [B, text] of the answer's tokens. `spans` gives (type, start, end) of each answer, for
+    the log.
     """
 
     scenes: SceneBatch | Staged
@@ -81,7 +83,7 @@ class Batches(IterableDataset[Batch]):
         info = get_worker_info()
         own = self.world == SHAPES_WORLD
         name = f"{self.seed}" if own else f"{self.seed}:{self.world}"
-        rng = random.Random(f"train:{name}:{self.frames}:{info.id if info else 0}")
+        rng = random.Random(f"train:{name}:{self.clips}x{self.frames}:{info.id if info else 0}")
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
         while True:
             if own:
@@ -90,9 +92,9 @@ class Batches(IterableDataset[Batch]):
                 drawn: SceneBatch | Staged = as_batch(scenes, COLOUR_NAMES)
             else:
                 source = SOURCES[self.world]
-                scenes = [source.sample(rng) for _ in range(self.clips)]
-                times = torch.zeros(self.clips, self.frames)
-                drawn = staged(scenes, source, self.frames, rng)
+                shots = [Shot.of(source, self.frames, rng) for _ in range(self.clips)]
+                scenes, times = [shot.world for shot in shots], torch.tensor([shot.times for shot in shots])
+                drawn = staged(shots, source, rng)
             yield self._packed(scenes, drawn, times, rng, tokenizer)
 
     def _packed(

@@ -29,6 +29,7 @@ PATCH_SIZE = 8
 GRID = IMAGE_SIZE // PATCH_SIZE  # patches a side
 TOKENS_PER_FRAME = (GRID // 2) ** 2  # after the 2x2 pooling
 VISION_WIDTH = 192
+CONTEXT = 8192  # positions: 127 frames and a question
 
 PAD, IM_START, IM_END, IMAGE, VIDEO = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"
 
@@ -78,7 +79,7 @@ def build_processor(tokenizer: Any) -> Any:
         eos_token=IM_END,
         pad_token=PAD,
         extra_special_tokens={"image_token": IMAGE, "video_token": VIDEO},
-        model_max_length=8192,
+        model_max_length=CONTEXT,
         padding_side="left",
     )
     look = {
@@ -117,7 +118,7 @@ def build_model(tokenizer: Any, seed: int = 0) -> Any:
             num_hidden_layers=10,
             num_attention_heads=8,
             num_key_value_heads=2,
-            max_position_embeddings=8192,
+            max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=ids[IM_END],

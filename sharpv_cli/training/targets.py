@@ -7,20 +7,24 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from sharpv_cli.shapes.letters import PITCH
 from sharpv_cli.shapes.render import Rendered, SceneBatch
 from sharpv_cli.training import checkpoint
-from sharpv_cli.training.worlds import Staged
+from sharpv_cli.training.staging import Staged
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Per patch [B, T, patches]: colour and kind (0: none, else index + 1), geometry [..., 3]."""
+    """Per patch [B, T, patches]: colour, kind, letter and its place in the word (0: none, else index + 1), geometry
+    [..., 3]."""
 
     colour: Tensor
     kind: Tensor
     geometry: Tensor
+    letter: Tensor
+    place: Tensor
 
 
 def patch_targets(drawn: Rendered, scenes: SceneBatch) -> Targets:
@@ -32,22 +36,54 @@ def patch_targets(drawn: Rendered, scenes: SceneBatch) -> Targets:
     ]
     turned = drawn.states[..., 3]
     colour = torch.where(turned > 0, columns[1][:, None], columns[0][:, None])
-    return _on_patches(drawn.coverage, colour, columns[2][:, None].expand_as(colour), drawn.states[..., :3])
+    objects = _on_patches(
+        drawn.coverage, colour, columns[2][:, None].expand_as(colour), drawn.states[..., :3]
+    )
+    nothing = torch.zeros_like(objects[0])
+    return Targets(*objects, letter=nothing, place=nothing)
 
 
 def staged_targets(shares: Tensor, clips: Staged) -> Targets:
     """Of another world's; `shares` [B, T, S, H, W] are what each object shows."""
     place = clips.states[..., 4:6] / clips.size[:, None, None]
     geometry = torch.cat([place, clips.states[..., 6:7]], dim=-1)
-    return _on_patches(shares, clips.colours, clips.states[..., 0], geometry)
+    objects = _on_patches(shares, clips.colours, clips.states[..., 0], geometry)
+    return Targets(*objects, *_writing(clips))
 
 
-def _on_patches(coverage: Tensor, colour: Tensor, kind: Tensor, geometry: Tensor) -> Targets:
-    """Which object covers most of each patch, if any covers enough."""
+def _writing(clips: Staged) -> tuple[Tensor, Tensor]:
+    """The letter at the middle of each patch, and which of its word it is."""
+    middles = (torch.arange(checkpoint.GRID, device=clips.size.device) + 0.5) / checkpoint.GRID
+    batch, count = clips.offsets.shape[:2]
+    letter = torch.zeros(
+        batch, count, checkpoint.GRID, checkpoint.GRID, dtype=torch.long, device=middles.device
+    )
+    place = torch.zeros_like(letter)
+    for sign in range(clips.letters.shape[1]):
+        x, y, high = (clips.where[:, sign, :, k, None] for k in range(3))
+        rows, columns = (clips.points[:, sign, k, None, None] for k in range(2))
+        point = (high / (rows + 2)).clamp(min=1e-4)
+        # Points from the left of the first letter, with half of the gap before it, and from the middle line.
+        across = (middles * clips.size[:, None, :1] - x) / point + (columns + 1) / 2
+        down = (middles * clips.size[:, None, 1:] - y) / point
+        which = (across / PITCH).floor().long()
+        known = which.clamp(0, clips.letters.shape[2] - 1)
+        code = clips.letters[:, sign, None].expand(-1, count, -1).gather(2, known)
+        code = torch.where(which == known, code, 0)[:, :, None]
+        there = (down.abs() <= rows / 2)[..., None] & (code > 0)
+        letter = torch.where(there, code, letter)
+        place = torch.where(there, known[:, :, None] + 1, place)
+    return letter.flatten(2), place.flatten(2)
+
+
+def _on_patches(
+    coverage: Tensor, colour: Tensor, kind: Tensor, geometry: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Colour, kind and geometry: which object covers most of each patch, if any covers enough."""
     shares = F.avg_pool2d(coverage.flatten(0, 1), checkpoint.PATCH_SIZE).view(*coverage.shape[:3], -1)
     share, which = shares.max(dim=2)
     there = share > 0.12
-    return Targets(
+    return (
         torch.where(there, colour.gather(2, which) + 1, 0).long(),
         torch.where(there, kind.gather(2, which) + 1, 0).long(),
         geometry.gather(2, which[..., None].expand(-1, -1, -1, 3)),

@@ -10,12 +10,15 @@ from torch import nn
 
 from sharpv_cli.pruning.visual import score
 from sharpv_cli.shapes.hard import PALETTE
+from sharpv_cli.shapes.letters import LETTERS
 from sharpv_cli.shapes.world import SHAPES
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import PROMPT_HEAD, Batch
 from sharpv_cli.training.targets import Targets
+from sharpv_cli.training.worlds import LONGEST
 
 Tensor = torch.Tensor
+_CLOCK_DEPTH = 3  # layers that have a token's time by then: those after them can use it
 
 
 class Trainee(nn.Module):
@@ -29,6 +32,10 @@ class Trainee(nn.Module):
         self.colours = nn.Linear(checkpoint.VISION_WIDTH, len(PALETTE) + 1)
         self.kinds = nn.Linear(checkpoint.VISION_WIDTH, len(SHAPES) + 1)
         self.geometry = nn.Linear(checkpoint.VISION_WIDTH, 3)
+        self.letters = nn.Linear(checkpoint.VISION_WIDTH, len(LETTERS) + 1)
+        self.places = nn.Linear(checkpoint.VISION_WIDTH, LONGEST + 1)
+        width = model.config.text_config.hidden_size
+        self.clock = nn.Linear(width, 2 * len(self._slow_waves()))
         self.register_buffer("head_ids", torch.tensor(tokenizer.encode(PROMPT_HEAD).ids))
         for layer in model.model.language_model.layers:
             layer.self_attn.register_buffer("discarded", torch.zeros((), dtype=torch.int8), persistent=False)
@@ -57,16 +64,22 @@ class Trainee(nn.Module):
         return grid.mean(dim=(3, 5)).flatten(2, 3)
 
     def auxiliary_loss(self, patches: Tensor, targets: Targets) -> Tensor:
-        """What is on each patch: colour, shape, and the object's centre and radius."""
+        """What is on each patch: colour, shape, the object's centre and radius, and which letter of which place.
+
+        Answers alone do not teach to read: the first letter that is told right pays nothing while the next is not.
+        """
         colour = F.cross_entropy(self.colours(patches).float().flatten(0, 2), targets.colour.flatten())
         kind = F.cross_entropy(self.kinds(patches).float().flatten(0, 2), targets.kind.flatten())
         error = (self.geometry(patches).float() - targets.geometry).abs().sum(dim=-1)
         there = (targets.kind > 0).float()
-        loss: Tensor = colour + kind + (error * there).sum() / there.sum().clamp(min=1)
+        letter = _balanced(self.letters(patches), targets.letter) + _balanced(
+            self.places(patches), targets.place
+        )
+        loss: Tensor = colour + kind + letter + (error * there).sum() / there.sum().clamp(min=1)
         return loss
 
-    def answer_logits(self, features: Tensor, kept: Tensor | None, batch: Batch) -> Tensor:
-        """Logits [B, text, V] for the token after each text position.
+    def answer(self, features: Tensor, kept: Tensor | None, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits [B, text, V] for the token after each text position, and the clock's loss.
 
         `features` [B, N, D] are the visual tokens that the language model gets, `kept` [B, n] their places among
         the clip's tokens (None: all). Kept tokens have their original positions, and every question starts behind
@@ -86,16 +99,38 @@ class Trainee(nn.Module):
         ends = torch.tensor([[head + total]], device=device).expand(size, -1)
         starts = torch.arange(head, device=device).expand(size, -1)
         positions = torch.cat([starts, head + kept, ends, head + total + 1 + batch.offsets], dim=1)
-        hidden = inner.language_model(
-            inputs_embeds=embeds,
-            position_ids=positions,
-            attention_mask={"full_attention": question_mask(batch, head, features.shape[1])},
-            use_cache=False,
-        ).last_hidden_state
-        return self.model.lm_head(hidden[:, -batch.ids.shape[1] :]).float()  # type: ignore[no-any-return]
+        language, clock = inner.language_model, embeds.new_zeros(())
+        mask, rotary = question_mask(batch, head, features.shape[1]), language.rotary_emb(embeds, positions)
+        hidden = embeds
+        for depth, layer in enumerate(language.layers):
+            if depth == _CLOCK_DEPTH:
+                clock = self._clock_loss(hidden, positions)
+            hidden = layer(hidden, attention_mask=mask, position_ids=positions, position_embeddings=rotary)
+        logits: Tensor = self.model.lm_head(language.norm(hidden[:, -batch.ids.shape[1] :]))
+        return logits.float(), clock
+
+    def _clock_loss(self, hidden: Tensor, positions: Tensor) -> Tensor:
+        """How far the slow waves of each token's position are from what can be told from its hidden state.
+
+        Rotary positions say how far apart two tokens are, never when one is: answers alone teach that far too slowly.
+        """
+        angles = positions[..., None] * self._slow_waves()
+        told = self.clock(F.rms_norm(hidden.float(), hidden.shape[-1:])).float()
+        return F.mse_loss(told, torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+    def _slow_waves(self) -> Tensor:
+        waves: Tensor = self.model.model.language_model.rotary_emb.inv_freq
+        return waves[len(waves) // 2 :: 2]
 
     def tokens_in_clip(self, batch: Batch) -> int:
         return batch.times.shape[1] * checkpoint.TOKENS_PER_FRAME
+
+
+def _balanced(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy, with half of the weight on the few patches that have a class."""
+    losses = F.cross_entropy(logits.float().flatten(0, 2), classes.flatten(), reduction="none")
+    some = (classes.flatten() > 0).float()
+    return sum(((losses * w).sum() / w.sum().clamp(min=1) for w in (some, 1 - some)), losses.new_zeros(()))
 
 
 def question_mask(batch: Batch, head: int, visual: int) -> Tensor:

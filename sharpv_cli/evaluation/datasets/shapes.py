@@ -18,8 +18,8 @@ from sharpv_cli.shapes import films, hard, hard_questions, long
 from sharpv_cli.shapes.clips import Clip, sample_clip, write
 from sharpv_cli.shapes.hard import HardWorld
 from sharpv_cli.shapes.hard_questions import sample_hard_question
-from sharpv_cli.shapes.long import LongWorld
 from sharpv_cli.shapes.long_questions import sample_long_question
+from sharpv_cli.shapes.long_world import LongWorld
 from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.shapes.other import OtherClip, sample_other
 from sharpv_cli.shapes.questions import Question, candidates, sample_question
