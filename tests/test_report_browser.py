@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from make_answer import make_answer, make_profile, with_scores
+from waiting import LONG
 
 from sharpv_cli.pruning.visual import keep_counts
 from sharpv_cli.report.document import Asked
@@ -47,6 +48,7 @@ class Browser:
             self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
         except exceptions.WebDriverException as error:
             pytest.skip(f"chromium does not start here: {error.msg}")
+        self.driver.set_script_timeout(LONG)
         self._folder = folder
 
     def show(self, *answers: Answer) -> None:
@@ -226,7 +228,8 @@ def test_long_clips_are_grouped_and_decoded_when_opened(browser: Browser) -> Non
     assert len(browser.texts(".group")) == 7
     assert len(browser.texts(".frame")) == 32
     browser.run(
-        "document.querySelectorAll('.group')[6].open = true; return new Promise((done) => setTimeout(done))"
+        "const last = document.querySelectorAll('.group')[6]; return new Promise((done) => {"
+        "last.addEventListener('toggle', done, {once: true}); last.open = true})"
     )
     assert len(browser.texts(".frame")) == 32 + 8
     assert browser.texts(".group > summary > :last-child")[0] == (

@@ -61,14 +61,15 @@ def test_a_pipe_that_nobody_writes_into_is_given_up(tmp_path: Path, monkeypatch:
 
 
 def test_a_slow_writer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smallfile, "_WRITER_SEC", 0.5)
+    monkeypatch.setattr(smallfile, "_WRITER_SEC", 0.1)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
+    there = os.open(pipe, os.O_RDWR)  # as Linux lets one open a pipe before it is read
 
     def write() -> None:
-        with pipe.open("wb", buffering=0) as file:
+        with os.fdopen(there, "wb", buffering=0) as file:
             for word in (b"what ", b"moves?"):
-                time.sleep(0.7)
+                time.sleep(0.3)
                 file.write(word)
 
     writer = threading.Thread(target=write)

@@ -1,5 +1,6 @@
 """Several decoders side by side: exact on every team, ended by errors and Ctrl-C, and never more than asked."""
 
+import itertools
 import threading
 import time
 from fractions import Fraction
@@ -8,6 +9,7 @@ import clips
 import numpy as np
 import pytest
 from seeks import by_seeking
+from waiting import LONG
 
 from sharpv_cli.video import converting, seeking
 from sharpv_cli.video.probe import scan
@@ -95,13 +97,14 @@ def threads():
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, OSError])
 def test_an_error_ends_all_threads(clip, monkeypatch, failure, team):
     path = clip("h264.mp4")
-    rendered = []
+    rendered, numbers = [], itertools.count(1)
 
     def failing(frame, width, height, pose):
-        rendered.append(frame.pts)
-        if len(rendered) == 3:
+        rendered.append(number := next(numbers))
+        if number == 3:
             raise failure
-        time.sleep(0.02)
+        if number > 3:
+            time.sleep(0.1)  # for the failure to be known
         return np.zeros((height, width, 3), np.uint8)
 
     monkeypatch.setattr(converting, "render", failing)
@@ -114,33 +117,36 @@ def test_an_error_ends_all_threads(clip, monkeypatch, failure, team):
 def test_few_frames_wait_to_be_converted(monkeypatch):
     images = np.zeros((20, 2, 2, 3), np.uint8)
     choice = Choice(Selection(tuple(range(20))), Timeline.counted(20, Fraction(1)))
-    done, waiting = [], []
+    done, waiting, three = [], [], threading.Event()
 
     def slow(number, width, height, _pose):
-        time.sleep(0.005)
+        three.wait(LONG)
         done.append(number)
         return np.full((height, width, 3), number, np.uint8)
 
     monkeypatch.setattr(converting, "render", slow)
     with converting.converting(Canvas(choice, images), beside=True) as put:
         for number in range(20):
+            if number == 3:
+                three.set()
             waiting.append(number - len(done))
             put(number, number)
     assert images[:, 0, 0, 0].tolist() == list(range(20))
-    assert 1 < max(waiting) <= converting._WAITING + 1
+    assert 2 <= max(waiting) <= converting._WAITING + 1
 
 
 def test_ctrl_c_while_waiting_ends_all_threads(clip, monkeypatch):
     path = clip("h264.mp4")
-    rendered = []
+    rendered, begun = [], threading.Event()
 
     def interrupted(futures):
-        time.sleep(0.05)
+        begun.wait(LONG)
         raise KeyboardInterrupt
 
     def slow(frame, width, height, _pose):
         rendered.append(frame.pts)
-        time.sleep(0.02)
+        begun.set()
+        time.sleep(0.1)
         return np.zeros((height, width, 3), np.uint8)
 
     monkeypatch.setattr(converting, "render", slow)
