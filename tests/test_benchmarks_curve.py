@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from sharpv_cli.benchmarks.budget_curve import Point, leaves_dense
-from sharpv_cli.types import Interval
+from sharpv_cli.benchmarks.budget_curve import leaves_dense
+from sharpv_cli.types import GroupScore, Interval, MethodScore
 
-ONE = Point("evs", 0.5, 0.9, Interval(0.8, 1.0), -0.1, Interval(-0.2, 0.0), 0.5, 256.0, 0.5, 1000.0, ())
+ONE = MethodScore(
+    "evs", 0.9, Interval(0.8, 1.0), -0.1, Interval(-0.2, 0.0), 0.5, 0.5, 0.5, 1.0, "fast", 0.1, 0.2, None, (), (), ()
+)  # fmt: skip
 
 
-def at(share: float, high: float, kv: float | None = None, method: str = "evs") -> Point:
+def at(share: float, high: float, kv: float | None = None, method: str = "evs") -> MethodScore:
     return replace(
         ONE,
         method=method,
@@ -44,3 +46,13 @@ def test_visual_tokens_and_kv_entries_are_apart() -> None:
     found = leaves_dense([at(0.5, 0.0, kv=0.3), at(0.2, -0.1, kv=0.15)], "evs")
     assert (found["visual_worse_at"], found["kv_worse_at"]) == (0.2, 0.15)
     assert (found["visual_equal_from"], found["kv_equal_from"]) == (0.5, 0.3)
+
+
+def test_so_are_the_types_of_questions() -> None:
+    def typed(share: float, **highs: float) -> MethodScore:
+        groups = (GroupScore(name, 9, 0.5, -0.1, Interval(-0.5, high)) for name, high in highs.items())
+        return replace(at(share, 0.0), groups=tuple(groups))
+
+    found = leaves_dense([typed(0.5, count=-0.1, order=0.0), typed(0.2, count=0.1, order=-0.1)], "evs")
+    assert found["types_worse_at"] == {"count": 0.5, "order": 0.2}
+    assert leaves_dense([typed(0.2, count=0.0)], "evs")["types_worse_at"] == {"count": None}

@@ -1,12 +1,13 @@
-"""docs/results.md: each of its commands, on the results file that is kept, gives the tables that are kept beside it."""
+"""docs/results.md and the pages beside it: they are what the kept answers say, in every figure."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
-import re
 import shlex
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -16,50 +17,91 @@ from run_cli import ROOT
 from sharpv_cli import terminal
 from sharpv_cli.app import app
 from sharpv_cli.benchmarks import budget_curve
+from sharpv_cli.docs import blocks, results
+from sharpv_cli.docs.tables import curve_command, read
+from sharpv_cli.report.drawing import digest_of
+from sharpv_cli.types import Evaluation
 
 FOLDER = ROOT / "docs" / "results"
-PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").replace("\\\n", " ")
-COMMANDS = {
-    match[2]: match[1]
-    for match in re.finditer(r"^(sharpv eval .*-o docs/results/([\w-]+)\.jsonl.*)$", PAGE, re.M)
-}
+TABLES = read(FOLDER / "tables.toml")
+PAGES = ("docs/results.md", "docs/model-card.md", "README.md")
 
 
 @pytest.fixture(autouse=True)
 def _leave_no_trace() -> Iterator[None]:
-    """The command, run in this process, sets variables for libraries and how much is said: not for the next test."""
+    """Commands, run in this process, set variables for libraries and how much is said: not for the next test."""
     with mock.patch.dict(os.environ):
         yield
     terminal.set_level()
 
 
-def test_every_results_file_has_its_command_and_tables() -> None:
-    kept = {path.name.removesuffix(".jsonl.gz") for path in FOLDER.glob("*.jsonl.gz")}
-    assert kept == set(COMMANDS)
-    assert {path.stem for path in FOLDER.glob("*.md")} == kept
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 4 << 20
+@pytest.fixture(scope="module")
+def found() -> Mapping[str, Evaluation]:
+    """What all kept answers say; no model is loaded for it, or this takes minutes."""
+    return results.evaluations(TABLES, FOLDER)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_tables_come_from_the_results(
+@pytest.fixture
+def written(found: Mapping[str, Evaluation], tmp_path: Path) -> Path:
+    """The pages, written anew where there are no figures yet."""
+    for page in PAGES:
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        text = (ROOT / page).read_text(encoding="utf-8")
+        emptied = blocks.BLOCK.sub(r"\1\3", blocks.FIGURE.sub(r"\1?\3", text))
+        assert emptied != text
+        (tmp_path / page).write_text(emptied, encoding="utf-8")
+    shutil.copytree(FOLDER, tmp_path / "docs" / "results")
+    for file in (tmp_path / "docs" / "results").rglob("*.md"):
+        file.write_text("stale", encoding="utf-8")
+    with mock.patch.object(results, "eval_picture", return_value=b""):  # takes longest; it has its own tests
+        results.write(TABLES, found, tmp_path / "docs")
+    return tmp_path
+
+
+def test_the_pages_are_what_the_answers_say(written: Path) -> None:
+    tables = [str(file.relative_to(ROOT)) for file in FOLDER.rglob("*.md")]
+    assert len(tables) > 20
+    for page in (*PAGES, *tables, "docs/results/curve/curve.json"):
+        assert (written / page).read_bytes() == (ROOT / page).read_bytes(), (
+            f"{page}: run sharpv_cli.docs.results"
+        )
+    curve = json.loads((FOLDER / "curve" / "curve.json").read_bytes())
+    for theme in ("light", "dark"):
+        assert digest_of([curve]) in (FOLDER / "curve" / f"curve-{theme}.svg").read_text(encoding="utf-8")
+
+
+def test_what_is_kept_is_what_is_listed() -> None:
+    kept = {str(path.relative_to(FOLDER)).removesuffix(".jsonl.gz") for path in FOLDER.rglob("*.jsonl.gz")}
+    assert kept == set(TABLES)
+    shown = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        assert (FOLDER / f"{name}.svg").exists() != (table.budget is not None)
+        assert (table.command if table.budget is None else curve_command(TABLES)) in shown, name
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 8 << 20
+
+
+@pytest.mark.parametrize("name", ["methods-wide", "static-budget", "long-512"])
+def test_the_command_above_a_table_prints_it_again(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = tmp_path / f"{name}.jsonl"
-    results.write_bytes(gzip.decompress((FOLDER / f"{name}.jsonl.gz").read_bytes()))
-    given = shlex.split(COMMANDS[name].replace(f"docs/results/{name}.jsonl", str(results)))
+    """As a reader runs it: a setting, sweeps, another --match."""
+    answers = tmp_path / f"{name}.jsonl"
+    answers.write_bytes(gzip.decompress((FOLDER / f"{name}.jsonl.gz").read_bytes()))
+    given = shlex.split(
+        TABLES[name].command.replace("\\\n", " ").replace(f"docs/results/{name}.jsonl", str(answers))
+    )
     extra = ["--clips", str(tmp_path / "clips"), "--export-markdown", "-", "--quiet"]
     assert app(args=[*given[1:], *extra], standalone_mode=False) is None
     assert capsys.readouterr().out == (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     assert not list((tmp_path / "clips").iterdir()), "no clip is needed"
 
 
-def test_the_curve_comes_from_its_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its command, on the answers that are kept: no model is asked, and `curve.json` and `curve.md` are as kept."""
+def test_the_command_of_the_curve_writes_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in (FOLDER / "curve").glob("*.jsonl.gz"):
         (tmp_path / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    [command] = re.findall(r"^python -m sharpv_cli.benchmarks.budget_curve (.*-o curve.*)$", PAGE, re.M)
-    given = shlex.split(command.replace("-o curve", f"-o {tmp_path}"))
-    budget_curve.main([*given, "--clips", str(tmp_path / "clips")])
+    given = shlex.split(
+        curve_command(TABLES).replace("\\\n", " ").replace("docs/results/curve", str(tmp_path))
+    )
+    budget_curve.main([*given[3:], "--clips", str(tmp_path / "clips")])
     assert capsys.readouterr().out == (FOLDER / "curve" / "curve.md").read_text(encoding="utf-8")
     assert (tmp_path / "curve.json").read_bytes() == (FOLDER / "curve" / "curve.json").read_bytes()
-    assert not list((tmp_path / "clips").iterdir()), "no clip is needed"

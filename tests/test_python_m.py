@@ -70,6 +70,10 @@ COMMANDS = {
     "docs.cli": ("", "# Command line reference"),
     "docs.configuration": ("", "# Configuration"),
     "docs.pictures": (".", ""),
+    "docs.results": (
+        "--smoke --processes 1 --only offtopic --parts parts --clips clips",
+        "offtopic: 2 questions, 2 methods",
+    ),
 }
 
 

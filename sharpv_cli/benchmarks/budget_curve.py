@@ -10,127 +10,121 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sharpv_cli.benchmarks.evaluating import evaluate
+from sharpv_cli.evaluation.methods import DENSE
 from sharpv_cli.files import write_whole
-from sharpv_cli.types import Evaluation, GroupScore, Interval
+from sharpv_cli.report.eval_tables import percent, signed
+from sharpv_cli.report.markdown import table
+from sharpv_cli.types import Evaluation, Interval, MethodScore
 
 SCHEMA = "sharpv.curve/1"
 BUDGETS = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
+_POINT = (
+    "accuracy", "interval", "difference", "difference_interval", "visual_retention", "visual_tokens",
+    "kv_retention", "kv_bytes", "groups",
+)  # fmt: skip
 METHODS = "sharpv,visual,dense-fewer-frames,vidcom2,evs,stride,random-dagger,fastv"
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One method at one budget. Shares lie in 0 to 1; `difference` is to dense, over the same questions."""
-
-    method: str
-    budget: float
-    accuracy: float
-    interval: Interval
-    difference: float | None
-    difference_interval: Interval | None
-    visual_retention: float
-    visual_tokens: float | None
-    kv_retention: float
-    kv_bytes: float | None
-    groups: tuple[GroupScore, ...]
-
-
-def points_of(evaluation: Evaluation, budget: float) -> list[Point]:
-    """Of every method in a comparison; dense keeps everything at any budget."""
-    return [
-        Point(
-            method=score.method,
-            budget=1.0 if score.method == "dense" else budget,
-            accuracy=score.accuracy,
-            interval=score.interval,
-            difference=score.difference,
-            difference_interval=score.difference_interval,
-            visual_retention=score.visual_retention,
-            visual_tokens=score.visual_tokens,
-            kv_retention=score.kv_retention,
-            kv_bytes=score.kv_bytes,
-            groups=score.groups,
-        )
-        for score in evaluation.scores
-    ]
-
-
-def leaves_dense(points: Iterable[Point], method: str) -> dict[str, float | None]:
+def leaves_dense(scores: Iterable[MethodScore], method: str) -> dict[str, Any]:
     """Where a method's curve leaves dense, from the right: the largest share at which it is worse, and the next larger.
 
     `worse_at` is None where it never is, `equal_from` where it is worse at the largest share; by visual tokens and KV
-    entries apart.
+    entries apart, and for each type of question by visual tokens.
     """
-    mine = [p for p in points if p.method == method and p.difference_interval is not None]
-    found: dict[str, float | None] = {}
+    mine = [score for score in scores if score.method == method]
+    found: dict[str, Any] = {}
     for name in ("visual", "kv"):
-        worse, equal = None, None
-        for point in sorted(mine, key=lambda p: -getattr(p, f"{name}_retention")):
-            assert point.difference_interval is not None
-            if point.difference_interval.high < 0:
-                worse = getattr(point, f"{name}_retention")
-                break
-            equal = getattr(point, f"{name}_retention")
-        found |= {f"{name}_worse_at": worse, f"{name}_equal_from": equal}
-    return found
+        shares = [(getattr(score, f"{name}_retention"), score.difference_interval) for score in mine]
+        found[f"{name}_worse_at"], found[f"{name}_equal_from"] = _leaves(shares)
+    by_type: dict[str, list[tuple[float, Interval | None]]] = {}
+    for score in mine:
+        for group in score.groups:
+            by_type.setdefault(group.name, []).append((score.visual_retention, group.difference_interval))
+    return {**found, "types_worse_at": {name: _leaves(shares)[0] for name, shares in by_type.items()}}
 
 
-def curve(evaluation: Evaluation, points: Sequence[Point]) -> dict[str, Any]:
-    """The document: what was asked, a point for each method and budget, and where each leaves dense."""
-    methods = list(dict.fromkeys(point.method for point in points))
+def _leaves(shares: Iterable[tuple[float, Interval | None]]) -> tuple[float | None, float | None]:
+    """The largest share whose difference lies below zero, and the next larger one."""
+    equal = None
+    for share, interval in sorted(shares, key=lambda one: -one[0]):
+        if interval is not None and interval.high < 0:
+            return share, equal
+        equal = share if interval is not None else equal
+    return None, equal
+
+
+def scores_of(evaluations: Mapping[float, Evaluation]) -> list[tuple[float, MethodScore]]:
+    """Of every method at every budget; dense, which keeps everything at any, once."""
+    every = [(budget, score) for budget, one in evaluations.items() for score in one.scores]
+    dense = next((1.0, score) for _, score in every if score.method == DENSE)
+    return [dense, *((budget, score) for budget, score in every if score.method != DENSE)]
+
+
+def curve(evaluations: Mapping[float, Evaluation]) -> dict[str, Any]:
+    """The document of comparisons by budget: a point for each method and budget, and where each leaves dense."""
+    told, points = next(iter(evaluations.values())), scores_of(evaluations)
+    scores = [score for _, score in points]
+    methods = dict.fromkeys(score.method for score in scores if score.method != DENSE)
     return {
         "schema": SCHEMA,
-        "dataset": evaluation.dataset,
-        "model": evaluation.model,
-        "device": evaluation.device,
-        "questions": evaluation.questions,
-        "videos": evaluation.videos,
-        "baseline": "dense",
-        "points": [asdict(point) for point in points],
-        "leaves_dense": {name: leaves_dense(points, name) for name in methods if name != "dense"},
+        **{key: getattr(told, key) for key in ("dataset", "model", "device", "questions", "videos")},
+        "baseline": DENSE,
+        "points": [
+            {"method": score.method, "budget": budget} | {key: asdict(score)[key] for key in _POINT}
+            for budget, score in points
+        ],
+        "leaves_dense": {name: leaves_dense(scores, name) for name in methods},
     }
 
 
 def markdown(document: Mapping[str, Any]) -> str:
     """A row for each method and budget, then where each leaves dense."""
-    lines = [
+    about = (
         f"`{document['dataset']}`, {document['questions']} questions about {document['videos']} videos, "
-        f"`{document['model']}` on {document['device']}",
-        "",
-        "| method | budget % | right % | less dense | 95 % | visual tokens % | KV entries % | KV KiB |",
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"`{document['model']}` on {document['device']}"
+    )
+    heads = (
+        "method", "budget %", "right %", "less dense", "95 %", "visual tokens %", "KV entries %", "KV KiB",
+    )  # fmt: skip
+    left = document["leaves_dense"]
+    types = list(next(iter(left.values()))["types_worse_at"])
+    at = [
+        (f"`{name}`", _share(one["visual_worse_at"]), _share(one["kv_worse_at"]))
+        for name, one in left.items()
     ]
-    for point in document["points"]:
-        paired = point["difference_interval"]
-        lines.append(
-            f"| `{point['method']}` | {100 * point['budget']:g} | {100 * point['accuracy']:.1f} | "
-            f"{'' if point['difference'] is None else format(100 * point['difference'], '+.1f')} | "
-            f"{'' if paired is None else _span(paired)} | {100 * point['visual_retention']:.1f} | "
-            f"{100 * point['kv_retention']:.1f} | {_kib(point['kv_bytes'])} |"
-        )
-    lines += ["", "| method | leaves dense at visual % | at KV % |", "| :--- | ---: | ---: |"]
-    for name, at in document["leaves_dense"].items():
-        lines.append(f"| `{name}` | {_share(at['visual_worse_at'])} | {_share(at['kv_worse_at'])} |")
-    return "\n".join(lines) + "\n"
+    by_type = [
+        (f"`{kind}`", *(_share(one["types_worse_at"][kind]) for one in left.values())) for kind in types
+    ]
+    tables = (
+        table(heads, "l" + "r" * 7, map(_row, document["points"])),
+        table(("method", "leaves dense at visual %", "at KV %"), "lrr", at),
+        table(("leaves dense at visual %", *(f"`{name}`" for name in left)), "l" + "r" * len(left), by_type),
+    )
+    return "\n\n".join((about, *tables)) + "\n"
 
 
-def _span(interval: Mapping[str, float]) -> str:
-    return f"{100 * interval['low']:+.1f} to {100 * interval['high']:+.1f}"
-
-
-def _kib(size: float | None) -> str:
-    return "" if size is None else str(round(size / 1024))
+def _row(point: Mapping[str, Any]) -> tuple[str, ...]:
+    paired = point["difference_interval"]
+    return (
+        f"`{point['method']}`",
+        f"{100 * point['budget']:g}",
+        percent(point["accuracy"]),
+        "" if point["difference"] is None else signed(point["difference"]),
+        "" if paired is None else f"{signed(paired['low'])} to {signed(paired['high'])}",
+        percent(point["visual_retention"]),
+        percent(point["kv_retention"]),
+        "" if point["kv_bytes"] is None else str(round(point["kv_bytes"] / 1024)),
+    )
 
 
 def _share(value: float | None) -> str:
-    return "never" if value is None else f"{100 * value:.1f}"
+    return "never" if value is None else percent(value)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -148,21 +142,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     flags = {"seen": "off", **({} if args.frames is None else {"frames": args.frames})}
 
-    def asked(methods: str, match: str, results: Path) -> Evaluation:
-        options = {"profile": args.profile, "flags": flags, "limit": args.limit, "clips": args.clips}
-        return evaluate(args.dataset, methods, results, match=match, **options)
-
     args.out.mkdir(parents=True, exist_ok=True)
-    dense = args.out / "dense.jsonl"
-    asked("dense", "sharpv", dense)
-    points: list[Point] = []
+    evaluations: dict[float, Evaluation] = {}
     for budget in map(float, args.budgets.split(",")):
-        results = args.out / f"{budget:g}.jsonl"
-        if not results.exists():
-            shutil.copyfile(dense, results)  # dense is asked once
-        evaluation = asked(f"dense,{args.methods}", f"all:{budget:g}", results)
-        points += [point for point in points_of(evaluation, budget) if point.method != "dense" or not points]
-    document = curve(evaluation, points)
+        evaluations[budget] = evaluate(
+            args.dataset,
+            f"dense,{args.methods}",
+            args.out / f"{budget:g}.jsonl",
+            match=f"all:{budget:g}",
+            profile=args.profile,
+            flags=flags,
+            limit=args.limit,
+            clips=args.clips,
+            earlier=[args.out / f"{before:g}.jsonl" for before in evaluations],  # dense is asked once
+        )
+    document = curve(evaluations)
     write_whole(args.out / "curve.json", json.dumps(document, indent=1).encode())
     write_whole(args.out / "curve.md", markdown(document).encode())
     print(markdown(document), end="")

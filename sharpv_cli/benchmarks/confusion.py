@@ -15,6 +15,7 @@ from sharpv_cli.benchmarks.outcomes import outcomes_in
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.datasets.dataset import Item
 from sharpv_cli.evaluation.results import Outcome
+from sharpv_cli.report.markdown import table
 from sharpv_cli.shapes.offtopic import UNKNOWN
 
 _HEADS = ("method", "type", "right answer", "given answer", "times")
@@ -34,6 +35,18 @@ def unknowns(items: Sequence[Item], outcomes: Iterable[Outcome], method: str) ->
     return len(mine), sum(o.answer == UNKNOWN for o in mine)
 
 
+def markdown(items: Sequence[Item], outcomes: Sequence[Outcome], methods: Sequence[str]) -> str:
+    """Every wrong answer of the methods, and how often each said not to know."""
+    counted = sorted(confusions(items, (o for o in outcomes if o.method in methods)).items())
+    rows = [(*(f"`{text}`" for text in key), str(times)) for key, times in counted]
+    said = [(method, *unknowns(items, outcomes, method)) for method in methods]
+    lines = [
+        f"{method}: `{UNKNOWN}` to {unknown} of {asked} questions of its world"
+        for method, asked, unknown in said
+    ]
+    return "\n\n".join([table(_HEADS, "llllr", rows), *lines])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -44,15 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=Path, default=shapes.default_folder(os.environ))
     args = parser.parse_args(arguments)
     items = shapes.load(None, args.limit, args.clips).items
-    outcomes = list(outcomes_in(args.results))
-    methods = args.methods.split(",")
-    counted = confusions(items, (o for o in outcomes if o.method in methods)).most_common()
-    print(f"| {' | '.join(_HEADS)} |\n| :--- | :--- | :--- | :--- | ---: |")
-    for key, times in sorted(counted):
-        print(f"| {' | '.join(f'`{text}`' for text in key)} | {times} |")
-    for method in methods:
-        asked, unknown = unknowns(items, outcomes, method)
-        print(f"\n{method}: `{UNKNOWN}` to {unknown} of {asked} questions of its world")
+    print(markdown(items, list(outcomes_in(args.results)), args.methods.split(",")))
 
 
 if __name__ == "__main__":

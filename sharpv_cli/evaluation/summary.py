@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, median
 
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
@@ -75,15 +76,18 @@ def _score(
 ) -> MethodScore:
     mine, theirs = outcomes[label], outcomes[baseline]
     right = [outcome.right for outcome in mine]
-    other = [outcome.right for outcome in theirs]
-    clusters = [item.video for item in items]
+    pairs = [
+        _Pair(one.right, other.right, item.video)
+        for one, other, item in zip(mine, theirs, items, strict=True)
+    ]
+    difference, interval = (None, None) if label == baseline else _difference(pairs)
     tpots = [outcome.tpot_sec for outcome in mine if outcome.tpot_sec is not None]
     return MethodScore(
         method=label,
         accuracy=fmean(right),
         interval=wilson(sum(right), len(right)),
-        difference=None if label == baseline else fmean(right) - fmean(other),
-        difference_interval=None if label == baseline else _interval(right, other, clusters),
+        difference=difference,
+        difference_interval=interval,
         visual_retention=fmean(outcome.visual_retention for outcome in mine),
         kv_retention=fmean(outcome.kv_retention for outcome in mine),
         budget=_budget(mine),
@@ -92,8 +96,8 @@ def _score(
         prune_sec=median(outcome.prune_sec for outcome in mine),
         prefill_sec=median(outcome.prefill_sec for outcome in mine),
         tpot_sec=median(tpots) if tpots else None,
-        groups=_by(items, right, lambda item, _: item.group),
-        lengths=_by_length(theirs, right),
+        groups=_groups([item.group for item in items], pairs, paired=label != baseline),
+        lengths=_groups(_lengths(theirs), pairs, [name for name, *_ in _LENGTHS], paired=label != baseline),
         similarities=_similarities(mine),
         pruned_nothing=name_of(label) != DENSE and _is_dense(mine, outcomes),
         fewer_frames=name_of(label) == FEWER_FRAMES,
@@ -118,9 +122,21 @@ def _mean(values: Iterable[int | None]) -> float | None:
     return fmean(known) if len(known) == len(every) else None
 
 
-def _interval(ours: Sequence[bool], theirs: Sequence[bool], clusters: Sequence[object]) -> Interval | None:
-    """None for a handful of videos: drawing from so few says nothing about others."""
-    return paired_bootstrap(ours, theirs, clusters) if len(set(clusters)) >= _FEWEST_VIDEOS else None
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Whether a method and the baseline were right about one question, and which video it is about."""
+
+    right: bool
+    other: bool
+    video: Path
+
+
+def _difference(pairs: Sequence[_Pair]) -> tuple[float, Interval | None]:
+    """No interval for a handful of videos: drawing from so few says nothing about others."""
+    ours, theirs = [pair.right for pair in pairs], [pair.other for pair in pairs]
+    videos = [pair.video for pair in pairs]
+    enough = len(set(videos)) >= _FEWEST_VIDEOS
+    return fmean(ours) - fmean(theirs), paired_bootstrap(ours, theirs, videos) if enough else None
 
 
 def _budget(outcomes: Sequence[Outcome]) -> float | None:
@@ -128,29 +144,27 @@ def _budget(outcomes: Sequence[Outcome]) -> float | None:
     return fmean(given) if given else None
 
 
-def _by(
-    items: Sequence[Item], right: Sequence[bool], name: Callable[[Item, int], str]
+def _groups(
+    names: Sequence[str], pairs: Sequence[_Pair], order: Iterable[str] | None = None, *, paired: bool
 ) -> tuple[GroupScore, ...]:
-    """By group in the order of first appearance."""
-    names = [name(item, place) for place, item in enumerate(items)]
-    return _scores(names, right, dict.fromkeys(names))
+    """One a name, in `order`, or that of first appearance; `paired` with the differences to the baseline."""
+    by_name: dict[str, list[_Pair]] = {name: [] for name in (names if order is None else order)}
+    for name, pair in zip(names, pairs, strict=True):
+        by_name[name].append(pair)
+    return tuple(
+        GroupScore(
+            name, len(mine), fmean(pair.right for pair in mine), *(_difference(mine) if paired else ())
+        )
+        for name, mine in by_name.items()
+        if mine
+    )
 
 
-def _by_length(baseline: Sequence[Outcome], right: Sequence[bool]) -> tuple[GroupScore, ...]:
+def _lengths(baseline: Sequence[Outcome]) -> list[str]:
     """By how long the baseline's answer is, so that all methods are counted over the same questions."""
-    names = [_length_name(outcome.generated) for outcome in baseline]
-    return _scores(names, right, [name for name, *_ in _LENGTHS])
-
-
-def _length_name(tokens: int) -> str:
-    return next(name for name, low, high in _LENGTHS if low <= tokens <= high)
-
-
-def _scores(names: Sequence[str], right: Sequence[bool], order: Iterable[str]) -> tuple[GroupScore, ...]:
-    by_name: dict[str, list[bool]] = {name: [] for name in order}
-    for name, value in zip(names, right, strict=True):
-        by_name[name].append(value)
-    return tuple(GroupScore(name, len(mine), fmean(mine)) for name, mine in by_name.items() if mine)
+    return [
+        next(name for name, low, high in _LENGTHS if low <= outcome.generated <= high) for outcome in baseline
+    ]
 
 
 def _similarities(outcomes: Sequence[Outcome]) -> tuple[float | None, ...]:

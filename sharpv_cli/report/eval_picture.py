@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sharpv_cli.report.curves import Dot, curves
 from sharpv_cli.report.drawing import (
-    ROOM,
     Part,
-    Sheet,
     Theme,
     heading,
     note,
@@ -23,9 +22,7 @@ from sharpv_cli.types import Evaluation, MethodScore
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKERS = "os^Dv<>PX"  # not as many as there are colours, so that pairs of them differ for longer
 _COLUMNS = (("right %", 0.3), ("visual %", 0.56), ("KV %", 0.78))  # heads, and where they end beside the plot
-_BUDGETS = (("visual_retention", "visual retention, %"), ("kv_retention", "KV retention, %"))
 
 
 def eval_picture(
@@ -85,56 +82,12 @@ def _figures(score: MethodScore) -> tuple[str, ...]:
 
 
 def _against_budget(scores: Sequence[MethodScore]) -> Part:
-    """Accuracy against each of the two budgets, which are never mixed; values of one method are joined by a line."""
-    named = _by_method(scores)
-
-    def draw(sheet: Sheet, top: float) -> None:
-        for place, (budget, label) in enumerate(_BUDGETS):
-            axes = sheet.axes(top + place * 2.75 + 0.1, 2.0, 0.75, ROOM - 0.75)
-            for index, (name, points) in enumerate(named.items()):
-                _line(axes, points, budget, name, sheet.theme, index)
-            axes.set(xlabel=label, ylabel="right, %")
-            axes.grid(axis="y", color=sheet.theme.line, linewidth=0.6)
-            _scale(axes, [100 * getattr(score, budget) for score in scores])
-        handles, labels = axes.get_legend_handles_labels()
-        legend = sheet.axes(top + 5.45, lines * 0.24, 0.0, ROOM)
-        legend.axis("off")
-        legend.legend(handles, labels, ncols=3, loc="upper left", borderpad=0, columnspacing=1.2)
-
-    lines = -(-len(named) // 3)
-    told = "vertical lines: 95 % intervals; a method at several settings is one line"
-    return titled("Right answers against budget", told, 5.45 + lines * 0.24, draw)
-
-
-def _by_method(scores: Sequence[MethodScore]) -> Mapping[str, list[MethodScore]]:
-    """The settings of a method, such as those of a sweep, under its name."""
-    found: dict[str, list[MethodScore]] = {}
+    """Accuracy against each of the two budgets, which are never mixed; the settings of a method are one line."""
+    lines: dict[str, list[Dot]] = {}
     for score in scores:
-        found.setdefault(score.method.partition(":")[0], []).append(score)
-    return found
-
-
-def _line(
-    axes: Axes, points: Sequence[MethodScore], budget: str, name: str, theme: Theme, index: int
-) -> None:
-    ordered = sorted(points, key=lambda score: float(getattr(score, budget)))
-    accuracy = [100 * score.accuracy for score in ordered]
-    below = [100 * max(0.0, score.accuracy - score.interval.low) for score in ordered]  # not by rounding
-    above = [100 * max(0.0, score.interval.high - score.accuracy) for score in ordered]
-    axes.errorbar(
-        [100 * getattr(score, budget) for score in ordered], accuracy, yerr=(below, above), label=name,
-        color=theme.series[index % len(theme.series)], marker=_MARKERS[index % len(_MARKERS)],
-        markersize=6, linewidth=1.6, elinewidth=1.2,
-    )  # fmt: skip
-
-
-def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """Plain percentages on a scale of ratios, which has no place for a budget of nothing."""
-    low, high = min(values), max(values)
-    if low <= 0:
-        return
-    axes.set_xscale("log")
-    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100) if low / 1.4 <= tick <= high * 1.4]
-    axes.set_xlim(low / 1.25, high * 1.25)
-    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+        budgets = (100 * score.visual_retention, 100 * score.kv_retention)
+        dot = Dot(budgets, score.accuracy, score.interval)
+        lines.setdefault(score.method.partition(":")[0], []).append(dot)
+    told = "vertical lines: 95 % intervals; a method at several settings is one line"
+    labels = ("visual retention, %", "KV retention, %")
+    return curves("Right answers against budget", told, labels, lines)

@@ -18,11 +18,16 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """The questions of one type, or with answers of one length, and the share that was right."""
+    """The questions of one type, or with answers of one length, and the share that was right.
+
+    `difference` and its interval are those of a method, over these questions.
+    """
 
     name: str
     questions: int
     accuracy: float
+    difference: float | None = None
+    difference_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def run_evaluation(
     keys = {item.id: item_key(item) for item in dataset.items}
     words = resolved.settings.prompt.subtitles
     videos = {item.id: dataset.seen(item, words) for item in dataset.items}
-    digests = _digests(dataset, source, resolved, plan)
+    digests = digests_of(dataset, source, resolved, plan)
     with ResultsFile(lines, digests, keys, videos, restart=restart) as file:
         missed, interrupted = _answered(dataset, resolved, plan, file)
         result = _summarized(dataset, resolved, plan, file, missed, interrupted=interrupted)
@@ -235,7 +235,7 @@ def _run(dataset: Dataset, resolved: Resolved, plan: Plan) -> Run:
     return Run(dataset, plan.methods, settings, contest, session, limits)
 
 
-def _digests(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
+def digests_of(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan) -> dict[str, str]:
     """By method: what decides its answers."""
     weights = checkpoint_identity(resolved.settings.model, offline=resolved.settings.offline)
     common: tuple[object, ...] = (dataset.name, source.place, weights)

@@ -48,8 +48,8 @@ class Source:
 
     @property
     def place(self) -> str:
-        """What tells one dataset from another of the same name: ShapesQA is the same everywhere."""
-        return "" if self._shapes[0] else os.path.realpath(self.given)
+        """What tells one dataset from another of its kind: ShapesQA is the same everywhere, and folders may move."""
+        return "" if self._shapes[0] else Path(os.path.realpath(self.given)).name
 
     def read(self) -> Dataset:
         """The questions of this part of the first or evenly spread `limit`. Raises UsageError."""
