@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 from mounts import on_full_disk
 from run_cli import SHARPV, browser, environment, run
 from terminals import screen_of
+from waiting import LONG, alive, descendants, until
 
 from sharpv_cli import app, shortage
 from sharpv_cli.errors import ResourceError
@@ -67,14 +69,20 @@ def where(home: Path) -> Path:
     return path
 
 
-def left(path: Path) -> None:
-    """Wait until nobody holds the lock of a killed process: its children, which share it, die a little later."""
-    for _ in range(600):
-        with address.held(path.with_suffix(".lock")) as free:
-            if free and client.connect(path) is None:
-                return
-        time.sleep(0.05)
-    raise AssertionError("its lock is still held")
+def killed(process: int) -> None:
+    """With its children, which share its lock and end a little later: meanwhile nobody can take its place."""
+    family = {process, *descendants(process)}
+    os.kill(process, signal.SIGKILL)
+    until(lambda: not any(map(alive, family)), "they are still there")
+
+
+def files_of(process: str) -> set[str]:
+    """What it holds open."""
+    found = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it closes one while we look
+            found.add(str(file.readlink()))
+    return found
 
 
 def shell(home: Path, line: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -168,7 +176,7 @@ def test_the_model_is_loaded_once_and_json_says_so(home: Path) -> None:
     process = server(home).process
     second = json.loads(ask(home, CLIP, QUESTION, "--json").stdout)
     assert second["warm"] and second["answer"] == first["answer"] == "left"
-    assert second["timing"]["load_sec"] < 0.5
+    assert second["timing"]["load_sec"] < 1
     assert server(home).process == process
 
 
@@ -212,13 +220,13 @@ def test_it_holds_nothing_of_a_command_that_is_over(home: Path) -> None:
     with subprocess.Popen(
         [*SHARPV, "ask", CLIP, QUESTION], env=env, cwd=home, stdout=theirs, stderr=theirs
     ) as asking:
-        asking.wait(120)
+        asking.wait(LONG)
     os.close(theirs)
     process = Path("/proc") / str(server(home).process)
     children = (process / "task" / process.name / "children").read_text().split()
     assert children
     for number in (process.name, *children):
-        assert own not in [str(file.readlink()) for file in Path(f"/proc/{number}/fd").iterdir()]
+        assert own not in files_of(number)
         assert str(Path(f"/proc/{number}/cwd").readlink()) != str(home)
     with os.fdopen(ours) as pipe:
         assert "left\n" in pipe.read()
@@ -242,8 +250,8 @@ def test_sigkill_at_any_time_loses_nothing_and_doubles_nothing(home: Path, seed:
         command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as asking:
         time.sleep(random.Random(seed).uniform(0.0, 1.0))
-        os.kill(process, signal.SIGKILL)
-        out, errors = asking.communicate(timeout=120)
+        killed(process)
+        out, errors = asking.communicate(timeout=LONG)
     whole = ask(home, CLIP, "Describe the video.", "--quiet").stdout
     if asking.returncode:
         assert asking.returncode == 5 and "the resident process ended" in errors
@@ -260,7 +268,7 @@ def test_ctrl_c_ends_the_answer_and_not_the_process(home: Path) -> None:
         assert asking.stdout is not None
         asking.stdout.read(1)
         asking.send_signal(signal.SIGINT)
-        asking.communicate(timeout=60)
+        asking.communicate(timeout=LONG)
     assert asking.returncode == 130
     assert ask(home, CLIP, QUESTION).stdout == "left\n"
     assert server(home).process == process
@@ -283,6 +291,7 @@ def test_a_hanging_or_foreign_process_is_passed_by(home: Path, monkeypatch: pyte
     path.unlink(missing_ok=True)
     for reply in (b"\x00\x00\x00\x02{}", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
         with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+            listener.settimeout(LONG)
             listener.bind(str(path))
             listener.listen()
             pool.submit(_reply_once, listener, reply)
@@ -301,8 +310,7 @@ def _reply_once(listener: socket.socket, reply: bytes) -> None:
 def test_a_stale_socket_is_replaced(home: Path) -> None:
     ask(home, CLIP, QUESTION)
     process = server(home).process
-    os.kill(process, signal.SIGKILL)
-    left(where(home))
+    killed(process)
     assert where(home).exists()
     assert ask(home, CLIP, QUESTION).stdout == "left\n"
     assert server(home).process != process
@@ -369,14 +377,7 @@ def test_an_older_version_ends(home: Path) -> None:
     for suffix in (".sock", ".lock"):
         path.with_suffix(suffix).rename(path.with_name(f"{place}-00000000-{environ}{suffix}"))
     assert ask(home, CLIP, QUESTION).stdout == "left\n"
-    for _ in range(100):
-        if (
-            not Path(f"/proc/{old}").exists()
-            or "Z" in Path(f"/proc/{old}/stat").read_text().split(")")[1][:3]
-        ):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the older process is still there")
+    until(lambda: not alive(old), "the older process is still there")
 
 
 def test_newer_files_of_a_checkout_are_another_version(home: Path, tmp_path: Path) -> None:
