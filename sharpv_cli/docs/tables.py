@@ -33,11 +33,21 @@ class Table:
 
     def evaluate(self, results: Path, **more: Any) -> Evaluation:
         """As its command does. Raises SharpvError."""
-        fixed = {"seen": "off", "device": "cpu"}
+        flags = {"seen": "off", "device": "cpu", **self.flags, **more.pop("flags", {})}
+        dataset = self.dataset
+        if dataset.endswith(".jsonl"):  # no clips are made for it
+            dataset, more["clips"] = str(DOCS.parent / dataset), None
         return evaluate(
-            self.dataset, self.methods, results, sweeps=self.sweep, match=self.match, limit=self.limit,
-            baseline=None, flags={**fixed, **self.flags, **more.pop("flags", {})}, **more,
-        )  # fmt: skip
+            dataset,
+            self.methods,
+            results,
+            sweeps=self.sweep,
+            match=self.match,
+            limit=self.limit,
+            baseline=None,
+            flags=flags,
+            **more,
+        )
 
     @property
     def command(self) -> str:
