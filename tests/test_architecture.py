@@ -25,6 +25,7 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in (ROOT / "sharpv_cli").rglob("*.py")
 }
+TYPES = ROOT / "sharpv_cli/types/__init__.py"  # imports what it promises to type checkers, when it is used
 # Before these, it must be settled how the process ends on Ctrl-C and how its threads wait; and a command that the
 # resident process runs needs nothing else.
 LATE = {"sharpv_cli.__main__": {"sharpv_cli.app", "sharpv_cli.terminal", "sharpv_cli.warm.client"}}
@@ -53,7 +54,10 @@ def imports(nodes: list[ast.stmt], *, late: bool, within: bool = False) -> Itera
 
 
 def imports_of(path: Path, *, late: bool) -> set[str]:
-    return set(imports(ast.parse(path.read_text(encoding="utf-8")).body, late=late))
+    text = path.read_text(encoding="utf-8")
+    if path == TYPES:
+        text = text.replace("if TYPE_CHECKING:", "if True:")
+    return set(imports(ast.parse(text).body, late=late))
 
 
 def module_of(name: str) -> str:

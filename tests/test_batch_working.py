@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from sharpv_cli.batch.results import Left, Told
 from sharpv_cli.batch.working import Worker, answered, outcome
 from sharpv_cli.commands.batch.running import Tally, summarize
 from sharpv_cli.engine.rows import EagerRows
-from sharpv_cli.errors import ShortageError
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.conveyor import Conveyor
@@ -279,39 +277,3 @@ def _each(source: Iterator[Told], into: list[Any]) -> Iterator[Told]:
     for document in source:
         into.append(document)
     return iter(())
-
-
-def test_reading_stays_a_bounded_number_of_videos_ahead() -> None:
-    begun: list[int] = []
-
-    def read(_reader: object, number: int) -> int:
-        begun.append(number)
-        return number * 10
-
-    with ReadAhead(read, readers=2) as ahead:
-        ahead.feed(range(20), ahead=3)
-        for taken in range(20):
-            number, coming = ahead.first(wait=True)  # type: ignore[misc]
-            assert coming.result() == number * 10
-            assert len(begun) <= taken + 1 + 3
-        assert ahead.first(wait=True) is None
-    assert sorted(begun) == list(range(20))
-
-
-@pytest.mark.parametrize("had", [0, 1])
-def test_without_threads_nothing_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch, had: int) -> None:
-    """The threads that there are read all; where there is none, each video is told what was missing."""
-    start, left = threading.Thread.start, [had]
-
-    def limited(thread: threading.Thread) -> None:
-        if left[0] == 0:
-            raise RuntimeError("can't start new thread")
-        left[0] -= 1
-        start(thread)
-
-    with ReadAhead(lambda _reader, number: number * 10, readers=3) as ahead:
-        monkeypatch.setattr(threading.Thread, "start", limited)
-        coming = [ahead.begin(number) for number in range(5)]
-        monkeypatch.undo()
-        told = [outcome(lambda one=one: one.result(60)) for one in coming]
-    assert told == [0, 10, 20, 30, 40] if had else all(isinstance(one, ShortageError) for one in told)

@@ -54,6 +54,7 @@ COMMANDS = {
         "| llava_onevision, reference, temperature 1.5 |",
     ),
     "benchmarks.limits_check": ("--clips 1 --cores 64 --limited 0", "all is right"),
+    "benchmarks.many_readers": ("--clips 2 --frames 2 --side 64 --rounds 1 --cores 4", "for 4 cores"),
     "benchmarks.random_checkpoint": ("llava-ov-7b model --layers 2", "parameters in bfloat16"),
     "benchmarks.starts": ("--runs 1 --loop 0 --only 'client alone'", "| client alone |"),
     "benchmarks.warm_check": ("--clips 1 --idle 0.1 --kills 0 --clients 0", "times"),

@@ -83,7 +83,7 @@ def test_a_child_that_was_started_ahead_is_the_one_that_reads(film):
 
 
 def test_a_child_that_does_not_come_is_told_by_whoever_reads(film, monkeypatch):
-    isolated._spare.keep(None)
+    isolated.end()
     monkeypatch.setattr(isolated, "_PROGRAM", "raise SystemExit(1)")
     isolated.start()
     with IsolatedReader() as reader, pytest.raises(ShortageError, match="reads videos could not start"):

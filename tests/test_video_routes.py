@@ -70,7 +70,7 @@ def test_a_small_clip_has_one_thread_on_any_machine():
     assert team_for(short, HD, 64).workers > 1
 
 
-CORES = [1, 2, 3, 4, 7, 16, 32, 64, 256]
+CORES = [1, 2, 3, 4, 7, 16, 32, 64, 128, 256]
 
 
 @pytest.mark.parametrize("cores", CORES)
@@ -78,6 +78,7 @@ CORES = [1, 2, 3, 4, 7, 16, 32, 64, 256]
 @pytest.mark.parametrize("processes", [1, 2, 8])
 def test_all_readers_together_run_no_more_threads_than_there_are_cores(cores, readers, processes):
     plan = Shares.of(cores, readers, processes)
+    assert min(plan.readers, plan.reader, plan.model, plan.long) >= 1
     stretches = [Run(100 * n, (100 * n + 90,), n) for n in range(20)]
     for wanted in (stretches, stretches[:1], stretches[:3]):
         team = team_for(wanted, HD, plan.reader)

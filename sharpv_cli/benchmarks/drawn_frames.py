@@ -1,13 +1,19 @@
-"""Frames for benchmarks, drawn from a seed: a box that moves over blocks of noise."""
+"""Frames and clips for benchmarks, drawn from a seed: a box that moves over blocks of noise."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpv_cli.cores import cores
+from sharpv_cli.video.encoding import write_clip
+
 QUESTION = "What moves?"
+_SECONDS, _FPS = 10, 12
 
 
 def drawn_frame(scene: int, step: int, steps: int, side: int) -> NDArray[np.uint8]:
@@ -24,3 +30,18 @@ def drawn_scenes(count: int, side: int) -> Iterator[NDArray[np.uint8]]:
     """Frames of a clip at one a second, with a new scene every minute."""
     for t in range(count):
         yield drawn_frame(t // 60, t % 60, 60, side)
+
+
+def drawn_clips(count: int, side: int, folder: Path) -> list[Path]:
+    """H.264 in mp4, each another scene; those that are there already are not written again."""
+    paths = [folder / f"drawn-{side}-{number:03d}.mp4" for number in range(count)]
+    steps = _SECONDS * _FPS
+
+    def write(number: int) -> None:
+        if not paths[number].exists():
+            pictures = (drawn_frame(number, step, steps, side) for step in range(steps))
+            write_clip(paths[number], pictures, _FPS)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(write, range(count)))
+    return paths

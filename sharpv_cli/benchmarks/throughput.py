@@ -15,7 +15,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.working import READ_AHEAD, Worker, answered, read_frames
-from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
+from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_clips
 from sharpv_cli.benchmarks.engine_speed import frames_of, thresholds
 from sharpv_cli.benchmarks.random_checkpoint import random_model
 from sharpv_cli.cores import cores
@@ -37,13 +36,11 @@ from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Resolved, Settings, resolve
-from sharpv_cli.video.encoding import write_clip
 from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.shares import default_readers
 
-_SECONDS, _FPS = 10, 12
 _COLUMNS = "answers,new tokens,at once,clips,clips/s,TTFT ms,TPOT ms,decode ms,KV MiB,peak GiB,device".split(
     ","
 )
@@ -74,21 +71,6 @@ class Bench:
     @property
     def device(self) -> torch.device:
         return self.session.loaded.device
-
-
-def drawn_clips(count: int, side: int, folder: Path) -> list[Path]:
-    """H.264 in mp4, each another scene; those that are there already are not written again."""
-    paths = [folder / f"throughput-{side}-{number:03d}.mp4" for number in range(count)]
-    steps = _SECONDS * _FPS
-
-    def write(number: int) -> None:
-        if not paths[number].exists():
-            pictures = (drawn_frame(number, step, steps, side) for step in range(steps))
-            write_clip(paths[number], pictures, _FPS)
-
-    with ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(write, range(count)))
-    return paths
 
 
 def ours(bench: Bench, size: int, jobs: Sequence[Job]) -> str:

@@ -96,6 +96,7 @@ def decode_isolated(
     from sharpv_cli.video.frames import Frames
 
     work = partial(sample_frames, sampling=sampling_of(settings.sampling), scan=scan)
+    reader.prepare()
     found, seconds = timed(lambda: reader.read(video, work))
     return with_subtitles(video, settings, Frames(*found, seconds=seconds), reader)
 

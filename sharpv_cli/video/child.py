@@ -60,7 +60,7 @@ def _work(
     if folder is not None:
         with suppress(OSError):  # then the name is not found either
             os.chdir(folder)
-    doing = f"reading {shown(path)}"
+    doing, began = f"reading {shown(path)}", time.process_time()
     with shortage.Attempt(doing) as attempt:
         with _alarm(seconds):
             items = iter(work(path) if streams else [work(path)])
@@ -71,7 +71,8 @@ def _work(
                 break
             wire.send(connection, wire.Answer("item", item))
     os.chdir("/")  # who waits for the next work keeps no folder in use
-    wire.send(connection, wire.Answer("end", attempt.error and _judged(attempt.error, doing)))
+    error = attempt.error and _judged(attempt.error, doing)
+    wire.send(connection, wire.Answer("end", error, time.process_time() - began))
 
 
 def _end_with(parent: int) -> None:

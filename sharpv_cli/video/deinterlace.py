@@ -15,6 +15,7 @@ def deinterlaced(frame: VideoFrame) -> VideoFrame:
     depend on the frames before and after, and so on where decoding began.
     """
     graph = Graph()
+    graph.threads = 1  # by default one for each core of the machine, started anew for each frame
     source = graph.add_buffer(
         width=frame.width,
         height=frame.height,

@@ -52,10 +52,12 @@ class IsolatedReader:
     """One child process without torch that reads one video after the other; it is replaced when it is lost.
 
     For several at a time take several readers, each on a thread of its own, and tell each its `share` of the cores.
-    A context manager; the child ends with it, and by itself when its parent is gone.
+    A context manager; the child ends with it, and by itself when its parent is gone. `cpu_sec` is the processor time
+    that reading took so far.
     """
 
     def __init__(self, share: int | None = None) -> None:
+        self.cpu_sec = 0.0
         self._share = share or cores()
         self._child: _Child | None = None
         self._at_work: _Child | None = None
@@ -68,6 +70,12 @@ class IsolatedReader:
         if self._child is not None:
             _spare.keep(self._child)
             self._child = None
+
+    def prepare(self) -> None:
+        """Have the child ready, so that reading takes what it takes; what is in its way `read` tells."""
+        with suppress(SharpvError):
+            self._child = self._child or _child(self._share)
+            self._child.expect_ready()
 
     def abandon(self) -> None:
         """For another thread: what is being read is not wanted any more, and its `read` raises VideoError."""
@@ -123,6 +131,7 @@ class IsolatedReader:
             self._at_work = None
             if self._child is None:
                 child.end()
+        self.cpu_sec += answer.cpu_sec
         if answer.value is not None:
             raise answer.value
 
@@ -161,7 +170,12 @@ class _Spare:
 
 
 _spare = _Spare()
-atexit.register(_spare.keep, None)
+
+
+@atexit.register
+def end() -> None:
+    """Keep no idle child any longer."""
+    _spare.keep(None)
 
 
 def start() -> None:
@@ -204,7 +218,7 @@ class _Child:
                 )
             on_failure.pop_all()
 
-    def _expect_ready(self) -> None:
+    def expect_ready(self) -> None:
         """Raises ShortageError: nothing else keeps Python and its libraries from starting a second time."""
         with suppress(EOFError, ConnectionError):
             if self._ready or (self._connection.poll(_START_SEC) and wire.receive(self._connection)):
@@ -221,7 +235,7 @@ class _Child:
 
     def begin(self, path: FilePath, work: object, streams: bool) -> None:
         """Waits for a child that has just been started. Raises ShortageError where it does not come."""
-        self._expect_ready()
+        self.expect_ready()
         self._path, self._seconds = path, limits_of(path).timeout
         self._doing = f"reading {shown(path)}"
         with suppress(ConnectionError):  # `answer` finds out what became of it

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
-from math import inf
-from queue import Empty, SimpleQueue
+from sys import getswitchinterval, setswitchinterval
 from threading import Condition, Lock
 from time import monotonic
 from typing import Generic, Self, TypeVar
@@ -17,14 +17,19 @@ from sharpv_cli.shortage import Attempt
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.shares import Shares
 
-_START_SEC = 0.5  # of a child, which takes as much processor time as some dozens of small videos
+# Processor time of reading, by all readers together, for which a further one is worth its start: ten times what that
+# takes. Where readers have less than a processor each, because others use it or a disk is slow, it takes them longer.
+_WORK_SEC, _MOST_SLOWNESS = 2.0, 4.0
+# A thread that waits for a child gets its turn so soon beside one that computes; with the 5 ms that Python gives, the
+# ten or so turns of a small video take longer than to decode it.
+_TURN_SEC = 0.0005
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class ReadAhead(Generic[T, R]):
-    """`read(reader, item)` for item after item, by at most `readers` at a time, which begin as they are needed.
+    """`read(reader, item)` for item after item, by at most `readers` at a time, which begin as they are worth it.
 
     A context manager; the children end with it. `share` is the cores that each reader plans with, those that these
     readers leave to each by default. One that `is_open` is given further items while somebody waits for the `first`.
@@ -44,16 +49,19 @@ class ReadAhead(Generic[T, R]):
         self._at_work = False  # one thread at least
         self._share = share or Shares.of(cores(), readers).reader
         self._readers: list[IsolatedReader] = []
-        self._idle: SimpleQueue[IsolatedReader] = SimpleQueue()
+        self._idle: list[IsolatedReader] = []
+        self._wanting: deque[Future[IsolatedReader]] = deque()
+        self._all_busy_since = self._took_sec = self._cpu_sec = 0.0
+        self._lock = Lock()  # of these
+        self._turns_before = getswitchinterval()
         self._begun: list[tuple[T, Future[R]]] = []
         self._more: Iterator[T] = iter(())
         self._changed = Condition()
         self._is_open = is_open
-        self._growing = Lock()
-        self._grown = -inf
         self._abandoned = False
 
     def __enter__(self) -> Self:
+        setswitchinterval(min(self._turns_before, _TURN_SEC))
         return self
 
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
@@ -63,6 +71,7 @@ class ReadAhead(Generic[T, R]):
         self._pool.shutdown(cancel_futures=True)
         for reader in self._readers:
             reader.__exit__()
+        setswitchinterval(self._turns_before)
 
     def feed(self, items: Iterable[T], *, ahead: int) -> None:
         """Have `first` give all of them, and begin at most `ahead` before they are asked for.
@@ -121,27 +130,56 @@ class ReadAhead(Generic[T, R]):
         if coming.done():  # there was no thread for it, and now there is one for a later item
             return
         reader = self._reader()
+        began, used = monotonic(), reader.cpu_sec
         with Attempt("reading a video") as attempt:
             coming.set_result(self._read(reader, item))
-        self._idle.put(reader)
+        with self._lock:
+            self._took_sec += monotonic() - began
+            self._cpu_sec += reader.cpu_sec - used
+            self._pass_on(reader)
         if attempt.error is not None:
             coming.set_exception(attempt.error)
 
     def _reader(self) -> IsolatedReader:
-        """One that is idle; a further one where all have been busy for as long as it takes to start."""
+        """One that is idle, or the next that is given back, or a further one once that is worth it."""
+        with self._lock:
+            if self._idle:
+                self._all_busy_since = monotonic()
+                return self._idle.pop()
+            turn: Future[IsolatedReader] = Future()
+            self._wanting.append(turn)
         while True:
-            with suppress(Empty):
-                return self._idle.get(timeout=_START_SEC if self._readers else 0)
-            with self._growing:
-                if monotonic() - self._grown >= _START_SEC:
-                    self._grown = monotonic()
-                    self._readers.append(reader := IsolatedReader(self._share))
-                    if self._abandoned:
-                        reader.abandon()
-                    return reader
+            with self._lock:
+                wait = self._worth_another() - monotonic()
+                if wait <= 0 and not turn.done():
+                    self._add()
+            with suppress(TimeoutError):
+                return turn.result(max(0.0, wait))
+
+    def _worth_another(self) -> float:
+        """When all readers, busy since then without a pause, will have worked for so long."""
+        if not self._readers:
+            return 0.0
+        slowness = self._took_sec / self._cpu_sec if self._cpu_sec else 1.0
+        seconds = _WORK_SEC * min(max(slowness, 1.0), _MOST_SLOWNESS)
+        return self._all_busy_since + seconds / len(self._readers)
+
+    def _add(self) -> None:
+        self._all_busy_since = monotonic()
+        self._readers.append(reader := IsolatedReader(self._share))
+        if self._abandoned:
+            reader.abandon()
+        self._pass_on(reader)
+
+    def _pass_on(self, reader: IsolatedReader) -> None:
+        """To who has waited longest: were it free for all, the thread that gives it back would be the first."""
+        if self._wanting:
+            self._wanting.popleft().set_result(reader)
+        else:
+            self._idle.append(reader)
 
     def _abandon(self) -> None:
-        with self._growing:
+        with self._lock:
             self._abandoned = True
-        for reader in self._readers:
-            reader.abandon()
+            for reader in self._readers:
+                reader.abandon()

@@ -13,10 +13,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a process says of its work: an item of it, and in the end why there are no more, None if it is done."""
+    """What a process says of its work: an item of it, and in the end why there are no more, None if it is done.
+
+    `cpu_sec` is the processor time of all of it, told at the end.
+    """
 
     kind: Literal["item", "end"]
     value: Any
+    cpu_sec: float = 0.0
 
 
 def send(connection: Connection, value: object) -> None:
