@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sharpv_cli import shortage, signals
 from sharpv_cli.cores import cores
 from sharpv_cli.models import templates
-from sharpv_cli.models.available import available_bytes
+from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.refusal import import_framework
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sharpv_cli.engine.together import Together
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.settings import Settings
+
+
+_CLIPS_PART = 8  # of the host's free memory is for open clips: there may be as many GPUs, with a process each
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Session:
 
         free = available_bytes(self.loaded.device)
         bound = None if free is None else free // (2 * sharing)
-        return replace(self, engine=Together(self.engine, most=most or MOST, bound=bound))
+        host = host_bytes()
+        held = None if host is None else host // (_CLIPS_PART * sharing)
+        return replace(self, engine=Together(self.engine, most=most or MOST, bound=bound, host=held))
 
     @property
     def several(self) -> Together | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from sharpv_cli.batch.results import Left, Told
 from sharpv_cli.batch.working import Worker, answered, outcome
 from sharpv_cli.commands.batch.running import Tally, summarize
 from sharpv_cli.engine.rows import EagerRows
+from sharpv_cli.engine.together import Together
 from sharpv_cli.evaluation.datasets import shapes
+from sharpv_cli.models.capture import Prompt, VisualPrompt
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.settings import Resolved, Settings, resolve
@@ -60,9 +63,7 @@ def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
     with ReadAhead(working.read_frames, readers=2) as ahead:
         for one, coming in [(one, ahead.begin(one)) for one in jobs]:
             works = [worker.documents(one, outcome(coming.result))]
-            yield from Conveyor(worker.session.several).told(
-                lambda _, works=works: works.pop() if works else None
-            )
+            yield from Conveyor(worker.together).told(lambda _, works=works: works.pop() if works else None)
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -85,6 +86,7 @@ def test_answers_are_those_of_ask(worker: Worker, videos: list[str]) -> None:
     assert [doc["timing"]["decode_sec"] > 0 for doc in documents[:3]] == [True, False, False]
 
 
+@pytest.mark.usefixtures("quick_reader")
 def test_clips_answered_together_have_the_answers_of_ask(
     worker: Worker, videos: list[str], tmp_path: Path
 ) -> None:
@@ -97,16 +99,9 @@ def test_clips_answered_together_have_the_answers_of_ask(
         job(videos[1], QUESTIONS[1], settings=warm),
     ]
     company = Worker(worker.session.together(3), worker.resolved)
-    at_once: list[int] = []
-    step = company.session.several.step  # type: ignore[union-attr]
-
-    def counted() -> None:
-        at_once.append(len(company.session.several._answers))  # type: ignore[union-attr]
-        step()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(company.session.engine, "step", counted)
-        told = list(answered(company, jobs, readers=2))
+    assert company.together is not None
+    at_once = _at_each_step(company.together, lambda engine: len(engine._answers))
+    told = list(answered(company, jobs, readers=2))
     assert max(at_once) == 3
     for one in jobs:
         assert [_essence(doc) for of, doc in told if of is one] == [
@@ -134,7 +129,7 @@ def test_memory_that_runs_out_lets_fewer_go_on_together(
         video: alone(video, QUESTIONS[1]) for video in videos
     }
     assert refused[0] >= 1
-    assert company.session.several.most == 1, "it asks for no more"  # type: ignore[union-attr]
+    assert company.together.most == 1, "it asks for no more"  # type: ignore[union-attr]
 
 
 def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> None:
@@ -150,7 +145,61 @@ def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> N
         held.append(sum(type(one) is Clip for one in gc.get_objects()))
     assert len(held) == 20
     assert max(held[9::10]) <= 8
-    assert company.session.several.seated == 0  # type: ignore[union-attr]
+    assert company.together.seated == 0  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip has been read whenever one could begin."""
+    first = ReadAhead.first
+    monkeypatch.setattr(ReadAhead, "first", lambda ahead, wait: first(ahead, wait=True))
+
+
+@pytest.mark.usefixtures("quick_reader")
+def test_open_clips_hold_what_the_host_has_for_them(worker: Worker, videos: list[str]) -> None:
+    """Large ones go one after the other, small ones together; none waits for ever."""
+    jobs = [job(video, QUESTIONS[1], settings=changed(frames=2)) for video in videos]
+    want, each = {doc["answer"] for doc in done(worker, *jobs)}, 2 * 96 * 96 * 3
+    for host, most in ((1, 1), (100 * each, 3)):
+        engine = Together(worker.session.engine, host=host)
+        held = _at_each_step(engine, lambda engine: (len(engine._answers), engine._held))
+        company = Worker(replace(worker.session, engine=engine), worker.resolved)
+        assert {doc["answer"] for _, doc in answered(company, jobs)} == want  # type: ignore[index]
+        assert max(count for count, _ in held) == most, host
+        assert max(nbytes for _, nbytes in held) >= most * each
+        assert engine._held == 0
+
+
+@pytest.mark.usefixtures("quick_reader")
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_answer_on_its_way_holds_no_prompt(worker: Worker, videos: list[str], count: int) -> None:
+    """Neither for the store; of several questions, what they share is held until the last one has been read."""
+    company = Worker(worker.session.together(4), worker.resolved)
+    jobs = [
+        job(video, *QUESTIONS[2 - count : 2], settings=changed(seen=seen))
+        for video, seen in zip(videos, ("off", "refresh", "refresh"), strict=True)
+    ]
+    engine = company.together
+    assert engine is not None
+    held = _at_each_step(engine, lambda engine: _embedded() if len(engine._answers) == 3 else None)
+    assert len(list(answered(company, jobs))) == 3 * count
+    of_three = [nbytes for nbytes in held if nbytes is not None]
+    assert min(of_three) == 0
+    assert max(of_three) > 0 or count == 1
+
+
+def _embedded() -> int:
+    """Bytes of prompts that are there with what the language model reads."""
+    gc.collect()
+    prompts = [one for one in gc.get_objects() if type(one) in (Prompt, VisualPrompt)]
+    return sum(one.embeds.nbytes for one in prompts)
+
+
+def _at_each_step(engine: Together, look: Callable[[Together], Any]) -> list[Any]:
+    """What is to be seen before each step."""
+    step, seen = engine.step, list[Any]()
+    engine.step = lambda: (seen.append(look(engine)), step())[1]  # type: ignore[method-assign]
+    return seen
 
 
 def _essence(document: Any) -> tuple[Any, ...]:

@@ -286,7 +286,7 @@ class RayWorker:
             return None
 
         try:
-            conveyor: Conveyor[None] = Conveyor(worker.session.several)
+            conveyor: Conveyor[None] = Conveyor(worker.together)
             for _ in conveyor.told(begin):
                 pass
         finally:

@@ -46,7 +46,12 @@ def told_of_failure(asked: Asked, error: SharpvError) -> Told:
 
 
 class Results(Protocol):
-    """Where documents go. `done` has the digest of each answer that is there already, by id."""
+    """Where documents go. `done` has the digest of each answer that is there already, by id.
+
+    `cut` are the ids of those that ended because no more tokens were allowed.
+    """
+
+    cut: set[str]
 
     @property
     def done(self) -> dict[str, str]: ...
@@ -61,6 +66,7 @@ class Written:
 
     def __init__(self, write: Callable[[Document], None]) -> None:
         self.done: dict[str, str] = {}
+        self.cut: set[str] = set()
         self.failed: frozenset[str] = frozenset()
         self.add = write
 
@@ -135,6 +141,7 @@ class ResultsFile:
         """What is in the file: by name, the line that counts, and the digests of answers."""
         self._last: dict[str | int, int] = {}
         self._answers: dict[str, str] = {}
+        self.cut: set[str] = set()
         self._count, self._replaced = 0, False
         for number, document in enumerate(self._lines.documents(), start=1):
             self._note(_checked(document, f"{shown(self.path)}:{number}"))
@@ -144,6 +151,7 @@ class ResultsFile:
         self._replaced |= name in self._last
         if not _is_error(document):
             self._answers[str(name)] = str(document["digest"])
+            (self.cut.add if document.get("finish_reason") == "length" else self.cut.discard)(str(name))
         if not _is_error(document) or name not in self._answers:
             self._last[name] = self._count
         self._count += 1

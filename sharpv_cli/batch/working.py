@@ -24,7 +24,9 @@ from sharpv_cli.video.local import name_of
 from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
+    from sharpv_cli.engine.together import Together
     from sharpv_cli.pipeline.clip import Clip
+    from sharpv_cli.pipeline.prompts import SharedPrompts
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.isolated import IsolatedReader
@@ -73,6 +75,11 @@ class Worker:
     session: Session
     resolved: Resolved
 
+    @property
+    def together(self) -> Together | None:
+        """The engine, where it is one for several answers at once."""
+        return self.session.several
+
     def documents(self, job: Job, read: Read | SharpvError) -> Generator[Told | Waiting]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised: work on a conveyor.
 
@@ -98,22 +105,22 @@ class Worker:
 
     def _answered(self, job: Job, read: Read) -> Iterator[Answer | SharpvError | Waiting]:
         """Each question's answer, or why it has none. A single one is read as `sharpv ask` reads it."""
+        from sharpv_cli.pipeline.fitting import counted
         from sharpv_cli.pipeline.prompts import SharedPrompts
         from sharpv_cli.pipeline.question import Spent, answer
-        from sharpv_cli.pipeline.recalling import keep_seen
 
-        with self.opened(job, read) as (clip, spent, recall):
+        with self.opened(job, read) as (clip, spent, recall), counted(clip):
             prompts = SharedPrompts(clip)
+            keep = _keeper(prompts, recall)
             for number, asked in enumerate(job.questions, start=1):
                 last = number == len(job.questions)
                 with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
                     told = yield from answer_of(
-                        answer(prompts, asked.question, last=last, spent=spent, form=asked.form)
+                        answer(prompts, asked.question, last=last, spent=spent, form=asked.form), keep
                     )
+                keep()  # what an answer that failed has seen
                 yield attempt.error or told
                 spent = Spent()
-            if recall is not None and prompts.first is not None and not clip.seen:
-                keep_seen(recall, prompts.first)
 
     @contextmanager
     def opened(self, job: Job, read: Read) -> Iterator[tuple[Clip, Spent, Kept | None]]:
@@ -137,6 +144,20 @@ class Worker:
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}
 
 
+def _keeper(prompts: SharedPrompts, recall: Kept | None) -> Callable[[], None]:
+    """Keeps on disk what the first prompt has seen, and lets go of it: when it was read, so that it delays no token."""
+    from sharpv_cli.pipeline.recalling import keep_seen
+
+    left = [] if recall is None or prompts.clip.seen else [recall]
+
+    def keep() -> None:
+        first = prompts.take_first()
+        if first is not None and left:
+            keep_seen(left.pop(), first)
+
+    return keep
+
+
 def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Generator[tuple[Job, Told]]:
     """What is told of all jobs, in this process: videos are read a few ahead of those that are answered at once."""
 
@@ -149,7 +170,7 @@ def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Genera
 
     with ReadAhead(read_frames, readers=readers) as ahead:
         ahead.feed(jobs, ahead=readers + READ_AHEAD)
-        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.session.several)
+        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.together)
         yield from conveyor.told(begin)
 
 

@@ -100,6 +100,7 @@ class Looked:
     as_json: bool
     known: int = 0
     done: dict[str, str] = field(default_factory=dict, init=False)
+    cut: set[str] = field(default_factory=set, init=False)
 
     def add(self, document: Document) -> None:
         self.known += document.get("seen") is True

@@ -23,7 +23,7 @@ from sharpv_cli.models.capture import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """A prompt that the language model has read, ready to be decoded once.
+    """A `prompt` that the language model has read, ready to be decoded once; what it was read by is gone.
 
     `logits` float32 [1, vocabulary] of the first answer token; `similarities` s_l by layer, None where it was
     not measured; `discarded` the layers without visual entries. Decoding goes on with `cache`.
@@ -185,7 +185,7 @@ class Engine(ABC):
         cache = SharpVCache(self.layers)
         memory = self._memory(prompt, cache, m)
         logits = self.read(prompt, cache, memory)
-        return Prefill(prompt, logits, cache, *self._decisions(memory))
+        return Prefill(prompt.told, logits, cache, *self._decisions(memory))
 
     @torch.no_grad()
     def read_prefix(self, prompt: Prompt, length: int, *, m: float | None) -> Prefix:
@@ -205,7 +205,7 @@ class Engine(ABC):
         cache = prefix.cache if last else prefix.cache.fork()
         discard = Discard(prefix.degraded, cache, others(prompt.visual, len(prompt)))
         logits = self.read(prompt.tail(prefix.length), cache, discard)
-        return Prefill(prompt, logits, cache, prefix.similarities, prefix.degraded)
+        return Prefill(prompt.told, logits, cache, prefix.similarities, prefix.degraded)
 
     def _memory(
         self, prompt: Prompt, cache: SharpVCache, m: float | None, *, evict: bool = True

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
 import torch
 from torch import Tensor
@@ -83,11 +85,15 @@ class _Answer:
 class Together(Engine):
     """As `engine`, but `decode` gives None where a token needs `step`. At most `most` answers in `bound` bytes of KV.
 
+    Where clips that are asked about hold `host` bytes of the host's memory (`holding`), no other begins beside them.
+
     Each answer is that of `engine`. One that does not fit waits until others have ended; one that would not fit at all,
     and one that has no company, goes by the engine's own steps. Engines other than the fast one never give None.
     """
 
-    def __init__(self, engine: Engine, *, most: int = MOST, bound: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, most: int = MOST, bound: int | None = None, host: int | None = None
+    ) -> None:
         super().__init__(engine.model, engine.reason)
         self.name, self.needs_scores = engine.name, engine.needs_scores
         self.most = most
@@ -95,6 +101,7 @@ class Together(Engine):
         free = available_bytes(engine.model.device) if bound is None else None
         self._bound = (free or _UNKNOWN_BYTES) // 2 if bound is None else bound
         self._least_bound = self._bound // 8
+        self._held, self._most_held = 0, inf if host is None else host
         self._ahead = int(engine.model.device.type == "cuda")
         self._answers: list[_Answer] = []  # in the order in which they came
         self._rows: Rows | None = None
@@ -108,7 +115,18 @@ class Together(Engine):
     @property
     def has_room(self) -> bool:
         """Whether another answer could begin now: as far as is known before its prompt is read."""
-        return len(self._answers) < self.most and not self._full and not self._closed
+        if self._full or self._closed:
+            return False
+        return len(self._answers) < self.most and self._held < self._most_held
+
+    @contextmanager
+    def holding(self, nbytes: int) -> Iterator[None]:
+        """Meanwhile a clip that is asked about holds so much."""
+        self._held += nbytes
+        try:
+            yield
+        finally:
+            self._held -= nbytes
 
     @property
     def seated(self) -> int:

@@ -112,21 +112,25 @@ class Run:
 
     def _clip(self, work: _Work, coming: Future[_Read], file: ResultsFile) -> Generator[_Told | Waiting]:
         """What the methods answer about one clip, in its order: work on a conveyor."""
+        from sharpv_cli.pipeline.fitting import counted
+        from sharpv_cli.pipeline.recalling import keep_seen
+
         items, todo = work
         try:
             read = coming.result()
             clip = self._compared(read, items[0])
+            open_clip = counted(clip.clip)
         except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
                 yield from (_missed(item, m, error) for m in self.methods if (item.id, m.label) in todo)
             return
-        for item in items:
-            for method in self._order(item):
-                if (item.id, method.label) in todo:
-                    yield (yield from self._ask(item, method, clip, file))
-        if read.recall is not None and read.entry is None and (first := clip.first) is not None:
-            from sharpv_cli.pipeline.recalling import keep_seen
-
+        with open_clip:
+            for item in items:
+                for method in self._order(item):
+                    if (item.id, method.label) in todo:
+                        yield (yield from self._ask(item, method, clip, file))
+        first = clip.take_first()
+        if read.recall is not None and read.entry is None and first is not None:
             keep_seen(read.recall, first)
 
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:

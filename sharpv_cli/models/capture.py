@@ -37,7 +37,12 @@ class Prompt:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return self.embeds.shape[1]
+        return self.input_ids.shape[1]
+
+    @property
+    def told(self) -> Prompt:
+        """Of one that was read what is still of use: all but what it was read by, which takes the most."""
+        return replace(self, embeds=self.embeds.new_empty(1, 0, self.embeds.shape[-1]), extra={})
 
     def head(self, length: int) -> Prompt:
         """The first `length` tokens."""
@@ -86,6 +91,11 @@ class VisualPrompt:
 
     def __len__(self) -> int:
         return self.input_ids.shape[1]
+
+    @property
+    def told(self) -> VisualPrompt:
+        """As `Prompt.told`."""
+        return replace(self, embeds=self.embeds.new_empty(1, 0, self.embeds.shape[-1]), extra={})
 
     @property
     def features(self) -> Tensor:

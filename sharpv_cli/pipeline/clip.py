@@ -173,3 +173,10 @@ class Kept:
     selection: Selection
     prompt: Prompt
     scores: Scores | None
+
+    @property
+    def told(self) -> Kept:
+        """As `Prompt.told`."""
+        return replace(
+            self, encoded=replace(self.encoded, whole=self.encoded.whole.told), prompt=self.prompt.told
+        )

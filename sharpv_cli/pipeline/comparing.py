@@ -53,10 +53,9 @@ class ComparedClip:
     def __post_init__(self) -> None:
         self._prompts = SharedPrompts(self.clip)
 
-    @property
-    def first(self) -> Encoded | None:
-        """The first prompt that was encoded."""
-        return self._prompts.first
+    def take_first(self) -> Encoded | None:
+        """As of its prompts."""
+        return self._prompts.take_first()
 
     def ask(self, question: str) -> Generator[Waiting]:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sharpv_cli.types import Answer, Event, Finished, Waiting
+from sharpv_cli.types import Answer, Event, Finished, PromptRead, Waiting
 
 if TYPE_CHECKING:
     from sharpv_cli.engine.together import Together
@@ -77,11 +77,15 @@ def waited(steps: Generator[Event, None, T]) -> Generator[Waiting, None, T]:
             yield event
 
 
-def answer_of(events: Iterator[Event]) -> Generator[Waiting, None, Answer]:
-    """As `whole_answer`, for work on a conveyor."""
+def answer_of(
+    events: Iterator[Event], once_read: Callable[[], None] = lambda: None
+) -> Generator[Waiting, None, Answer]:
+    """As `whole_answer`, for work on a conveyor; `once_read` is called when the prompt has been read."""
     for event in events:
         if isinstance(event, Waiting):
             yield event
+        elif isinstance(event, PromptRead):
+            once_read()
         elif isinstance(event, Finished):
             if event.answer.finish_reason == "interrupted":
                 raise KeyboardInterrupt

@@ -6,14 +6,14 @@ What the prefill takes depends on what is kept, which nobody knows before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models.available import available_bytes, host_bytes
 from sharpv_cli.models.blame import out_of_memory
-from sharpv_cli.models.estimate import Request
+from sharpv_cli.models.estimate import Request, estimate
 from sharpv_cli.models.memory_check import require_frames, require_prefill
 from sharpv_cli.models.tokenizing import count_tokens
 from sharpv_cli.pipeline.clip import Clip, Kept
@@ -36,6 +36,18 @@ def memory_told(clip: Clip) -> Iterator[None]:
             f"out of memory on {clip.loaded.info.device} with {len(clip.sample)} frames",
             hint="take fewer --frames, or a smaller model",
         ) from error
+
+
+def counted(clip: Clip) -> AbstractContextManager[None]:
+    """While a clip is asked about beside others: what it holds of the host's memory counts.
+
+    Its frames do, which further questions may need, and of a model on the CPU the visual tokens.
+    """
+    several = clip.session.several
+    if several is None:
+        return nullcontext()
+    tokens = 0 if clip.loaded.device.type == "cuda" else estimate(_request(clip)).embeddings
+    return several.holding(clip.sample.images.nbytes + tokens)
 
 
 def require_question(clip: Clip, question: str) -> None:

@@ -29,7 +29,7 @@ class Prompts:
     """Of single questions: with everything off, each is what stock `generate` reads, bit for bit.
 
     `shared_bytes` is the KV cache that is held for further questions, None where there is none; `first` the first
-    prompt that was encoded.
+    prompt that was encoded, until somebody takes it.
     """
 
     clip: Clip
@@ -45,6 +45,11 @@ class Prompts:
         """Have the language model read what is kept of it."""
         del last
         return self.clip.engine.prefill(kept.prompt, m=self.clip.threshold)
+
+    def take_first(self) -> Encoded | None:
+        """The first prompt, which is held no longer than its question needs it."""
+        first, self.first = self.first, None
+        return first
 
     def _encode(self, question: str, clock: StageClock) -> Encoding:
         coming = self.clip.frames.coming
@@ -116,6 +121,8 @@ class SharedPrompts(Prompts):
         self.shared_bytes = None
         engine, prompt, m = self.clip.engine, kept.prompt, self.clip.threshold
         if kept.encoded.tail is None or (self._alone and not engine.always_in_two):
+            if last and not self.stays:
+                self._common = self._encoded = None
             return super().prefill(kept, last=last)
         length = len(prompt) - kept.encoded.tail
         prefix = self._prefix_for(kept.selection, m, lambda: engine.read_prefix(prompt, length, m=m))

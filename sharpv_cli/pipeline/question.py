@@ -89,11 +89,13 @@ class _Answering:
         with self.clock.stage("preprocess"):
             require_question(self.clip, self.question)
         encoded = yield from self.prompts.build(self.question, self.clock, last=self.last)
-        kept = keep(encoded, self.clock)
-        words = words_of(kept, self.form)
+        words = words_of(keep(encoded, self.clock), self.form)
         # 2. Prefill, on the way of which Memory SharpV discards.
-        prefill = yield from given_room(self.clip.engine, lambda: self._read(kept))
-        reading = self._reading(kept, prefill)
+        prefill = yield from given_room(self.clip.engine, lambda: self._read(words.kept))
+        reading = self._reading(words.kept, prefill)
+        # It may be long until the answer ends, and the whole prompt takes more than all that is left of it.
+        del encoded
+        words.kept = words.kept.told
         # 3. Decode, token by token; 4. text, as far as it is certain.
         yield from words.events(prefill, reading)
         yield Finished(self._answer(words, reading, self._timings(words, began, metrics.now())))

@@ -149,9 +149,10 @@ def run(plan: Plan, results: Results, model: Model, runner: Runner) -> tuple[Tal
     from sharpv_cli.batch.results import error_documents
 
     left = plan.without(results.done)
-    asked = len(left.asked)
-    held = any(one.form.grammar is not None for one in left.asked)
-    tally = Tally(len(plan.asked) - asked, asked + len(plan.failures), held)
+    asked = {one.id for one in left.asked}
+    held = {one.id for one in plan.asked if one.form.grammar is not None}
+    tally = Tally(len(plan.asked) - len(asked), len(asked) + len(plan.failures), bool(held))
+    tally.unfinished = len((held & results.cut) - asked)  # there already, and as they would be again
     try:
         _add_all(error_documents(plan.failures), results, tally)
         if left.jobs:
