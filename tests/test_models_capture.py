@@ -18,6 +18,7 @@ from tiny_model import (
     stock_inputs,
 )
 from transformers import AutoConfig
+from transformers.activations import GELUTanh
 
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models import tower
@@ -118,7 +119,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones(model_type: str | None
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_5_vl", "smolvlm"])
 def test_onednn_multiplies_as_mkl_does(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its sums have another order; a fewer than so many rows are left to MKL."""
+    """Its sums have another order; fewer than so many rows are left to MKL."""
     model = family_loaded(family)
     given = family_inputs(model)
     plain = capture(model.model, given, model.family)
@@ -127,11 +128,19 @@ def test_onednn_multiplies_as_mkl_does(family: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tower, "_MANY_ROWS", 4)
     is_large = tower._is_large
     monkeypatch.setattr(tower, "_is_large", lambda *args: is_large(*args) and not taken.append(args[0]))
-    with quick_tower(model.model):
+    product, done = tower._onednn, set()
+    monkeypatch.setattr(tower, "_onednn", lambda *args: done.add(args[3]) or product(*args))
+    with quick_tower(model.model), monkeypatch.context() as patch:
+        patch.delattr(GELUTanh, "forward")
         quick = capture(model.model, given, model.family)
     assert len(taken) > 8
+    assert ("gelu" in done) == (family != "qwen2_5_vl"), "it comes with the product before it"
     assert min(rows.numel() // rows.shape[-1] for rows in taken) >= 4
     torch.testing.assert_close(quick.embeds, plain.embeds, rtol=0, atol=1e-5 * plain.embeds.abs().max())
     taken.clear()
     capture(model.model, given, model.family)
     assert not taken, "it ends with the context"
+    monkeypatch.setattr(tower, "_MANY_ROWS", 1 << 30)
+    with quick_tower(model.model):
+        assert torch.equal(capture(model.model, given, model.family).embeds, plain.embeds)
+    assert not any("forward" in vars(module) for module in model.model.modules())

@@ -5,7 +5,8 @@ the other runs a thread an output pixel, and embeddings that are a transposed vi
 layout, which norms and additions are slow on. The numbers stay.
 
 On a CPU that is not Intel's, PyTorch's MKL does without AVX-512, and takes more than twice as long for a product as
-oneDNN, which PyTorch brings along: its sums have another order, so that the last bits differ.
+oneDNN, which PyTorch brings along: its sums have another order, so that the last bits differ. oneDNN also takes the
+GELU behind a product along with it: approximated by tanh, it takes PyTorch two thirds of the product's time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def quick_tower(model: Any) -> AbstractContextManager[object]:
     if model.device.type == "cuda":
         return _better_layouts(model)
     quicker = model.device.type == "cpu" and onednn_is_quicker()
-    return _instead("linear", _by_onednn) if quicker else nullcontext()
+    return _products_by_onednn(model) if quicker else nullcontext()
 
 
 @cache
@@ -80,13 +81,47 @@ def _channels_last(stock: Callable[..., Tensor], pictures: Tensor, *args: Any, *
     return stock(pictures, *args, **kwargs)
 
 
+@contextmanager
+def _products_by_onednn(model: Any) -> Iterator[None]:
+    mlps = [module for module in model.modules() if _has_gelu(module)]
+    for mlp in mlps:
+        mlp.fc1.forward = partial(_with_gelu, mlp.fc1)
+        mlp.activation_fn.forward = _given
+    try:
+        with _instead("linear", _by_onednn):
+            yield
+    finally:
+        for mlp in mlps:
+            del mlp.fc1.forward, mlp.activation_fn.forward
+
+
+def _has_gelu(module: Any) -> bool:
+    """Whether it is an MLP whose first product is followed by nothing but this GELU."""
+    plain = type(getattr(module, "fc1", None)) is torch.nn.Linear
+    return plain and type(getattr(module, "activation_fn", None)).__name__ == "GELUTanh"
+
+
+def _with_gelu(linear: torch.nn.Linear, rows: Tensor) -> Tensor:
+    if not _is_large(rows, linear.weight):
+        return F.gelu(F.linear(rows, linear.weight, linear.bias), approximate="tanh")
+    return _onednn(rows, linear.weight, linear.bias, "gelu", [], "tanh")
+
+
+def _given(rows: Tensor) -> Tensor:
+    return rows
+
+
 def _by_onednn(
     stock: Callable[..., Tensor], rows: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
     """Multiplies by weights with oneDNN."""
     if not _is_large(rows, weight):
         return stock(rows, weight, bias)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return _onednn(rows, weight, bias, "none", [], "")
+
+
+def _onednn(*given: Any) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(*given)
     return product
 
 

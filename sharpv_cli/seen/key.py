@@ -98,7 +98,7 @@ def _device(session: Session) -> str:
         return device.type
     from sharpv_cli.models.tower import onednn_is_quicker
 
-    products = " oneDNN" if onednn_is_quicker() else ""
+    products = " oneDNN, GELU" if onednn_is_quicker() else ""
     return f"cpu {torch.backends.cpu.get_cpu_capability()}{products}"
 
 
