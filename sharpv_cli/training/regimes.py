@@ -45,11 +45,13 @@ REGIMES = (
 # costs much to draw, so many questions are asked about it. Each pair of a batch's size and a prompt's length is
 # compiled, for about eight seconds, so regimes share them.
 WORLD_REGIMES = (
-    Regime(8, None, 0.14, discards=0.3),
+    Regime(8, None, 0.12, discards=0.3),
     Regime(16, None, 0.03, discards=0.3),
+    Regime(32, None, 0.02, discards=0.3),
     Regime(8, 64, 0.04, discards=0.6),
-    Regime(8, 128, 0.08, discards=0.6),
+    Regime(8, 128, 0.06, discards=0.6),
     Regime(16, 208, 0.04, discards=0.6),
+    Regime(64, 512, 0.02, discards=0.6, text=1016, load=2),
     Regime(8, None, 0.10, discards=0.3, world="hard"),
     Regime(16, None, 0.03, discards=0.3, world="hard"),
     Regime(8, 128, 0.04, discards=0.6, world="hard"),
