@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -41,6 +42,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(read_ahead, "monotonic", clock)
     return clock
+
+
+def waits(for_what: Callable[[], bool]) -> bool:
+    """Until it is so, for a minute at most."""
+    return any(for_what() or time.sleep(0.001) for _ in range(60_000))
 
 
 def see_cores(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +123,7 @@ def test_a_further_reader_begins_once_all_have_read_for_so_long_that_it_is_worth
         for number, seconds in enumerate((2.0, 1.0, 2.0 / 3.0), start=1):
             clock.now += seconds - 0.01
             ahead.begin(10 * number)
-            while len(ahead._wanting) < number:
-                time.sleep(0.001)
+            assert waits(lambda number=number: len(ahead._wanting) == number)
             assert at_work.empty()
             clock.now += 0.02
             ahead.begin(10 * number + 1)
