@@ -87,6 +87,10 @@ class Wanted(TypedDict, total=False):
     logprobs: bool
 
 
+class Asked(Flags, Wanted, total=False):
+    """All that may be said with a question."""
+
+
 class Sharpv:
     """A model that answers questions about videos. It is loaded with the first video, while that is decoded.
 
@@ -122,24 +126,13 @@ class Sharpv:
         """Whether the model is here."""
         return self._session is not None
 
-    def ask(
-        self,
-        video: VideoPath,
-        question: str,
-        *,
-        choices: Iterable[str] = (),
-        json_schema: Schema | str | None = None,
-        regex: str | None = None,
-        logprobs: bool = False,
-        **flags: Unpack[Flags],
-    ) -> Answer:
+    def ask(self, video: VideoPath, question: str, **asked: Unpack[Asked]) -> Answer:
         """The answer to one question. `video` is a file, `-` for stdin, or with `allow_url` an address.
 
         It is one of the `choices`, JSON of a schema (`answer.value`), or text that a regular expression matches.
         """
-        form = form_of(choices=choices, json_schema=json_schema, regex=regex, logprobs=logprobs)
-        with self.open(video, **flags) as opened:
-            return Stream(opened.events(question, last=True, form=form)).answer
+        with self.stream(video, question, **asked) as stream:
+            return stream.answer
 
     @contextmanager
     def stream(

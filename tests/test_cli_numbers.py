@@ -10,7 +10,7 @@ from run_cli import run, scripted
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.settings import FLAGS, Settings, defaults, resolve, variable
-from sharpv_cli.settings.schema import nest
+from sharpv_cli.settings.dotted import nest
 
 NUMBERS = [flag for flag, key in FLAGS.items() if type(defaults()[key]) in (int, float)] + [
     *("max-frames", "start", "end", "seed")

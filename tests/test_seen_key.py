@@ -13,7 +13,7 @@ from tiny_model import session
 from sharpv_cli.seen import key as key_module
 from sharpv_cli.seen.key import Maker, VisualKey, software
 from sharpv_cli.settings import Settings, defaults
-from sharpv_cli.settings.schema import nest
+from sharpv_cli.settings.dotted import nest
 from sharpv_cli.types import Answer
 
 # Another value of every setting. What is not in the key is in the second table, with the reason.

@@ -5,6 +5,7 @@ A file is the same when device, inode, size and times are. Importing this import
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.seen.recall import Kept
 from sharpv_cli.session import Session, open_session
-from sharpv_cli.settings import Settings, looking
+from sharpv_cli.settings import Settings, reading
 from sharpv_cli.shelf import SHELF
 from sharpv_cli.types import Loaded, Noted, StageStarted
 from sharpv_cli.video.local import FilePath, name_of, notes_of
@@ -131,7 +132,7 @@ class Key:
     words: tuple[tuple[str, Facts | None], ...]
     suffix: str
     notes: tuple[str, ...]
-    settings: Settings
+    settings: str
 
 
 def _key_of(video: FilePath, settings: Settings) -> Key | None:
@@ -142,7 +143,9 @@ def _key_of(video: FilePath, settings: Settings) -> Key | None:
     words = [(name, _identity(name)) for name in _words_of(video, settings)]
     if file is None or any(same is None and os.path.lexists(name) for name, same in words):
         return None
-    return Key(file, tuple(words), PurePath(name_of(video)).suffix, notes_of(video), looking(settings))
+    return Key(
+        file, tuple(words), PurePath(name_of(video)).suffix, notes_of(video), json.dumps(reading(settings))
+    )
 
 
 def _identity(file: FilePath) -> Facts | None:

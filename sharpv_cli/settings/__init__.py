@@ -1,5 +1,7 @@
 """Settings: a strict schema, the YAML profiles, and how flags, environment and files become one result."""
 
+from sharpv_cli.settings.deciding import decisive, reading, visual_part
+from sharpv_cli.settings.dotted import defaults
 from sharpv_cli.settings.moments import moments_in
 from sharpv_cli.settings.profiles import profile_paths
 from sharpv_cli.settings.resolve import (
@@ -22,8 +24,4 @@ from sharpv_cli.settings.schema import (
     Settings,
     VideoSettings,
     VisualSettings,
-    decisive,
-    defaults,
-    looking,
-    visual_part,
 )

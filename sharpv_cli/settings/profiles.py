@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
 from sharpv_cli.near import with_near_name
-from sharpv_cli.settings.schema import GROUPS, Settings, defaults, first_problem, nest
+from sharpv_cli.settings.dotted import defaults, first_problem, nest
+from sharpv_cli.settings.schema import GROUPS, Settings
 from sharpv_cli.smallfile import read_text
 from sharpv_cli.text import shortened
 

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from sharpv_cli.errors import UsageError
 from sharpv_cli.folders import user_folder
+from sharpv_cli.settings.dotted import defaults, first_problem, nest
 from sharpv_cli.settings.profiles import SettingsFile, profile_chain, read, shipped_folder
-from sharpv_cli.settings.schema import Settings, defaults, first_problem, nest
+from sharpv_cli.settings.schema import Settings
 from sharpv_cli.text import printable
 
 DEFAULT_PROFILE = "tiny"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import Annotated, Literal
 
@@ -12,7 +11,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
@@ -280,108 +278,8 @@ class Settings(_Group):
     )
 
 
-# Settings that decide where and under which limits an answer is made, not which one: a run may move to another machine.
-_NOT_DECISIVE = frozenset(
-    {"device", "engine", "offline", "memory_check", "video", "keep_warm", "stream", "seen", "seen_max_bytes"}
-)
-# Settings that do not decide what the language model gets of a video: those that come after it, those that decide where
-# it is made and under which limits, and `scale`, a smaller one of which keeps a part of what a larger one does. What a
-# checkpoint, its number format, its attention, the device and the engine are is known once the model is loaded.
-_AFTER_THE_VIDEO: dict[str, set[str] | bool] = {
-    "model": True,
-    "generation": True,
-    "memory": True,
-    "prompt": True,
-    "positions": True,
-    "device": True,
-    "engine": True,
-    "offline": True,
-    "memory_check": True,
-    "keep_warm": True,
-    "stream": True,
-    "seen": True,
-    "seen_max_bytes": True,
-    "video": {"allow_url", "max_bytes", "timeout"},
-    "visual": {"scale"},
-}
-
-
-def decisive(settings: Settings) -> dict[str, object]:
-    """The settings that decide an answer; those of a part that is off do not."""
-    told = settings.model_dump(exclude=set(_NOT_DECISIVE))
-    if settings.sampling.strategy != "at":
-        del told["sampling"]["at"]
-    if settings.prompt.subtitles == "off":
-        del told["prompt"]["subtitles"], told["prompt"]["max_subtitle_tokens"]
-    if settings.prompt.prefix is None:
-        del told["prompt"]["prefix"]
-    if settings.visual.mode == "off":
-        told["visual"] = "off"
-    if not settings.memory.enabled:
-        told["memory"] = "off"
-    return told
-
-
-def looking(settings: Settings) -> Settings:
-    """The settings that decide what of a video a language model gets to read; all others are as by default.
-
-    How long an answer may be is one of them: the context that it leaves decides how many visual tokens are kept.
-    """
-    default = Settings()
-    generation = default.generation.model_copy(update={"max_new_tokens": settings.generation.max_new_tokens})
-    names = ("memory", "offline", "memory_check", "keep_warm", "stream", "seen", "seen_max_bytes")
-    others = {name: getattr(default, name) for name in names}
-    return settings.model_copy(update={"generation": generation, **others})
-
-
-def visual_part(settings: Settings) -> dict[str, object]:
-    """The settings that decide what the language model gets of a video, and every one that nobody says not to."""
-    return settings.model_dump(exclude=_AFTER_THE_VIDEO)
-
-
 GROUPS: dict[str, type[_Group]] = {
     name: field.annotation
     for name, field in Settings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, _Group)
 }
-
-
-def defaults() -> dict[str, object]:
-    """Every dotted key (`sampling.frames`, `device`) with its default, in the order of the YAML."""
-    return flatten(Settings().model_dump())
-
-
-def flatten(nested: dict[str, object]) -> dict[str, object]:
-    """`{"visual": {"w": 1.0}, "device": "cpu"}` as `{"visual.w": 1.0, "device": "cpu"}`."""
-    flat: dict[str, object] = {}
-    for name, value in nested.items():
-        inner = value if isinstance(value, dict) and name in GROUPS else None
-        flat |= {name: value} if inner is None else {f"{name}.{key}": item for key, item in inner.items()}
-    return flat
-
-
-def nest(flat: dict[str, object]) -> dict[str, object]:
-    """The inverse of `flatten`."""
-    nested: dict[str, object] = {}
-    for dotted, value in flat.items():
-        group, dot, key = dotted.partition(".")
-        if not dot:
-            nested[group] = value
-            continue
-        inner = nested.setdefault(group, {})
-        assert isinstance(inner, dict), dotted
-        inner[key] = value
-    return nested
-
-
-def first_problem(error: ValidationError) -> tuple[str, str]:
-    """The dotted key (of a group, where several values contradict each other) and what is wrong with it."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"] if str(part) in key_parts())
-    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
-    return key, re.sub(r"\b92233720368547\d+", "2^63", problem)  # which pydantic sometimes rounds
-
-
-def key_parts() -> set[str]:
-    """The names that occur in dotted keys (pydantic puts the branches of unions beside them)."""
-    return {part for key in defaults() for part in key.split(".")}

@@ -18,7 +18,7 @@ from sharpv_cli.pipeline.recalling import _entry, frames_seen
 from sharpv_cli.seen.entry import Entry, entry_of
 from sharpv_cli.seen.key import Maker, VisualKey
 from sharpv_cli.settings import Settings
-from sharpv_cli.settings.schema import nest
+from sharpv_cli.settings.dotted import nest
 from sharpv_cli.types import Answer, Finished, Noted
 from sharpv_cli.video.encoding import write_clip
 
