@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
 from sharpv_cli.forms import Schema, form_of
@@ -17,7 +17,7 @@ from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.session import Session
-from sharpv_cli.settings import Settings, in_place, resolve
+from sharpv_cli.settings import Flags, Settings, in_place, resolve
 from sharpv_cli.types import (
     ANY_TEXT,
     Answer,
@@ -34,48 +34,6 @@ from sharpv_cli.types import (
 if TYPE_CHECKING:
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.video.probe import Scan
-
-
-class Flags(TypedDict, total=False):
-    """The settings by the names of the command's flags (docs/cli.md); None leaves one unset."""
-
-    model: str | None
-    revision: str | None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None
-    attention: Literal["auto", "flash", "sdpa", "eager"] | None
-    frames: int | None
-    fps: float | None
-    max_frames: int | None
-    start: float | str | None
-    end: float | str | None
-    at: str | list[float] | None
-    allow_url: bool | None
-    picture: bool | None
-    max_pixels: int | None
-    max_bytes: int | None
-    timeout: float | None
-    prune: Literal["adaptive", "manual", "off"] | None
-    w: float | None
-    scale: float | None
-    k: float | None
-    min_tokens: int | None
-    memory: bool | None
-    m: float | None
-    max_new_tokens: int | None
-    temperature: float | None
-    stop: str | None
-    seed: int | None
-    subtitles: str | None
-    max_subtitle_tokens: int | None
-    positions: Literal["original", "contiguous"] | None
-    device: str | None
-    engine: Literal["auto", "fast", "reference"] | None
-    offline: bool | None
-    memory_check: bool | None
-    keep_warm: str | None
-    stream: bool | None
-    seen: Literal["auto", "off", "only", "refresh"] | None
-    seen_max_bytes: int | None
 
 
 class Wanted(TypedDict, total=False):

@@ -9,7 +9,8 @@ import pytest
 
 from sharpv_cli.evaluation.datasets.shapes import held_out
 from sharpv_cli.shapes.clips import Clip
-from sharpv_cli.shapes.questions import QUESTION_TYPES, WORDINGS, Question
+from sharpv_cli.shapes.phrasings import WORDINGS
+from sharpv_cli.shapes.questions import QUESTION_TYPES, Question
 
 
 @pytest.fixture(scope="module")

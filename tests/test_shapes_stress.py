@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sharpv_cli.shapes.clips import Clip, frames, sample_clip
+from sharpv_cli.shapes.clips import Clip, sample_clip
 from sharpv_cli.shapes.questions import sample_question
 from sharpv_cli.shapes.stress import MAX_SHIFT, STRESS, TINY_RADIUS, Stress, stressed
 from sharpv_cli.shapes.world import Motion, Scene, Shape
@@ -31,7 +31,7 @@ def _object(motion: Motion = "still", **changes: object) -> Shape:
 
 
 def _clip(*objects: Shape, seed: int = 5) -> Clip:
-    return Clip(Scene(4 / 3, 1.0, objects), 160, 120, 10, 3.0, "h264", "high", ".mp4", seed)
+    return Clip(160, 120, 10, 3.0, "h264", "high", ".mp4", Scene(4 / 3, 1.0, objects), seed)
 
 
 def _film(clip: Clip, kind: Stress) -> NDArray[np.uint8]:
@@ -54,7 +54,7 @@ def test_a_clip_gives_the_same_film_every_time_and_another_seed_another_one(kind
     for _ in range(2):
         assert np.array_equal(film, np.stack(list(film_again.frames())))
     assert not np.array_equal(film, _film(replace(clip, ground_seed=6), kind))
-    assert not np.array_equal(film, np.stack(list(frames(clip))))
+    assert not np.array_equal(film, np.stack(list(clip.frames())))
 
 
 @pytest.mark.parametrize("kind", ["noise", "camera", "cuts", "flashing"])
@@ -69,7 +69,7 @@ def test_noise_is_new_in_every_frame() -> None:
     for before, after in pairwise(film):
         assert np.abs(after - before).mean() > 15
     # What is noise goes away in the mean over time.
-    assert np.abs(film.mean(axis=0) - next(frames(clip))).mean() < 8
+    assert np.abs(film.mean(axis=0) - next(clip.frames())).mean() < 8
 
 
 @pytest.mark.parametrize("seed", _TEXTURED)

@@ -11,7 +11,8 @@ import pytest
 
 from sharpv_cli.shapes import offtopic
 from sharpv_cli.shapes.clips import sample_clip
-from sharpv_cli.shapes.questions import WORDINGS, Question, sample_question
+from sharpv_cli.shapes.phrasings import WORDINGS
+from sharpv_cli.shapes.questions import Question, sample_question
 from sharpv_cli.shapes.wordings import held_out_offtopic, reworded, sample_reworded
 from sharpv_cli.shapes.world import DIRECTIONS, Scene, sample_scene
 from sharpv_cli.training.wordings import _training_offtopic, as_typed, training, unanswerable

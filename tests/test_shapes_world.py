@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from run_cli import SHARPV, run
 
-from sharpv_cli.shapes.clips import frames, sample_clip, write
+from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.shapes.demo import CLIPS
 from sharpv_cli.shapes.questions import QUESTION_TYPES, is_right, sample_question
 from sharpv_cli.shapes.world import COLOUR_JITTER, COLOURS, Scene, Shape, sample_scene
@@ -88,10 +88,10 @@ def test_clips_are_encoded_as_drawn(tmp_path: Path) -> None:
         clip = sample_clip(rng)
         assert 96 <= min(clip.width, clip.height) <= max(clip.width, clip.height) <= 480
         path = tmp_path / f"{index}{clip.suffix}"
-        write(clip, path)
+        clip.write(path)
         encoded = decoded(path)
         assert len(encoded) == clip.frames_total
-        drawn = next(frames(clip))
+        drawn = next(clip.frames())
         assert encoded[0].shape == drawn.shape
         assert np.abs(encoded[0].astype(int) - drawn).mean() < 12
 

@@ -39,7 +39,7 @@ def test_a_batch_shows_what_its_clips_show(name: str) -> None:
     assert shares(clips, covers).shape == (5, 3, clips.states.shape[2], SIDE, SIDE)
     for place, (world, times) in enumerate((shot.world, shot.times) for shot in shots):
         film = Film(
-            world, SIDE, SIDE, 10, world.duration_sec, "h264", "high", ".mp4", 0, (0.4, 0.4, 0.4), 0.0, (0,)
+            SIDE, SIDE, 10, world.duration_sec, "h264", "high", ".mp4", world, 0, (0.4, 0.4, 0.4), 0.0, (0,)
         )
         canvas = torch.full((1, 3, 205, 205), 0.4)
         alone = film._drawn(canvas, times)

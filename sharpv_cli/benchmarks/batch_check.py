@@ -22,7 +22,6 @@ from typing import Any
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.pipeline.frames import decode_whole
 from sharpv_cli.session import open_session
-from sharpv_cli.shapes.clips import write
 from sharpv_cli.shapes.questions import sample_question
 
 COMMAND = [sys.executable, "-m", "sharpv_cli"]
@@ -57,7 +56,7 @@ def drawn(count: int, questions: int, folder: Path) -> list[Video]:
         clip, _ = shapes.held_out(index)
         path = folder / f"{index:05d}{clip.suffix}"
         if not path.exists():
-            write(clip, path)
+            clip.write(path)
         rng = random.Random(f"batch:{index}")
         videos.append(Video(path, tuple(sample_question(clip.scene, rng).text for _ in range(questions))))
     return videos

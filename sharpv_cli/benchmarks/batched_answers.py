@@ -21,7 +21,7 @@ from sharpv_cli.pipeline.prompts import Prompts
 from sharpv_cli.pipeline.question import answer
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
-from sharpv_cli.shapes.clips import frames, sample_clip
+from sharpv_cli.shapes.clips import sample_clip
 from sharpv_cli.types import Event, Finished, FrameSample, VideoInfo, Waiting
 from sharpv_cli.video.frames import Frames
 
@@ -32,7 +32,7 @@ _FRAMES = 8
 def drawn(number: int) -> Frames:
     """A clip of the built-in model's world, before any encoding."""
     clip = sample_clip(random.Random(number))
-    images = np.stack(list(frames(clip)))
+    images = np.stack(list(clip.frames()))
     index = tuple(round(place) for place in np.linspace(0, len(images) - 1, _FRAMES))
     times = tuple(place / clip.fps for place in index)
     size = (clip.width, clip.height)

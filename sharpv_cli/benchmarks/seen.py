@@ -19,11 +19,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from sharpv_cli.api import Flags, Sharpv
+from sharpv_cli.api import Sharpv
 from sharpv_cli.benchmarks.batch_check import COMMAND, drawn, run_batch
 from sharpv_cli.benchmarks.drawn_frames import drawn_scenes
 from sharpv_cli.pipeline.frames import decode
 from sharpv_cli.seen.store import Store
+from sharpv_cli.settings import Flags
 from sharpv_cli.video.encoding import write_clip
 from sharpv_cli.video.frames import Frames
 

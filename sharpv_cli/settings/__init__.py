@@ -2,6 +2,7 @@
 
 from sharpv_cli.settings.deciding import decisive, reading, visual_part
 from sharpv_cli.settings.dotted import defaults
+from sharpv_cli.settings.flags import Flags
 from sharpv_cli.settings.moments import moments_in
 from sharpv_cli.settings.profiles import profile_paths
 from sharpv_cli.settings.resolve import (

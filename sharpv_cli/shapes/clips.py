@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sharpv_cli.shapes.filmed import Filmed
 from sharpv_cli.shapes.render import as_batch, background, render
 from sharpv_cli.shapes.world import COLOURS, SHAPES, Scene, sample_scene
-from sharpv_cli.video.encoding import Codec, Quality, write_clip
+from sharpv_cli.video.encoding import Codec, Quality
 
 _SHORTEST, _LONGEST = 96, 480  # pixels
 _CHUNK = 8  # frames drawn at once: enough to be quick, few enough to stay in the cache
@@ -21,22 +21,27 @@ _SUFFIXES = {"h264": (".mp4", ".mkv"), "vp9": (".webm", ".mkv"), "mpeg4": (".avi
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A scene and how it is filmed: pixels, frames per second, seconds, codec and quality."""
+class Clip(Filmed):
+    """A scene before a ground."""
 
     scene: Scene
-    width: int
-    height: int
-    fps: int
-    duration_sec: float
-    codec: Codec
-    quality: Quality
-    suffix: str
     ground_seed: int
 
     @property
     def frames_total(self) -> int:
         return round(self.fps * self.duration_sec)
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        generator = torch.Generator().manual_seed(self.ground_seed)
+        ground = background(1, self.height, self.width, generator)
+        scenes = as_batch([self.scene], tuple(COLOURS))
+        kinds = [[SHAPES.index(o.kind)] for o in self.scene.objects]
+        total = self.frames_total
+        for start in range(0, total, _CHUNK):
+            times = torch.arange(start, min(start + _CHUNK, total)).add(0.5)[None] / total
+            with torch.no_grad():
+                drawn = render(scenes, ground, times, kinds=kinds).frames[0]
+            yield from (drawn * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def sample_clip(rng: random.Random) -> Clip:
@@ -62,22 +67,3 @@ def sample_clip(rng: random.Random) -> Clip:
 
 def _even(pixels: float) -> int:
     return 2 * round(pixels / 2)
-
-
-def frames(clip: Clip) -> Iterator[NDArray[np.uint8]]:
-    """Every frame of the clip, uint8 RGB [H, W, 3]."""
-    generator = torch.Generator().manual_seed(clip.ground_seed)
-    ground = background(1, clip.height, clip.width, generator)
-    scenes = as_batch([clip.scene], tuple(COLOURS))
-    kinds = [[SHAPES.index(o.kind)] for o in clip.scene.objects]
-    total = clip.frames_total
-    for start in range(0, total, _CHUNK):
-        times = torch.arange(start, min(start + _CHUNK, total)).add(0.5)[None] / total
-        with torch.no_grad():
-            drawn = render(scenes, ground, times, kinds=kinds).frames[0]
-        yield from (drawn * 255).round().byte().permute(0, 2, 3, 1).numpy()
-
-
-def write(clip: Clip, path: Path) -> None:
-    """Encode the clip; the container is the path's suffix."""
-    write_clip(path, frames(clip), clip.fps, codec=clip.codec, quality=clip.quality)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from sharpv_cli.shapes.filmed import Filmed
 from sharpv_cli.shapes.letters import mask_of
 from sharpv_cli.shapes.painting import Grid, Tensor, drifting, paint, plate
-from sharpv_cli.video.encoding import Codec, Quality, write_clip
 
 CANVAS = 1.6
 """The ground's sides over the frame's: what it may drift without showing an edge."""
@@ -75,20 +74,13 @@ class World(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A world and how it is filmed: pixels, seconds, codec and quality. `counts` gives each frame its place in time.
+class Film(Filmed):
+    """A world before a ground of a `tint` and some `texture`. `counts` gives each frame its place in time.
 
-    They rise, in units of 1 / fps: where some are missing the rate varies. The ground has a `tint` and some `texture`.
+    They rise, in units of 1 / fps: where some are missing the rate varies.
     """
 
     world: World
-    width: int
-    height: int
-    fps: int
-    duration_sec: float
-    codec: Codec
-    quality: Quality
-    suffix: str
     ground_seed: int
     tint: tuple[float, float, float]
     texture: float
@@ -98,7 +90,6 @@ class Film:
         assert self.counts[0] == 0 and all(a < b for a, b in pairwise(self.counts))
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame, uint8 RGB [H, W, 3]."""
         generator = torch.Generator().manual_seed(self.ground_seed)
         sides = (math.ceil(self.height * CANVAS), math.ceil(self.width * CANVAS))
         canvas = tinted(grain(1, *sides, generator), torch.tensor([self.tint]), torch.tensor([self.texture]))
@@ -108,16 +99,8 @@ class Film:
                 drawn = self._drawn(canvas, times)
             yield from (drawn * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
-    def write(self, path: Path) -> None:
-        """Encode it; the container is the path's suffix. Raises UsageError when it cannot be written."""
-        write_clip(
-            path,
-            self.frames(),
-            self.fps,
-            codec=self.codec,
-            quality=self.quality,
-            place=self.counts.__getitem__,
-        )
+    def place(self, index: int) -> int:
+        return self.counts[index]
 
     def _drawn(self, canvas: Tensor, times: Sequence[float]) -> Tensor:
         world = self.world

@@ -11,14 +11,14 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from sharpv_cli.shapes.filmed import Filmed
 from sharpv_cli.shapes.world import COLOURS, Scene, Shape, sample_scene
-from sharpv_cli.video.encoding import Codec, Quality, write_clip
+from sharpv_cli.video.encoding import Codec, Quality
 
 _FINER = 2  # drawn so many times as large
 _TILT = 0.12  # how much smaller the far edge is
@@ -30,29 +30,17 @@ Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class OtherClip:
+class OtherClip(Filmed):
     """A scene in the other drawing. `seed` decides what is left: angles, papers, light."""
 
     scene: Scene
-    width: int
-    height: int
-    fps: int
-    duration_sec: float
-    codec: Codec
-    quality: Quality
-    suffix: str
     seed: int
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame, uint8 RGB [H, W, 3]."""
         look = _Look(self)
         total = round(self.fps * self.duration_sec)
         for index in range(total):
             yield look.frame((index + 0.5) / total)
-
-    def write(self, path: Path) -> None:
-        """Encode it; the container is the path's suffix. Raises UsageError when it cannot be written."""
-        write_clip(path, self.frames(), self.fps, codec=self.codec, quality=self.quality)
 
 
 def sample_other(rng: random.Random) -> OtherClip:

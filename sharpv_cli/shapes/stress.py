@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from sharpv_cli.shapes.clips import Clip, frames
+from sharpv_cli.shapes.clips import Clip
 from sharpv_cli.shapes.render import Tensor, as_batch, background, render
 from sharpv_cli.shapes.world import COLOURS, SHAPES, Scene, Shape
 from sharpv_cli.video.encoding import write_clip
@@ -102,14 +102,14 @@ def _shrunk(shape: Shape, rng: random.Random) -> Shape:
 
 
 def _plain(clip: Clip, _: random.Random) -> _Frames:
-    return frames(clip)
+    return clip.frames()
 
 
 def _noisy(clip: Clip, rng: random.Random) -> _Frames:
     """A sensor in the dark: Gaussian noise, new in every pixel of every frame, several times training's."""
     noise = np.random.default_rng(rng.getrandbits(32))
     amount = 255 * rng.uniform(0.08, 0.14)
-    for frame in frames(clip):
+    for frame in clip.frames():
         noisy = frame + amount * noise.standard_normal(frame.shape, dtype=np.float32)
         yield _as_bytes(noisy)
 
@@ -118,7 +118,7 @@ def _flashing(clip: Clip, rng: random.Random) -> _Frames:
     """Dark, plain or whitened pictures, each held for one to three frames; hues stay as they are."""
     levels = (-1, 0, 1)
     level, left = 0, 0
-    for frame in frames(clip):
+    for frame in clip.frames():
         if left == 0:
             level = rng.choice([other for other in levels if other != level])
             strength, left = rng.uniform(0.7, 1.0), rng.randint(1, 3)

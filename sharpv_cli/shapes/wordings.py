@@ -14,7 +14,8 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
-from sharpv_cli.shapes.questions import Question, Wordings, open_question
+from sharpv_cli.shapes.phrasings import Wordings
+from sharpv_cli.shapes.questions import Question, open_question
 from sharpv_cli.shapes.world import Scene
 
 # The slot of "a {object}" may take "orange circle", the only name of the world that begins with a vowel.

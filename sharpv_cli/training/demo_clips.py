@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sharpv_cli.shapes.clips import Clip, write
+from sharpv_cli.shapes.clips import Clip
 from sharpv_cli.shapes.demo import DEMO_FOLDER
 from sharpv_cli.shapes.world import COLOURS, Motion, Scene, Shape
 from sharpv_cli.video.encoding import Codec
@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT = 4 / 3, 1.0
 def draw(folder: Path) -> None:
     """Draw and encode every demo clip into `folder`, which exists."""
     for name, clip in _CLIPS.items():
-        write(clip, folder / name)
+        clip.write(folder / name)
 
 
 def _object(colour: str, kind: str, x: float, y: float, radius: float, motion: Motion = "still") -> Shape:
@@ -34,14 +34,11 @@ def _object(colour: str, kind: str, x: float, y: float, radius: float, motion: M
 def _clip(*objects: Shape, seed: int, suffix: str = ".mp4") -> Clip:
     codec: Codec = "vp9" if suffix == ".webm" else "h264"
     return Clip(
-        Scene(_WIDTH, _HEIGHT, objects),
-        320,
-        240,
-        15,
-        4.0,
+        *(320, 240, 15, 4.0),
         codec,
         "high",
         suffix,
+        Scene(_WIDTH, _HEIGHT, objects),
         random.Random(seed).getrandbits(32),
     )
 

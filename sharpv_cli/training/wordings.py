@@ -8,7 +8,8 @@ import re
 from functools import cache
 
 from sharpv_cli.shapes.offtopic import THINGS, UNKNOWN
-from sharpv_cli.shapes.questions import WORDINGS, Question, Wordings
+from sharpv_cli.shapes.phrasings import WORDINGS, Wordings
+from sharpv_cli.shapes.questions import Question
 from sharpv_cli.shapes.wordings import asset, with_articles
 from sharpv_cli.shapes.world import COLOURS
 

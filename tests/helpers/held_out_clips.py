@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sharpv_cli.evaluation.datasets.shapes import held_out
-from sharpv_cli.shapes.clips import write
 
 
 def held_out_clips(folder: Path, count: int) -> Path:
     """Draw and encode the first `count` into `folder`, and give it back."""
     for index in range(count):
         clip, _ = held_out(index)
-        write(clip, folder / f"{index:05d}{clip.suffix}")
+        clip.write(folder / f"{index:05d}{clip.suffix}")
     return folder

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.announcing import announce_store
-from sharpv_cli.commands.ask.answers import STAGES, Answers, Manner
+from sharpv_cli.commands.ask.answers import STAGES, Answers
 from sharpv_cli.commands.ask.conversation import Conversation
+from sharpv_cli.commands.ask.manner import Manner
 from sharpv_cli.commands.preparing import (
     check_model,
     first_after_loading,

@@ -10,8 +10,8 @@ import typer
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.ask import loop
-from sharpv_cli.commands.ask.answers import Manner
 from sharpv_cli.commands.ask.asking import Asking
+from sharpv_cli.commands.ask.manner import Manner
 from sharpv_cli.commands.ask.order import read_words
 from sharpv_cli.commands.charts import (
     ChartOutOption,

@@ -7,7 +7,6 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
@@ -15,7 +14,8 @@ from sharpv_cli.evaluation.datasets import SHAPES, SHAPES_WORLDS
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item
 from sharpv_cli.folders import user_folder
 from sharpv_cli.shapes import films, hard, hard_questions, long
-from sharpv_cli.shapes.clips import Clip, sample_clip, write
+from sharpv_cli.shapes.clips import Clip, sample_clip
+from sharpv_cli.shapes.filmed import Filmed
 from sharpv_cli.shapes.hard import HardWorld
 from sharpv_cli.shapes.hard_questions import sample_hard_question
 from sharpv_cli.shapes.long_questions import sample_long_question
@@ -115,14 +115,14 @@ def held_out_other(index: int) -> tuple[Scene, OtherClip, list[Question]]:
     return clip.scene, clip, asked
 
 
-_WORLDS: Mapping[str, tuple[int, Callable[[int], tuple[object, films.Film | OtherClip, list[Question]]]]] = {
+_WORLDS: Mapping[str, tuple[int, Callable[[int], tuple[object, Filmed, list[Question]]]]] = {
     "hard": (QUESTIONS_PER_CLIP, held_out_hard),
     "long": (_PER_LONG_CLIP, held_out_long),
     "other": (QUESTIONS_PER_CLIP, held_out_other),
 }
 
 
-def _worlds(variant: str, count: int) -> Iterator[tuple[films.Film | OtherClip, Film, str, list[Question]]]:
+def _worlds(variant: str, count: int) -> Iterator[tuple[Filmed, Film, str, list[Question]]]:
     per_clip, held_out_of = _WORLDS[variant]
     for index in range(-(-count // per_clip)):
         _, clip, asked = held_out_of(index)
@@ -146,7 +146,7 @@ def _drawn(variant: str | None, count: int) -> Iterator[tuple[Clip, Film, str, l
         elif variant == "offtopic":
             texts = held_out_offtopic()[QUESTIONS_PER_CLIP * index : QUESTIONS_PER_CLIP * (index + 1)]
             asked = [Question("offtopic", text, UNKNOWN) for text in texts]
-        yield clip, partial(write, clip), f"{index:05d}", asked
+        yield clip, clip.write, f"{index:05d}", asked
 
 
 def _asked_of(clip: Clip, variant: str, index: int) -> list[Question]:
