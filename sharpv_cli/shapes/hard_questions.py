@@ -6,16 +6,8 @@ import random
 from collections import Counter
 
 from sharpv_cli.shapes.hard import MOST, PALETTE, HardWorld
-from sharpv_cli.shapes.questions import (
-    WORDINGS,
-    WRITERS,
-    Draft,
-    Question,
-    Wordings,
-    Writers,
-    open_question,
-    posed,
-)
+from sharpv_cli.shapes.phrasings import WORDINGS, Wordings
+from sharpv_cli.shapes.questions import WRITERS, Draft, Question, Writers, open_question, posed
 from sharpv_cli.shapes.world import DIRECTIONS, SHAPES, Scene
 
 NUMBERS = "zero one two three four five six seven eight nine".split()
