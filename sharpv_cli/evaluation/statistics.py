@@ -31,6 +31,8 @@ def paired_bootstrap(
     (cluster bootstrap, Davison and Hinkley 1997, section 3.8). Deterministic.
     """
     kinds, counts = _kinds(np.asarray(ours, int) - np.asarray(theirs, int), clusters)
+    if not kinds[:, 0].any():
+        return Interval(0.0, 0.0)  # whatever is drawn
     generator = np.random.default_rng(_SEED)
     drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=resamples) @ kinds
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
