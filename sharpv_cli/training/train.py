@@ -34,6 +34,7 @@ from sharpv_cli.training.trainee import split_attention
 from sharpv_cli.training.trainer import Trainer
 
 WARM_UP = 150  # steps
+_AUXILIARY = 0.5  # of the answers' weight
 _LOOK_EVERY = 10  # steps: the log's sample
 
 
@@ -60,7 +61,9 @@ def train(
         if looked_at := (step + 1) % _LOOK_EVERY == 0:
             _finish(trainer.device)
         began = time.monotonic()
-        loss, right, batch = trainer.step(regime, rate, auxiliary=0.5)
+        # New heads know nothing: until they do, their loss should not shake what the tower knows.
+        auxiliary = _AUXILIARY * min(1.0, (step + 1) / warm_up)
+        loss, right, batch = trainer.step(regime, rate, auxiliary)
         step, clips = step + 1, clips + len(batch.ids)
         if looked_at:
             _finish(trainer.device)
