@@ -430,6 +430,17 @@ def test_what_has_no_memory_beside_others_waits_for_them(
 
 
 @pytest.mark.usefixtures("quick_reader")
+def test_clips_that_hold_too_much_go_one_after_the_other(
+    evaluated: Evaluate, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, at_once = Together(session.engine, host=1), list[int]()
+    step = engine.step
+    monkeypatch.setattr(engine, "step", lambda: (at_once.append(len(engine._answers)), step())[1])
+    done, missed = evaluated(some_clips(folder), "sharpv", by=replace(session, engine=engine))
+    assert (len(done), missed, set(at_once), engine._held) == (4, [], {1}, 0)
+
+
+@pytest.mark.usefixtures("quick_reader")
 def test_an_error_of_one_of_several_is_its_own(
     evaluated: Evaluate, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
