@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 BITS = 8
 SIZE = (160, 96)
 
+_THREADS = (
+    3  # an encoder decides otherwise with another number, and its own choice is by the cores of the machine
+)
 _FAST = {
     "libx264": {"preset": "ultrafast", "crf": "18"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
@@ -69,6 +72,7 @@ def encode(
         stream = output.add_stream(codec, rate=fps, options={**_FAST.get(codec, {}), **(options or {})})
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.time_base = base
+        stream.codec_context.thread_count = _THREADS
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
         for number in range(count):
