@@ -92,6 +92,16 @@ def test_without_threads_nothing_is_waited_for_in_vain(monkeypatch: pytest.Monke
     assert told == [0, 10, 20, 30, 40] if had else all(isinstance(one, ShortageError) for one in told)
 
 
+def test_a_reader_that_cannot_be_had_is_told_of_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_share: int) -> IsolatedReader:
+        raise OSError("no more of them")
+
+    monkeypatch.setattr(read_ahead, "IsolatedReader", missing)
+    with ReadAhead(lambda _reader, number: number) as ahead:
+        error = ahead.begin(1).exception(60)
+    assert "no more of them" in str(error)
+
+
 def test_many_small_clips_are_read_by_one_process_on_any_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:

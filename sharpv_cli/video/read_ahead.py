@@ -129,16 +129,23 @@ class ReadAhead(Generic[T, R]):
     def _one(self, item: T, coming: Future[R]) -> None:
         if coming.done():  # there was no thread for it, and now there is one for a later item
             return
-        reader = self._reader()
-        began, used = monotonic(), reader.cpu_sec
-        with Attempt("reading a video") as attempt:
-            coming.set_result(self._read(reader, item))
-        with self._lock:
-            self._took_sec += monotonic() - began
-            self._cpu_sec += reader.cpu_sec - used
-            self._pass_on(reader)
+        with Attempt(
+            "reading a video"
+        ) as attempt:  # all of it: what was not told would be waited for for ever
+            coming.set_result(self._with_reader(item))
         if attempt.error is not None:
             coming.set_exception(attempt.error)
+
+    def _with_reader(self, item: T) -> R:
+        reader = self._reader()
+        began, used = monotonic(), reader.cpu_sec
+        try:
+            return self._read(reader, item)
+        finally:
+            with self._lock:
+                self._took_sec += monotonic() - began
+                self._cpu_sec += reader.cpu_sec - used
+                self._pass_on(reader)
 
     def _reader(self) -> IsolatedReader:
         """One that is idle, or the next that is given back, or a further one once that is worth it."""
