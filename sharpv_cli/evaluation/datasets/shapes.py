@@ -6,7 +6,7 @@ import hashlib
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
@@ -159,9 +159,15 @@ def _name(variant: str | None) -> str:
     return SHAPES if variant is None else f"{SHAPES}:{variant}"
 
 
-def _digest(clip: object) -> str:
-    """So that a folder of clips from before a change of the generator does not stand in for today's."""
-    return hashlib.sha256(f"{_DRAWING} {clip}".encode()).hexdigest()[:8]
+def _digest(clip: Filmed) -> str:
+    """So that a folder of clips from before a change of the generator does not stand in for today's.
+
+    Kept answers name their clips by it: what is shown, how it is filmed, and the rest, wherever a class has its fields.
+    """
+    how = [one.name for one in fields(Filmed)]
+    shown, *rest = (one.name for one in fields(clip) if one.name not in how)
+    told = ", ".join(f"{name}={getattr(clip, name)!r}" for name in (shown, *how, *rest))
+    return hashlib.sha256(f"{_DRAWING} {type(clip).__name__}({told})".encode()).hexdigest()[:8]
 
 
 def _item(variant: str | None, stem: str, path: Path, place: int, question: Question) -> Item:
