@@ -159,3 +159,11 @@ def test_a_page_gets_its_blocks_and_figures_and_keeps_the_rest(
             blocks.filled(wrong, views)
     with pytest.raises(UsageError, match="no such figure: wrong"):
         blocks.filled("<!--=first sharpv wrong-->?<!--/-->", views)
+
+
+def test_the_lead_over_fewer_frames_has_its_interval() -> None:
+    scores = (replace(score("dense"), method="dense-fewer-frames"), score("sharpv", -0.1, 0.25))
+    long = replace(found("shapes:long", 0.0, 0.0), baseline="dense-fewer-frames", scores=scores)
+    told = takeaway.lead([replace(long, match=f"tokens:{count}") for count in (512, 2048)])
+    assert "less dense with fewer: +10.0 points (+20.0 to +25.0) at 512, +10.0 points" in told
+    assert told.endswith("at 2,048 tokens (1,000 questions each).")

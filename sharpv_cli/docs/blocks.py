@@ -49,6 +49,7 @@ class Views:
             "beside": self._beside,
             "confusion": self._confusion,
             "tokens": self._tokens,
+            "lead": lambda names: takeaway.lead([self._one(name) for name in names]),
             "curve": lambda _: takeaway.methods_table(self.curve),
             "curve-command": lambda _: _shell(curve_command(self.tables)),
             "losses": lambda names: takeaway.losses(

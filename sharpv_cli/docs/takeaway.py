@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from sharpv_cli.evaluation.methods import DENSE, SHARPV
+from sharpv_cli.evaluation.methods import DENSE, FEWER_FRAMES, SHARPV
 from sharpv_cli.evaluation.statistics import wilson
 from sharpv_cli.report.curves import Dot, curves
 from sharpv_cli.report.drawing import heading, picture
-from sharpv_cli.report.eval_tables import percent
+from sharpv_cli.report.eval_tables import percent, signed
 from sharpv_cli.report.markdown import table
 from sharpv_cli.report.pages import ThemeName
 from sharpv_cli.types import Evaluation, Interval, MethodScore
@@ -138,6 +138,22 @@ def losses(curve: _Curve, target: Evaluation, kinds: Sequence[Evaluation]) -> st
         _sentence("kinds of clip", "on", _compared(clips), f"{each} questions each"),
     )  # fmt: skip
     return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, 1))
+
+
+def lead(found: Sequence[Evaluation]) -> str:
+    """SharpV less whole frames at the same numbers of visual tokens, which are the baseline of each comparison."""
+    questions = " to ".join(f"{n:,}" for n in sorted({one.questions for one in found}))
+    told = []
+    for one in found:
+        mine = _sharpv(one)
+        assert one.baseline == FEWER_FRAMES and mine.difference is not None
+        between = mine.difference_interval
+        span = "" if between is None else f" ({signed(between.low)} to {signed(between.high)})"
+        told.append(f"{signed(mine.difference)} points{span} at {int(one.match.partition(':')[2]):,}")
+    return (
+        f"At the same number of visual tokens a clip of `{found[0].dataset}`, SharpV with many frames less dense with "
+        f"fewer: {', '.join(told)} tokens ({questions} questions each)."
+    )
 
 
 def _sharpv(evaluation: Evaluation) -> MethodScore:
