@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from markdown_it import MarkdownIt
 from run_cli import ROOT
 
 from sharpv_cli import terminal
@@ -73,6 +74,14 @@ def test_the_pages_are_what_the_answers_say(written: Path) -> None:
     curve = json.loads((FOLDER / "curve" / "curve.json").read_bytes())
     for theme in ("light", "dark"):
         assert digest_of([curve]) in (FOLDER / "curve" / f"curve-{theme}.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_figure_begins_a_line(page: str) -> None:
+    """Markdown takes a line that begins with a comment for HTML, and shows its links and code as they are typed."""
+    parsed = MarkdownIt("commonmark").enable("table").parse((ROOT / page).read_text(encoding="utf-8"))
+    assert any("<!--=" in token.content for token in parsed if token.type == "inline") or page == "README.md"
+    assert not [token.content for token in parsed if token.type == "html_block" and "<!--=" in token.content]
 
 
 def test_what_is_kept_is_what_is_listed() -> None:
