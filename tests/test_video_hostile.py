@@ -190,6 +190,18 @@ def test_what_is_given_up_ends_at_once(film):
             reader.read(film, probe)
 
 
+def test_no_child_is_started_for_what_is_given_up(film, monkeypatch):
+    """Ctrl-C waits for all readers, one after the other."""
+    started = []
+    monkeypatch.setattr(isolated, "_child", started.append)
+    with IsolatedReader() as reader:
+        reader.abandon()
+        reader.prepare()
+        with pytest.raises(VideoError, match="given up"):
+            reader.read(film, probe)
+    assert not started
+
+
 def test_many_threads_are_no_want_of_memory(film, reader):
     """128 of them took 9 GiB of addresses, of which next to nothing was used: more than the limit that there was."""
     assert reader.read(film, hostile_work.many_threads) < 2 << 30

@@ -73,6 +73,8 @@ class IsolatedReader:
 
     def prepare(self) -> None:
         """Have the child ready, so that reading takes what it takes; what is in its way `read` tells."""
+        if self._abandoned:
+            return
         with suppress(SharpvError):
             self._child = self._child or _child(self._share)
             self._child.expect_ready()
@@ -117,11 +119,11 @@ class IsolatedReader:
 
     def _exchange(self, path: FilePath, work: object, streams: bool) -> Generator[Any]:
         """The child is lost where this is left before its end."""
+        self._require_wanted(path)
         child, self._child = self._child or _child(self._share), None
         self._at_work = child
         try:
-            if self._abandoned:
-                raise VideoError(f"reading {shown(path)} was given up")
+            self._require_wanted(path)  # once more: who abandons it from now on ends this child
             child.begin(path, work, streams)
             while (answer := child.answer()).kind == "item":
                 yield answer.value
@@ -134,6 +136,10 @@ class IsolatedReader:
         self.cpu_sec += answer.cpu_sec
         if answer.value is not None:
             raise answer.value
+
+    def _require_wanted(self, path: FilePath) -> None:
+        if self._abandoned:
+            raise VideoError(f"reading {shown(path)} was given up")
 
 
 class _TooMuchError(ShortageError):
