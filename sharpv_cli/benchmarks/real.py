@@ -25,6 +25,7 @@ from sharpv_cli.commands.preparing import check_model, read_settings
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.evaluation.datasets.dataset import Dataset
 from sharpv_cli.evaluation.datasets.loading import load
+from sharpv_cli.evaluation.methods import DENSE
 from sharpv_cli.files import write_whole
 from sharpv_cli.report.eval_tables import percent, signed, span
 from sharpv_cli.report.markdown import table
@@ -82,7 +83,8 @@ def jobs(folders: Mapping[str, str]) -> Iterator[Job]:
             _look_for_videos(name, dataset)
         except SharpvError as error:
             terminal.say("error", f"{name}: {error}")
-            terminal.say("hint", error.hint or "")
+            if error.hint:
+                terminal.say("hint", error.hint)
             terminal.say("hint", f"where it comes from: {SOURCES[name]}")
             continue
         if name != "videomme":
@@ -141,8 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folders = {name: folder for name in SOURCES if (folder := getattr(args, name)) is not None}
     if not folders:
         parser.error(f"name the folder of a benchmark: --{', --'.join(SOURCES)}")
+    if args.limit is not None and args.limit < 1:
+        parser.error(f"--limit {args.limit}: one question at least")
     try:
         sys.exit(_run(args, folders))
+    except KeyboardInterrupt:  # while weights are fetched or loaded; an evaluation deals with its own
+        sys.exit(terminal.INTERRUPTED)
     except SharpvError as error:  # of the model, or the machine: it would be the same for all of them
         terminal.report_error(error)
         sys.exit(error.exit_code)
@@ -150,11 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(args: argparse.Namespace, folders: Mapping[str, str]) -> int:
     """The exit code. Raises SharpvError where nothing can be asked."""
-    wanted = list(jobs(folders))
     own = {} if args.model is None else {"model": args.model}
+    resolved = read_settings(own, args.profile)
+    # A method that there is not, before 16 GB are fetched.
+    running.read_plan(own, args.profile, args.methods, (), "sharpv", DENSE, "exact")
+    wanted = list(jobs(folders))
     if not wanted:
         return UsageError.exit_code
-    check_model(read_settings(own, args.profile))
+    check_model(resolved)
     args.out.mkdir(parents=True, exist_ok=True)
     lines: list[tuple[str, ...]] = []
     page = ""
