@@ -33,9 +33,12 @@ def _run() -> None:
     from sharpv_cli import app, terminal
 
     if sys.argv[1:2] == ["--resident"]:
-        from sharpv_cli.warm.server import serve
+        from sharpv_cli.warm.fronts import Fronts
 
-        serve(Path(sys.argv[2]), app.exit_code)
+        fronts = Fronts(app.exit_code, app.command_line)
+        from sharpv_cli.warm.server import serve  # imports NumPy, which starts threads
+
+        serve(Path(sys.argv[2]), fronts)
         terminal.leave(0)
     else:
         app.run()

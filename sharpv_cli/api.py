@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from sharpv_cli.errors import ModelError, ResourceError, UsageError
@@ -16,7 +17,7 @@ from sharpv_cli.pipeline.frames import returned, source
 from sharpv_cli.pipeline.looks import Look, open_look
 from sharpv_cli.pipeline.opening import VideoPath
 from sharpv_cli.seen.recall import Kept, Recall
-from sharpv_cli.session import Session
+from sharpv_cli.session import Session, done, has_loaded_there
 from sharpv_cli.settings import Flags, Settings, in_place, resolve
 from sharpv_cli.types import (
     ANY_TEXT,
@@ -65,6 +66,7 @@ class Sharpv:
     ) -> None:
         self._profile, self._flags = profile, flags
         self._session: Session | None = None
+        self.with_pictures = True  # answers have the frames, also where they come from another process
         self.settings = self._resolved({})
 
     def __enter__(self) -> Self:
@@ -82,7 +84,7 @@ class Sharpv:
     @property
     def is_loaded(self) -> bool:
         """Whether the model is here."""
-        return self._session is not None
+        return self._session is not None or has_loaded_there()
 
     def ask(self, video: VideoPath, question: str, **asked: Unpack[Asked]) -> Answer:
         """The answer to one question. `video` is a file, `-` for stdin, or with `allow_url` an address.
@@ -136,6 +138,12 @@ class Sharpv:
         "interrupted"; a caller that is interrupted itself, between two events, gets the same Finished from
         `events.throw(KeyboardInterrupt())`. Closing the generator at any time cleans up.
         """
+        work = partial(self._events, video, question, scan, recall, form)
+        return done(work, pictures=self.with_pictures)
+
+    def _events(
+        self, video: VideoPath, question: str, scan: Scan | None, recall: Kept | None, form: Form
+    ) -> Generator[Event, None, None]:
         opened = yield from self._opened(video, self.settings, scan, recall)
         with opened:
             yield from opened.events(question, last=True, form=form)
@@ -157,6 +165,17 @@ class Sharpv:
         where its length is known, the last one uses up the memory that is shared. A question may follow an interrupted
         one.
         """
+        work = partial(self._events_of_all, video, questions, scan, recall, form)
+        return done(work, pictures=self.with_pictures)
+
+    def _events_of_all(
+        self,
+        video: VideoPath,
+        questions: Iterable[str],
+        scan: Scan | None,
+        recall: Kept | None,
+        form: Form,
+    ) -> Generator[Event, None, None]:
         count = len(questions) if isinstance(questions, Sized) else None
         opened = yield from self._opened(video, self.settings, scan, recall)
         with opened:
@@ -200,12 +219,19 @@ class Video:
     def __init__(self, look: Look) -> None:
         self._look = look
         self._spent: Spent | None = look.spent
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        from sharpv_cli.pipeline.fitting import counted
+
+        with ExitStack() as opened:
+            opened.enter_context(self._look)
+            opened.enter_context(counted(self._look.prompts.clip))
+            self._open = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._look.__exit__()
+        self._open.close()
 
     @property
     def info(self) -> VideoInfo:

@@ -7,11 +7,14 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from sharpv_cli import __version__, session, shortage, signals, terminal
 from sharpv_cli.commands.ask.command import ask
@@ -105,6 +108,12 @@ def sharpv(
     """
 
 
+@cache
+def command_line() -> Callable[..., object]:
+    """What Typer makes of all commands and their options, which takes longer than most of them need."""
+    return get_command(app)
+
+
 def run() -> None:
     """Run the command line and exit with its code (docs/cli.md; 1 through `terminal.report_crash`)."""
     terminal.wait_for_readers()
@@ -126,7 +135,7 @@ def exit_code(arguments: list[str]) -> int | None:
     except KeyboardInterrupt:  # a second one, while the first was dealt with
         return terminal.INTERRUPTED
     finally:
-        sys.excepthook = terminal.report_crash  # Typer sets its own
+        sys.excepthook = terminal.report_crash
 
 
 def _forget_useless_width() -> None:
@@ -140,7 +149,7 @@ def _forget_useless_width() -> None:
 def _exit_code(arguments: list[str]) -> int:
     try:
         find_shell(arguments)
-        result = app(args=arguments or ["--help"], prog_name="sharpv", standalone_mode=False)
+        result = command_line()(args=arguments or ["--help"], prog_name="sharpv", standalone_mode=False)
     except SharpvError as error:
         terminal.report_error(error)
         return bug_code(arguments) if error.exit_code == SharpvError.exit_code else error.exit_code

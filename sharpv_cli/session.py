@@ -6,9 +6,9 @@ Importing this module imports neither torch nor transformers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sharpv_cli import shortage, signals
 from sharpv_cli.cores import cores
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from sharpv_cli.engine.together import Together
     from sharpv_cli.models.loading import LoadedModel
     from sharpv_cli.settings import Settings
+    from sharpv_cli.types import Waiting
+
+T = TypeVar("T")
+R = TypeVar("R")
+Work = Callable[[], Generator[T, None, R]]
 
 
 _CLIPS_PART = 8  # of the host's free memory is for open clips: there may be as many GPUs, with a process each
@@ -78,20 +83,74 @@ class Session:
 
 
 class Elsewhere(Exception):  # noqa: N818 - not an error: a command that a process of its own has to run
-    """Raised in a resident process, before anything was printed, where it should not do this itself."""
+    """Raised where a command runs for a client of a resident process, before anything was printed."""
 
 
-_keeper: Callable[[Settings, Callable[[], Session]], Session] | None = None
+class Resident(Protocol):
+    """The process that stays, as a command sees it that is run for one of its clients."""
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether this command has a model there."""
+
+    def done(self, work: Work[T, R], *, pictures: bool) -> Generator[T, None, R]:
+        """As `session.done`."""
 
 
-def keep_with(keeper: Callable[[Settings, Callable[[], Session]], Session]) -> None:
-    """From now on this process stays, and `keeper` gives sessions: the one it holds, or a new one."""
+_resident: Resident | None = None
+
+
+def ask(resident: Resident) -> None:
+    """From now on `resident` does the work of the command that this process runs."""
+    global _resident
+    _resident = resident
+
+
+def done(work: Work[T, R], *, pictures: bool = True) -> Generator[T, None, R]:
+    """What `work` tells and gives, here or where the model is loaded: then all of it is pickled.
+
+    Without `pictures` the frames need not come along.
+    """
+    return (yield from (work() if _resident is None else _resident.done(work, pictures=pictures)))
+
+
+def has_loaded_there() -> bool:
+    """Whether another process has loaded a model for the command that this one runs."""
+    return _resident is not None and _resident.has_loaded
+
+
+class Keeper(Protocol):
+    """Gives the sessions of a process that stays."""
+
+    def turn(self, settings: Settings) -> Generator[Waiting, None, Session | None]:
+        """Wait until the model of the settings is the one that is held, or nobody needs that; the session, if held."""
+
+    def open(self, settings: Settings, make: Callable[[], Session]) -> Session:
+        """The one that is held, or a new one."""
+
+
+_keeper: Keeper | None = None
+
+
+def keep_with(keeper: Keeper) -> None:
+    """From now on this process stays, and `keeper` gives sessions."""
     global _keeper
     _keeper = keeper
 
 
+def held_session(settings: Settings) -> Generator[Waiting, None, Session | None]:
+    """The session of the settings that this process holds, None where it has to be opened: then it is our turn to."""
+    return None if _keeper is None else (yield from _keeper.turn(settings))
+
+
+def hold(settings: Settings) -> Generator[Waiting]:
+    """Have the model of the settings loaded."""
+    if (yield from held_session(settings)) is None:
+        open_session(settings)
+
+
 def require_own_process() -> None:
-    """Raise Elsewhere in a resident process: for downloads, and for what would keep other commands waiting."""
+    """Raise Elsewhere for a client of a resident process: for downloads, and where somebody still has to think."""
     if signals.stays():
         raise Elsewhere
 
@@ -103,7 +162,7 @@ def open_session(settings: Settings, *, between_steps: Callable[[], None] = lamb
     """
     if _keeper is None:
         return _open(settings, between_steps)
-    return _keeper(settings, lambda: _open(settings, between_steps))
+    return _keeper.open(settings, lambda: _open(settings, between_steps))
 
 
 def _open(settings: Settings, between_steps: Callable[[], None]) -> Session:

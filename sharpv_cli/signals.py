@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _cleanups: list[Callable[[], object]] = []
-_stays = False  # this process outlives the command that it runs
+_stays = False  # this process outlives the commands that it works for
+_in_front = False  # it runs a command for such a process
 _pending = False  # Ctrl-C came to it where nothing may be interrupted
 
 
@@ -29,15 +30,27 @@ def end_at_once() -> None:
 
 
 def stay() -> None:
-    """This process outlives the command that it runs: Ctrl-C ends commands, SIGTERM and SIGHUP the process."""
+    """This process outlives the commands that it works for: SIGTERM and SIGHUP end it, and Ctrl-C does not."""
     global _stays
     _stays = True
     signal.signal(signal.SIGINT, _pass_over)
 
 
+def stand_in_front() -> None:
+    """This process runs a command for one that stays, and imports nothing heavy: Ctrl-C ends the command's work."""
+    global _in_front
+    stay()
+    _in_front = True
+
+
 def stays() -> bool:
-    """Whether this process outlives the command that it runs."""
+    """Whether this process stays for further commands, or runs one for such a process."""
     return _stays
+
+
+def in_front() -> bool:
+    """Whether this process runs a command for one that stays."""
+    return _in_front
 
 
 @contextmanager
@@ -51,12 +64,19 @@ def interruptible() -> Iterator[None]:
 def uninterruptible() -> Iterator[None]:
     """Inside of `interruptible`, Ctrl-C ends the process all the same.
 
-    For imports: KeyboardInterrupt raised inside of an extension module is swallowed at times. In a process that stays
-    it is raised at the end of the block.
+    For imports: KeyboardInterrupt raised inside of an extension module is swallowed at times. A command that a process
+    which stays runs for somebody ends as anywhere else: who typed it is told.
     """
+    with nullcontext() if _in_front else _on_interrupt(_leave):
+        yield
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Inside of `interruptible`, Ctrl-C waits for the end of the block."""
     global _pending
     _pending = False
-    with _on_interrupt(_note if _stays else _leave):
+    with _on_interrupt(_note):
         yield
     if _pending:
         _pending = False
@@ -105,7 +125,7 @@ def _note(_number: int, _frame: FrameType | None) -> None:
 
 
 def _pass_over(_number: int, _frame: FrameType | None) -> None:
-    """The command that Ctrl-C was meant for has just ended."""
+    """The command that it was meant for has just ended, or is run by another process."""
 
 
 @contextmanager

@@ -26,9 +26,16 @@ FILES = {
     for path in (ROOT / "sharpv_cli").rglob("*.py")
 }
 TYPES = ROOT / "sharpv_cli/types/__init__.py"  # imports what it promises to type checkers, when it is used
-# Before these, it must be settled how the process ends on Ctrl-C and how its threads wait; and a command that the
-# resident process runs needs nothing else.
-LATE = {"sharpv_cli.__main__": {"sharpv_cli.app", "sharpv_cli.terminal", "sharpv_cli.warm.client"}}
+# Before these, it must be settled how the process ends on Ctrl-C and how its threads wait; a command that the resident
+# process runs needs nothing else, and only that process forks others.
+LATE = {
+    "sharpv_cli.__main__": {
+        "sharpv_cli.app",
+        "sharpv_cli.terminal",
+        "sharpv_cli.warm.client",
+        "sharpv_cli.warm.fronts.Fronts",
+    }
+}
 
 
 def imports(nodes: list[ast.stmt], *, late: bool, within: bool = False) -> Iterator[str]:

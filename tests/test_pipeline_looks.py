@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from sharpv_cli.api import Sharpv
 from sharpv_cli.engine.engine import Engine
 from sharpv_cli.errors import ResourceError
 from sharpv_cli.pipeline import fitting, opening
+from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.report.document import ask_document
 from sharpv_cli.seen.store import Store
 from sharpv_cli.settings import Settings
 from sharpv_cli.shelf import SHELF, Shelf
-from sharpv_cli.types import Answer, Finished, QuestionFailed
+from sharpv_cli.types import Answer, Finished, QuestionFailed, Waiting
 from sharpv_cli.video.encoding import write_clip
 
 QUESTIONS = ("What moves?", "Where is the red box at the end of the clip, and why?")
@@ -245,6 +246,51 @@ def test_it_is_called_by_the_name_that_it_is_asked_by(video: Path, decoded: list
     linked.symlink_to(video)
     assert told(ask(linked, QUESTIONS[0])) == told(ask(linked, QUESTIONS[0], staying=False))
     assert decoded == [str(video), str(linked), str(linked)]
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["room", "no room"])
+def test_several_who_ask_at_once_share_one_look_and_none_changes_it_for_another(
+    room: bool, video: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New or held; also where what is shared is not to be held any longer, and each uses up its own."""
+    questions = [*QUESTIONS, "Why?", QUESTIONS[0]]
+    want = [told(ask(video, question, staying=False)) for question in questions]
+    decoded.clear()
+    for _ in range(2):
+        assert at_once(video, questions) == want
+        monkeypatch.setattr(Shelf, "has_room_for", lambda *_: room)
+    assert len(decoded) == 1
+
+
+def test_who_waits_for_a_look_that_fails_looks_itself(video: Path, decoded: list[str]) -> None:
+    """One who is interrupted before there is anything to share."""
+    model = Sharpv(settings())
+    model._session = session()
+    first, second = (model.events(video, question) for question in QUESTIONS)
+    next(first)
+    assert next(second) == next(second) == Waiting()
+    first.close()
+    answers = [event.answer for event in second if isinstance(event, Finished)]
+    assert told(answers) == told(ask(video, QUESTIONS[1], staying=False))
+
+
+def at_once(video: Path, questions: list[str]) -> list[list[dict[str, Any]]]:
+    """As so many commands ask, each a piece of work between steps for all; in the order of their questions."""
+    engine = session().together()
+    found: dict[int, Answer] = {}
+
+    def work(number: int, question: str) -> Generator[object]:
+        model = Sharpv(settings())
+        model._session = engine
+        for event in model.events(video, question):
+            yield event
+            if isinstance(event, Finished):
+                found[number] = event.answer
+
+    works = [work(number, question) for number, question in enumerate(questions)]
+    for _ in Conveyor[object](engine.several).told(lambda _: works.pop(0) if works else None):
+        pass
+    return [told([found[number]]) for number in range(len(questions))]
 
 
 def test_a_long_clip_that_came_in_chunks_is_held(

@@ -74,8 +74,7 @@ def test_a_crash_is_a_refusal_and_the_child_is_replaced(film, reader):
 
 def test_a_child_that_was_started_ahead_is_the_one_that_reads(film):
     isolated.start()
-    child = isolated._spare._child
-    assert child is not None
+    (child,) = isolated._spare._children
     isolated.start()  # one is enough
     with IsolatedReader() as reader:
         pid, _ = reader.read(film, hostile_work.process_and_torch)

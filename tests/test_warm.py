@@ -15,13 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mounts import on_full_disk
-from run_cli import SHARPV, browser, environment, run
+from run_cli import SHARPV, browser, environment, run, started
 from terminals import screen_of
 from waiting import LONG, alive, descendants, until
 
@@ -95,8 +95,8 @@ def endless(home: Path) -> list[str]:
     folder = home / "endless"
     if not folder.exists():
         shutil.copytree(Path(address.__file__).parents[1] / "assets" / "tiny", folder)
-        (folder / "generation_config.json").write_text('{"eos_token_id": 2, "min_new_tokens": 5000}')
-    options = ["--quiet", "--stream", "--model", "./endless", "--max-new-tokens", "5000"]
+        (folder / "generation_config.json").write_text('{"eos_token_id": 2, "min_new_tokens": 7000}')
+    options = ["--quiet", "--stream", "--model", "./endless", "--max-new-tokens", "7000"]
     return [*SHARPV, "ask", CLIP, QUESTION, *options]
 
 
@@ -284,6 +284,61 @@ def test_who_goes_away_is_dropped(home: Path) -> None:
     assert ask(home, CLIP, QUESTION).stdout == "left\n"
 
 
+def test_several_are_answered_at_once_and_none_minds_the_others(home: Path) -> None:
+    """One that is interrupted, one that is killed, one about no video, and one whose own process dies."""
+    short = [*endless(home), "--max-new-tokens", "9", "--temperature", "1", "--seed", "7"]
+    alone = run(short, home=home, **surroundings(home))
+    assert alone.returncode == 0 and alone.stdout, alone.stderr
+    process = server(home).process
+    with answering(home) as interrupted, answering(home) as killed, answering(home) as orphaned:
+        beside = run(short, home=home, **surroundings(home))
+        assert (beside.returncode, beside.stdout) == (0, alone.stdout)
+        assert server(home).together >= 3, "the first has steps of its own, the others share theirs"
+        assert ask(home, "demo/nowhere.mp4", QUESTION).returncode == 3
+        interrupted.send_signal(signal.SIGINT)
+        assert interrupted.wait(60) == 130
+        killed.kill()
+        os.kill(_fronts(process)[-1], signal.SIGKILL)
+        _, told = orphaned.communicate(timeout=60)
+        assert orphaned.returncode == 5 and "the resident process ended in the middle" in told
+        assert run(short, home=home, **surroundings(home)).stdout == alone.stdout
+    assert server(home).process == process
+
+
+def test_another_model_waits_until_nobody_needs_the_first_and_says_so(home: Path) -> None:
+    with (
+        answering(home) as first,
+        started(SHARPV, "ask", CLIP, QUESTION, home=home, **surroundings(home)) as second,
+    ):
+        assert second.stderr is not None
+        assert any(line == "note: another command is before this one\n" for line in second.stderr)
+        first.send_signal(signal.SIGINT)
+        assert second.communicate(timeout=120)[0] == "left\n"
+
+
+@contextmanager
+def answering(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command whose answer does not end by itself, and has begun."""
+    with started(endless(home), home=home, **surroundings(home)) as asking:
+        try:
+            assert asking.stdout is not None and asking.stdout.read(1)
+            yield asking
+        finally:
+            asking.kill()
+
+
+def _fronts(process: int) -> list[int]:
+    """The processes of commands, in the order in which they were started."""
+    forks = [child for child in _children(process) if _children(child)]
+    return sorted(front for child in forks for front in _children(child))
+
+
+def _children(process: int) -> list[int]:
+    """Of all of its threads."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
 def test_a_hanging_or_foreign_process_is_passed_by(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing, hangs up, or speaks otherwise: the command does the work itself."""
     run(SHARPV, "warm", "stop", home=home, **surroundings(home))
@@ -468,6 +523,21 @@ def test_a_torn_message_is_an_error(content: bytes) -> None:
             ours.sendall(content)
         with pytest.raises(wire.WireError):
             wire.receive(theirs)
+
+
+def test_who_was_sent_all_of_a_message_may_answer_and_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    send = socket.send_fds
+
+    def answered(connection: socket.socket, *given: Any) -> int:
+        sent = send(connection, *given)
+        wire.receive(theirs)
+        theirs.close()
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", answered)
+    with ours:
+        wire.send(ours, {"command": []}, [ours.fileno()])
 
 
 def test_it_says_what_it_is(home: Path) -> None:

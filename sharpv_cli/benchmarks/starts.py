@@ -2,7 +2,8 @@
 
 `python -m sharpv_cli.benchmarks.starts --runs 7 --loop 20` times, beside `python -c "import torch"`, a cold ask, then
 the first one that starts the resident process, one about a new clip and one more about the same, and the client alone,
-whose connection is refused; then a loop over different clips, warm and cold. Options for every ask go behind `--`, for
+whose connection is refused; then a loop over different clips, warm and cold, and as many commands at once as
+`--at-once` says, each about a new clip, beside as many one after the other. Options for every ask go behind `--`, for
 example a model: `-- --model ./random-7b --frames 32 --device cuda`. Every clip is a copy of one MP4 (`--clip`) with a
 number at its end, so that no two have the same content. A resident process of yours is neither used nor disturbed.
 """
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +178,20 @@ def loop(place: Place, many: int) -> str:
     return f"{many} clips: {warm:.2f} s warm, {cold:.2f} s cold, {cold / warm:.1f} times"
 
 
+def at_once(place: Place, many: int, runs: int) -> str:
+    """`many` commands that begin together, each about another clip, and as many one after the other, in turns."""
+    place.ask(place.new_clip(), place.warm)  # loads the model
+    together, alone = [], []
+    for _ in range(runs):
+        clips = [place.new_clip() for _ in range(2 * many)]
+        began = now()
+        with ThreadPoolExecutor(many) as pool:
+            list(pool.map(lambda clip: place.ask(clip, place.warm), clips[:many]))
+        together.append(now() - began)
+        alone.append(sum(place.ask(clip, place.warm).whole for clip in clips[many:]))
+    return f"{many} new clips: {_spread(together)} s at once, {_spread(alone)} s one after the other"
+
+
 def _spread(seconds: Sequence[float]) -> str:
     return f"{median(seconds):.3f} ({min(seconds):.3f}–{max(seconds):.3f})" if seconds else ""
 
@@ -192,14 +208,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--loop", type=int, default=20, help="clips of the loop; 0: none")
+    parser.add_argument("--at-once", type=int, default=0, metavar="N", help="commands that begin together")
     parser.add_argument("--only", action="append", default=[], help="a row; repeat it for several")
     parser.add_argument("--clip", type=Path, default=DEMO_FOLDER / "moving.mp4")
     parser.add_argument("options", nargs="*", help="for every ask, behind --")
     given = parser.parse_args(arguments)
-    with placed(given.clip, given.options, 3 * given.runs + given.loop + 2) as place:
+    clips = 3 * given.runs + given.loop + 2 * given.runs * given.at_once + 3
+    with placed(given.clip, given.options, clips) as place:
         print(table(measure(place, given.runs, given.only)), flush=True)
         if given.loop:
-            print(loop(place, given.loop))
+            print(loop(place, given.loop), flush=True)
+        if given.at_once:
+            print(at_once(place, given.at_once, given.runs))
 
 
 if __name__ == "__main__":

@@ -120,7 +120,9 @@ def _end(code: int, out: str, errors: str, whole: str) -> str:
 
 
 def _children(process: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    """Of all of its threads."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
 
 
 def _ticks(process: int) -> int:

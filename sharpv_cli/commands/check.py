@@ -136,6 +136,7 @@ def _check(videos: list[str], question: str, resolved: Resolved, show: _Show) ->
 
     found = failed = False
     with Sharpv(resolved.settings) as model:
+        model.with_pictures = False
         for video in videos:
             try:
                 answer = _answer(model, video, question, resolved)

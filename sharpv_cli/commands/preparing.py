@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sharpv_cli import terminal
 from sharpv_cli.commands.pulling import pull
 from sharpv_cli.errors import ModelError, UsageError
-from sharpv_cli.session import require_own_process
+from sharpv_cli.session import done, require_own_process
+from sharpv_cli.signals import in_front
 from sharpv_cli.text import shown
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def opened(video: str, resolved: Resolved) -> Iterator[LocalVideo]:
 
     with terminal.Transfer() as bar, source(video, resolved.settings, bar.show) as local:
         bar.stop()
-        yield local
+        yield local.for_others() if in_front() else local
 
 
 def scanned_or_seen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None, Kept | None]:
@@ -82,7 +84,7 @@ def scanned_or_seen(video: LocalVideo, resolved: Resolved) -> tuple[Scan | None,
 
     recall = Recall.at(video, resolved.settings)
     expected = recall is not None and recall.expected
-    return None if expected else scanned(video, resolved), recall
+    return None if expected else scan_of(video, resolved), recall
 
 
 def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
@@ -90,17 +92,17 @@ def check_inputs(video: LocalVideo, resolved: Resolved) -> Scan:
 
     Raises VideoError, ModelError, ResourceError, UsageError.
     """
-    found = scanned(video, resolved)
+    found = scan_of(video, resolved)
     check_model(resolved)
     return found
 
 
-def scanned(video: LocalVideo, resolved: Resolved) -> Scan:
+def scan_of(video: LocalVideo, resolved: Resolved) -> Scan:
     """The video's scan, made now unless it is held. Raises VideoError, UsageError."""
-    from sharpv_cli.pipeline.frames import scan
-    from sharpv_cli.pipeline.looks import scan_of
+    from sharpv_cli.pipeline.frames import returned
+    from sharpv_cli.pipeline.looks import scanned
 
-    return scan_of(video, resolved.settings) or scan(video, resolved.settings)
+    return returned(done(partial(scanned, video, resolved.settings)))
 
 
 def check_model(resolved: Resolved) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -63,7 +64,8 @@ def start(flags: Flags, profile: ProfileOption = None) -> None:
     check_model(resolved)
     with terminal.Progress() as progress, terminal.heavy_imports():
         progress.stage("loading the model")
-        session.open_session(resolved.settings)
+        for _ in session.done(partial(session.hold, resolved.settings)):
+            pass
 
 
 @app.command("stop")

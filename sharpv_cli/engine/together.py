@@ -105,6 +105,7 @@ class Together(Engine):
         self._ahead = int(engine.model.device.type == "cuda")
         self._answers: list[_Answer] = []  # in the order in which they came
         self._rows: Rows | None = None
+        self.largest = 0  # answers of one step, so far
         self._at_once = most  # rows of a pass
         self._full, self._closed = False, 0  # somebody waits for room; somebody waits for all to end
 
@@ -134,13 +135,14 @@ class Together(Engine):
         return sum(one.rows is not None for one in self._answers)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Read the pending token of every answer that has one."""
+    def step(self) -> int:
+        """Read the pending token of every answer that has one; of how many."""
         self._place()
         ready = [one for one in self._answers if self._is_ready(one)]
         for rows in dict.fromkeys(one.rows for one in ready):
             assert rows is not None
             self._step_of(rows, [one for one in ready if one.rows is rows])
+        return len(ready)
 
     def give_way(self) -> Iterator[None] | None:
         """Until the answers that hold memory have ended; those that come then get less of it."""
@@ -148,10 +150,14 @@ class Together(Engine):
             return self._engine.give_way()
         return self._emptied()
 
-    def release(self) -> None:
-        """Give back the buffers, where no answer is on its way, and what the engine keeps."""
+    def rest(self) -> None:
+        """Give back the buffers, where no answer is on its way. An only answer needs none: there are no more then."""
         if not self._answers:
             self._rows = None
+
+    def release(self) -> None:
+        """Give back the buffers, where no answer is on its way, and what the engine keeps."""
+        self.rest()
         self._engine.release()
 
     def warm_up(self) -> None:
@@ -250,6 +256,7 @@ class Together(Engine):
         at_once = self._at_once
         while answers:
             part = answers[:at_once]
+            self.largest = max(self.largest, len(part))
             try:
                 _step(rows, part)
             except (RuntimeError, MemoryError) as error:

@@ -6,14 +6,24 @@ Whoever answers many questions has a generator for each piece of work, and gives
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sharpv_cli.types import Answer, Event, Finished, PromptRead, Waiting
 
-if TYPE_CHECKING:
-    from sharpv_cli.engine.together import Together
-
 T = TypeVar("T")
+
+
+class Steps(Protocol):
+    """An engine for several answers, as far as it is driven here (`engine.together`)."""
+
+    most: int
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another answer could begin now."""
+
+    def step(self) -> object:
+        """Make one for all answers."""
 
 
 class Conveyor(Generic[T]):
@@ -23,7 +33,7 @@ class Conveyor(Generic[T]):
     with its own errors. With an engine for one answer none waits, and one goes after the other.
     """
 
-    def __init__(self, engine: Together | None) -> None:
+    def __init__(self, engine: Steps | None) -> None:
         self._engine = engine
         self._going: list[Generator[T | Waiting]] = []
 

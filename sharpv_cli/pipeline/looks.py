@@ -8,19 +8,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 from sharpv_cli import metrics
 from sharpv_cli.digests import Facts, facts_of, is_settled
+from sharpv_cli.pipeline.aside import read_aside
+from sharpv_cli.pipeline.frames import scan as scan_anew
 from sharpv_cli.pipeline.frames import timed
 from sharpv_cli.pipeline.opening import VideoPath, open_clip
 from sharpv_cli.seen.recall import Kept
-from sharpv_cli.session import Session, open_session
+from sharpv_cli.session import Session, held_session, open_session
 from sharpv_cli.settings import Settings, reading
 from sharpv_cli.shelf import SHELF
-from sharpv_cli.types import Loaded, Noted, StageStarted
+from sharpv_cli.types import Loaded, Noted, StageStarted, Waiting
 from sharpv_cli.video.local import FilePath, name_of, notes_of
 from sharpv_cli.video.subtitle_files import beside
 
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from sharpv_cli.pipeline.prompts import SharedPrompts
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.video.probe import Scan
+
+
+_COMING: set[Key | None] = set()
+"""What somebody looks at just now: others who ask about the same wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +57,27 @@ class Look:
         return self
 
     def __exit__(self, *_: object) -> None:
-        clip = self.prompts.clip
-        clip.frames.__exit__()
+        _COMING.discard(self.key)
+        self.prompts.clip.frames.__exit__()
         self.prompts.first = None
-        if self.key is None:
-            return
-        if self.prompts.complete and _key_of(self.video, clip.settings) == self.key:
+        if self._is_whole:
             SHELF.put(self.key, self)
-        else:  # the file has changed meanwhile, or there is nothing to go on from
+        elif self.key is not None:
             SHELF.drop(self.key)
+
+    def share(self) -> None:
+        """From now on others may ask about the video as well, who have waited for this."""
+        _COMING.discard(self.key)
+        if self._is_whole:
+            clip = self.prompts.clip
+            prompts = self.prompts.asked_again(clip.session, clip.settings, clip.info.path, held=clip.held)
+            SHELF.put(self.key, replace(self, prompts=prompts, recall=None))
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether there is something to go on from, and the file has not changed meanwhile."""
+        settings = self.prompts.clip.settings
+        return self.key is not None and self.prompts.complete and _key_of(self.video, settings) == self.key
 
     @property
     def nbytes(self) -> int:
@@ -84,26 +104,38 @@ def open_look(
     scan: Scan | None = None,
     session: Session | None = None,
     recall: Kept | None = None,
-) -> Generator[StageStarted | Loaded, None, Look]:
+) -> Generator[StageStarted | Loaded | Waiting, None, Look]:
     """The look that is held of the video, or a new one. Raises and takes what `open_clip` does."""
+    session = session or (yield from held_session(settings))
     key = _key_of(video, settings)
+    while key in _COMING:
+        yield Waiting()
     if key is not None and SHELF.get(key) is not None and settings.seen != "refresh":
         look = _again(video, settings, key, session, kept=recall is not None)
         if look is not None:
             clip = look.prompts.clip
             yield Loaded(clip.info, clip.sample, clip.loaded.info)
             return look
-    clip, spent = yield from open_clip(video, settings, scan, session, recall)
+    with ExitStack() as on_failure:
+        if key is not None:
+            _COMING.add(key)
+            on_failure.callback(_COMING.discard, key)
+        clip, spent = yield from open_clip(video, settings, scan, session, recall)
+        on_failure.pop_all()
     from sharpv_cli.pipeline.prompts import SharedPrompts
 
-    return Look(video, SharedPrompts(clip, stays=key is not None), spent, scan, key, recall)
+    look = Look(video, SharedPrompts(clip, stays=key is not None), spent, scan, key, recall)
+    look.prompts.when_read = look.share
+    return look
 
 
-def scan_of(video: FilePath, settings: Settings) -> Scan | None:
-    """The scan of a video that a look is held of."""
+def scanned(video: FilePath, settings: Settings) -> Generator[Waiting, None, Scan]:
+    """The video's scan, made now unless a look is held of it. Raises VideoError, UsageError."""
     key = _key_of(video, settings)
     held: Look | None = None if key is None else SHELF.get(key)
-    return None if held is None else held.scan
+    if held is not None and held.scan is not None:
+        return held.scan
+    return (yield from read_aside(partial(scan_anew, video, settings)))
 
 
 def _again(
@@ -117,8 +149,8 @@ def _again(
     held: Look | None = SHELF.get(key)
     if held is None or held.prompts.clip.loaded is not ready.loaded:
         return None
-    held.prompts.begin(ready, settings, name_of(video), held=kept)
-    return Look(video, held.prompts, Spent(load_sec, started=started), held.scan, key)
+    prompts = held.prompts.asked_again(ready, settings, name_of(video), held=kept)
+    return Look(video, prompts, Spent(load_sec, started=started), held.scan, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sharpv_cli import metrics
+from sharpv_cli.pipeline.aside import read_aside
 from sharpv_cli.pipeline.frames import decode, timed, with_subtitles
 from sharpv_cli.seen.recall import Kept
 from sharpv_cli.session import Session, open_session
-from sharpv_cli.types import Loaded, StageStarted
+from sharpv_cli.types import Loaded, StageStarted, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ def open_clip(
     scan: Scan | None = None,
     session: Session | None = None,
     recall: Kept | None = None,
-) -> Generator[StageStarted | Loaded, None, tuple[Clip, Spent]]:
+) -> Generator[StageStarted | Loaded | Waiting, None, tuple[Clip, Spent]]:
     """The model and the video, decoded or still coming; with the seconds spent.
 
     A `scan` of the video or a `session` that is there already saves another one. Where `recall` says that something
@@ -59,7 +60,7 @@ def open_clip(
     if session is None:
         yield StageStarted("load")
     yield StageStarted("decode")
-    loading, decoding = _load_and_decode(video, settings, scan, session)
+    loading, decoding = yield from _load_and_decode(video, settings, scan, session)
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.question import Spent
 
@@ -97,14 +98,17 @@ class _Work(Generic[T]):
 
 def _load_and_decode(
     video: VideoPath, settings: Settings, scan: Scan | None, session: Session | None
-) -> tuple[_Work[Session], _Work[Frames]]:
+) -> Generator[Waiting, None, tuple[_Work[Session], _Work[Frames]]]:
     """Both at once. What fails first is raised at once: a bad video does not wait.
 
     The other thread is not left running: loading ends before its next step, and the process waits for it
     at exit. A long clip's frames go on coming.
     """
     if session is not None:
-        return _Work(session, 0.0, metrics.now()), _work(lambda: decode(video, settings, scan))
+        decoded = yield from read_aside(
+            lambda: _work(lambda: decode(video, settings, scan)), unwanted=lambda work: work.value.__exit__()
+        )
+        return _Work(session, 0.0, metrics.now()), decoded
     given_up = threading.Event()
 
     def between_steps() -> None:

@@ -66,12 +66,13 @@ class Prompts:
 class SharedPrompts(Prompts):
     """Of several questions: frames are preprocessed, encoded and read once, and each question goes on from there.
 
-    Each is answered as it would be alone. The `last` one uses up what is shared, unless the clip `stays` for later
-    commands: `begin` is one of them. An only question of a command is read as that of another one: in two parts where
-    the engine always does that, else as a whole.
+    Each is answered as it would be alone. The `last` one uses up what is shared, unless the clip `stays` for further
+    commands (`asked_again`), who may come from `when_read` on. An only question of a command is read as that of another
+    one: in two parts where the engine always does that, else as a whole.
     """
 
     stays: bool = False
+    when_read: Callable[[], object] | None = field(default=None, init=False)
     _alone: bool = field(default=False, init=False)
     _count: int = field(default=0, init=False)
     _encoded: Encoded | None = field(default=None, init=False)
@@ -79,13 +80,14 @@ class SharedPrompts(Prompts):
     _prefix: _SharedPrefix | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def begin(self, session: Session, settings: Settings, path: str, *, held: bool) -> None:
-        """A further command asks about the clip: `Clip.asked_again`."""
+    def asked_again(self, session: Session, settings: Settings, path: str, *, held: bool) -> SharedPrompts:
+        """Those of a further command, of which there may be several at once: `Clip.asked_again`."""
         assert self._encoded is not None
-        self._count = 0
         again = partial(Clip.asked_again, session=session, settings=settings, path=path, held=held)
-        self.clip = again(self.clip)
-        self._encoded = replace(self._encoded, clip=again(self._encoded.clip))
+        other = SharedPrompts(again(self.clip), self.stays)
+        other._encoded = replace(self._encoded, clip=again(self._encoded.clip))
+        other._common, other._prefix = self._common, self._prefix and self._prefix.fork()
+        return other
 
     @property
     def complete(self) -> bool:
@@ -118,6 +120,12 @@ class SharedPrompts(Prompts):
         return (yield from self._encode(question, clock))
 
     def prefill(self, kept: Kept, *, last: bool) -> Prefill:
+        read = self._read(kept, last=last)
+        if self.when_read is not None:
+            self.when_read()
+        return read
+
+    def _read(self, kept: Kept, *, last: bool) -> Prefill:
         self.shared_bytes = None
         engine, prompt, m = self.clip.engine, kept.prompt, self.clip.threshold
         if kept.encoded.tail is None or (self._alone and not engine.always_in_two):
@@ -175,6 +183,10 @@ class _SharedPrefix:
     selection: Selection
     m: float | None
     prefix: Prefix
+
+    def fork(self) -> _SharedPrefix:
+        """One that may be used up without the other; tensors are shared."""
+        return replace(self, prefix=replace(self.prefix, cache=self.prefix.cache.fork()))
 
     def fits(self, other: Selection, m: float | None) -> bool:
         same = self.selection.contiguous == other.contiguous and self.m == m

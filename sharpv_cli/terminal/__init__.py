@@ -12,6 +12,7 @@ from sharpv_cli.terminal.messages import (
     report_crash,
     report_error,
     say,
+    say_warning,
     set_level,
     show,
     start_over,

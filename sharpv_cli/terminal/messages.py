@@ -105,8 +105,13 @@ def _say_warning(
     message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object
 ) -> None:
     """A library's note to its callers, with the module that gave it."""
+    say_warning(str(message), category.__name__, filename)
+
+
+def say_warning(message: str, category: str, filename: str) -> None:
+    """A library's note, wherever it came from; only with --verbose."""
     module = filename.rpartition("site-packages/")[2]
-    say("detail", f"{category.__name__} in {module}: {message}")
+    say("detail", f"{category} in {module}: {message}")
 
 
 def say(label: str, text: str) -> None:

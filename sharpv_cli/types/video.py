@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,18 @@ class VideoInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """In the place of pictures [T, H, W, 3] that nobody will look at: all that is known of them."""
+
+    shape: tuple[int, int, int, int]
+
+    ndim, dtype = 4, np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameSample:
     """The frames taken from a video: uint8 RGB [T, H, W, 3], with their places in it.
 
@@ -58,6 +70,11 @@ class FrameSample:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def without_pictures(self) -> FrameSample:
+        """With nothing to look at, for where that is not wanted."""
+        images: Any = Unseen(self.images.shape)  # looks like an array
+        return replace(self, images=images)
 
     @property
     def size(self) -> tuple[int, int]:

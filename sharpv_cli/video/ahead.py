@@ -93,6 +93,9 @@ class FramesAhead:
         except OutOfTimeError as error:
             raise too_slow(self._path, "decoding") from error
 
+    def abandon(self) -> None:
+        self.close()
+
     def close(self) -> None:
         self._window.close()
 

@@ -60,6 +60,9 @@ class FramesOfChild:
         self.touched |= item is not None and not isinstance(item, Take)
         return item
 
+    def abandon(self) -> None:
+        self._reader.abandon()
+
     def close(self) -> None:
         """In the thread that takes from it."""
         self._items.close()

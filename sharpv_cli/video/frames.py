@@ -34,6 +34,9 @@ class Chunks(Protocol):
         A Take between them says that it all begins anew: the file is damaged, and the chunks so far are void.
         """
 
+    def abandon(self) -> None:
+        """For another thread than the one that takes: nothing more is wanted, and what is waited for may fail."""
+
     def close(self) -> None:
         """Nothing more is wanted."""
 

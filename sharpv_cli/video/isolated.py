@@ -22,7 +22,7 @@ from sharpv_cli.cores import cores
 from sharpv_cli.errors import SharpvError, ShortageError, VideoError
 from sharpv_cli.video import wire
 from sharpv_cli.video.child import GRACE_SEC, too_much
-from sharpv_cli.video.local import FilePath, limits_of
+from sharpv_cli.video.local import FilePath, LocalVideo, limits_of
 from sharpv_cli.video.patience import too_slow
 from sharpv_cli.video.refusals import shown
 
@@ -152,27 +152,39 @@ def _judged(error: ShortageError) -> SharpvError:
 
 
 class _Spare:
-    """One idle child for the next reader: a command that reads a video twice starts one."""
+    """Idle children for the next readers, one as a rule: a command that reads a video twice starts one."""
 
     def __init__(self) -> None:
-        self._child: _Child | None = None
+        self.places = 1
+        self._children: list[_Child] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
 
-    def keep(self, child: _Child | None) -> None:
-        """The one that was kept ends."""
+    def keep(self, child: _Child) -> None:
+        """Those that were kept for longest end, where there are too many."""
         with self._lock:
-            child, self._child = self._child, child
-        if child is not None and os.getpid() == self._process:
-            child.end()
+            self._children.append(child)
+            too_many = self._children[: -self.places]
+            del self._children[: -self.places]
+        self._end(too_many)
 
     def take(self, share: int) -> _Child | None:
         with self._lock:
-            child = self._child
-            if child is None or os.getpid() != self._process or not child.serves(share):
-                return None
-            self._child = None
+            fitting = (child for child in self._children if child.serves(share))
+            child = next(fitting, None) if os.getpid() == self._process else None
+            if child is not None:
+                self._children.remove(child)
             return child
+
+    def end(self) -> None:
+        with self._lock:
+            children, self._children = self._children, []
+        self._end(children)
+
+    def _end(self, children: list[_Child]) -> None:
+        if os.getpid() == self._process:
+            for child in children:
+                child.end()
 
 
 _spare = _Spare()
@@ -181,13 +193,22 @@ _spare = _Spare()
 @atexit.register
 def end() -> None:
     """Keep no idle child any longer."""
-    _spare.keep(None)
+    _spare.end()
 
 
 def start() -> None:
-    """Have a child ready by the time that a reader needs one: it starts beside whatever comes first."""
-    with suppress(ShortageError):  # whoever reads finds out
-        _spare.keep(_child(cores()))
+    """Have a child ready by the time that a reader needs one: it starts beside whatever comes first.
+
+    A command that a process which stays runs for somebody leaves reading to that.
+    """
+    if not signals.in_front():
+        with suppress(ShortageError):  # whoever reads finds out
+            _spare.keep(_child(cores()))
+
+
+def keep_ready(places: int) -> None:
+    """From now on so many children wait for the next readers, once they have been there."""
+    _spare.places = places
 
 
 def _child(share: int) -> _Child:
@@ -245,7 +266,7 @@ class _Child:
         self._path, self._seconds = path, limits_of(path).timeout
         self._doing = f"reading {shown(path)}"
         with suppress(ConnectionError):  # `answer` finds out what became of it
-            wire.send(self._connection, (path, work, streams, self._seconds, _folder()))
+            wire.send(self._connection, (path, work, streams, self._seconds, _folder_of(path)))
 
     def answer(self) -> wire.Answer:
         """The next one. Raises VideoError, ShortageError where the process is lost."""
@@ -301,8 +322,10 @@ class _Child:
         self._process.wait()
 
 
-def _folder() -> str | None:
-    """The working folder, from which relative names go on: a process that stays has another one for each command."""
+def _folder_of(path: FilePath) -> str | None:
+    """The working folder, from which relative names go on: that of whoever named the video, where it is known."""
+    if isinstance(path, LocalVideo) and path.folder is not None:
+        return path.folder
     with suppress(FileNotFoundError):
         return os.getcwd()  # noqa: PTH109 - pathlib says no more
     return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from sharpv_cli.text import address_without_secrets
 
 FilePath = str | os.PathLike[str]
+
+_OWN = re.compile(r"/(?:dev|proc/self)/(?:fd/(\d+)|stdin)")  # means another file in each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class LocalVideo(os.PathLike[str]):
     """A regular file to read, `path`, under the `name` by which the user knows it.
 
     It is a path like any other to whoever opens it. `notes` are warnings that its readers hand on. `private`: it is a
-    copy that nobody else writes to.
+    copy that nobody else writes to. `folder` is where relative names begin, None where this process works.
     """
 
     path: str
@@ -43,11 +46,19 @@ class LocalVideo(os.PathLike[str]):
     limits: Limits = Limits()
     notes: tuple[str, ...] = ()
     private: bool = False
+    folder: str | None = None
 
     def __fspath__(self) -> str:
         return self.path
 
     __str__ = __fspath__
+
+    def for_others(self) -> LocalVideo:
+        """As another process of this user finds it, which works in another folder and has other descriptors."""
+        own = _OWN.fullmatch(self.path)
+        there = f"/proc/{os.getpid()}/fd/{(own[1] or '0') if own else ''}"
+        path = there if own and os.path.exists(there) else self.path  # noqa: PTH110 - where there is no /proc
+        return replace(self, path=path, folder=os.getcwd())  # noqa: PTH109 - pathlib says no more
 
 
 def name_of(path: FilePath) -> str:

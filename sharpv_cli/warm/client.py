@@ -52,7 +52,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int | None:
 @dataclass(frozen=True, slots=True)
 class Status:
     """What a resident process says of itself: bytes of its memory, on the host and on a
-    device with a memory of its own, clips that it holds, seconds, commands in line.
+    device with a memory of its own, clips that it holds, seconds, commands in line, and how many answers at most it has
+    decoded `together`.
 
     `model`, `device` and `dtype` are None before a model was loaded, `keep_sec` where it stays for ever.
     """
@@ -66,6 +67,7 @@ class Status:
     idle_sec: float
     keep_sec: float | None
     waiting: int
+    together: int
     process: int
 
 

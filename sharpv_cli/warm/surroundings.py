@@ -1,73 +1,60 @@
-"""What a command takes from where it was typed, put in the place of this process's own for as long as it runs."""
+"""What a command takes from where it was typed: a process that was forked for it has them in the place of its own."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, TextIO
 
 from sharpv_cli.terminal.patient import waiting
-from sharpv_cli.warm.line import Command, silence
+from sharpv_cli.warm.command import Command
 
 _NAMES = ("stdin", "stdout", "stderr")
 
 
-@contextmanager
-def lent_to(command: Command) -> Iterator[list[str]]:
-    """Its folder, umask, environment, stdin, stdout and stderr; yields its arguments.
-
-    The process has one of each, so one command runs at a time. Raises OSError where the folder cannot be entered.
-    """
-    environment, mask = dict(os.environ), os.umask(command.umask)
-    _open_streams(command)
-    further = [number for number in command.descriptors if number > 2]
-    for number in further:
-        os.dup2(command.descriptors[number], number)
+def take(command: Command) -> bool:
+    """Have its folder, umask, environment, stdin, stdout and stderr; False where its folder cannot be entered."""
     try:
-        _set_environment(command.environment)
         os.chdir(command.folder)
-        if "-" in command.arguments or further:
-            command.begin()  # what is read from a pipe is gone from it
-        yield command.arguments
-    finally:
-        _close_streams()
-        for number in further:
-            os.close(number)
-        os.chdir("/")
-        _set_environment(environment)
-        os.umask(mask)
-
-
-def may_be_lent_to(command: Command) -> bool:
-    """Whether its folder can be entered, and the numbers of its files are free here."""
-    taken = any(number > 2 and _is_open(number) for number in command.descriptors)
-    return os.access(command.folder, os.X_OK) and not taken
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
     except OSError:
         return False
+    silence()
+    for number, own in command.descriptors.items():
+        os.dup2(own, number)
+        os.close(own)
+    for number, (name, said) in enumerate(zip(_NAMES, command.streams, strict=True)):
+        setattr(sys, name, None if said is None else _stream(number, said, command))
+    os.umask(command.umask)
+    os.environ.clear()
+    os.environ.update(command.environment)
+    if "-" in command.arguments or max(command.descriptors, default=0) > 2:
+        command.begin()  # what is read from a pipe is gone from it
     return True
 
 
-def _set_environment(environment: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
+def give_back(command: Command) -> None:
+    """Keep nothing that somebody waits for: a pipe ends when all who hold it have let go, a folder can be unmounted."""
+    for name in _NAMES:
+        stream: IO[str] | None = getattr(sys, name)
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
+    silence()
+    for number in command.descriptors:
+        if number > 2:
+            os.close(number)
+    os.chdir("/")
 
 
-def _open_streams(command: Command) -> None:
-    """Their own descriptors, so that a terminal is one here as well."""
-    for number, (name, said) in enumerate(zip(_NAMES, command.streams, strict=True)):
-        if said is None:
-            setattr(sys, name, None)
-            continue
-        os.dup2(command.descriptors[number], number)
-        setattr(sys, name, _stream(number, said, command))
+def silence() -> None:
+    """From now on stdin, stdout and stderr lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _stream(number: int, said: Mapping[str, str], command: Command) -> TextIO:
@@ -101,13 +88,3 @@ class _Stdout(io.FileIO):
     def write(self, data: bytes | memoryview) -> int | None:  # type: ignore[override]
         self._command.begin()
         return super().write(data)
-
-
-def _close_streams() -> None:
-    for name in _NAMES:
-        stream: IO[str] | None = getattr(sys, name)
-        if stream is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()
-    silence()
-    sys.stdin = sys.stdout = sys.stderr = open(os.devnull, "r+", encoding="utf-8")  # noqa: PTH123, SIM115

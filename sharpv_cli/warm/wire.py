@@ -16,6 +16,7 @@ PROTOCOL = 1
 _LENGTH = struct.Struct("!I")
 _MOST_BYTES = 4 << 20  # an argument list and an environment are at most 2 MiB on Linux, escapes included
 MOST_DESCRIPTORS = 32
+_MORE = 2  # connections, which a process that is forked for a command gets beside its files
 
 Message = dict[str, Any]  # as JSON gives it
 
@@ -31,7 +32,8 @@ def send(connection: socket.socket, message: Message, descriptors: list[int] | N
     try:
         if descriptors:
             frame = frame[socket.send_fds(connection, [frame], descriptors) :]
-        connection.sendall(frame)
+        if frame:  # else the other side may have answered and gone by now
+            connection.sendall(frame)
     except (OSError, ValueError) as error:
         raise WireError(str(error)) from error
 
@@ -40,7 +42,7 @@ def receive(connection: socket.socket) -> tuple[Message, list[int]]:
     """The next message, and the files that came with it, which are the caller's to close. Raises WireError."""
     descriptors: list[int] = []
     try:
-        head, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, MOST_DESCRIPTORS)
+        head, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, MOST_DESCRIPTORS + _MORE)
         (length,) = _LENGTH.unpack(head + _exactly(connection, _LENGTH.size - len(head)))
         message = json.loads(_exactly(connection, length)) if length <= _MOST_BYTES else None
     except (OSError, ValueError, RecursionError, WireError) as error:

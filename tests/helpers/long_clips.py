@@ -41,6 +41,9 @@ class FakeFrames:
         self.touched |= isinstance(item, np.ndarray)
         return item
 
+    def abandon(self) -> None:
+        self.close()
+
     def close(self) -> None:
         self.closed = True
 

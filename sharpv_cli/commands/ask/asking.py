@@ -52,6 +52,7 @@ class Asking:
         if len(videos) > _MANY:
             terminal.say("note", f"{len(videos)} videos: `sharpv batch` would go on where it was interrupted")
         with terminal.Progress() as progress, Sharpv(self.resolved.settings) as model:
+            model.with_pictures = self.manner.exports is not None
             answers = Answers(self.resolved, self.manner, progress)
             for video in videos:
                 self._answer(video, questions, answers, model, progress)

@@ -12,6 +12,7 @@ from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.assembling import reworded
 from sharpv_cli.models.prompting import frame_inputs
 from sharpv_cli.models.wording import Wording, chunk_options, wordings_of_long
+from sharpv_cli.pipeline.aside import take_aside
 from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
 from sharpv_cli.pipeline.long.holding import HeldTokens
 from sharpv_cli.pipeline.selecting import require_room, room_for
@@ -35,7 +36,7 @@ def encode_chunks(clip: Clip, frames: Chunks, question: str, clock: StageClock) 
     with own.stage("all"):
         coming = _Coming(clip, question, own)
         yield StageStarted("vision")
-        while (item := frames.get()) is not None:
+        while (item := (yield from take_aside(frames.get, frames.abandon))) is not None:
             if isinstance(item, Take):
                 coming = _Coming(clip.of(item), question, own)
             else:
