@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sharpv_cli.benchmarks import confusion
 from sharpv_cli.benchmarks.outcomes import outcomes_in
@@ -28,6 +28,8 @@ BLOCK = re.compile(r"(<!-- results: ([^>\n]+?) -->\n).*?(<!-- end -->)", re.DOTA
 FIGURE = re.compile(r"(<!--=([^>\n]+?)-->)[^<]*(<!--/-->)")
 _COLUMNS = 8  # of the table of methods: without times, which are those of a busy machine
 _DASH = "–"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,17 @@ def _shell(command: str) -> str:
 
 
 def _score(evaluation: Evaluation, method: str) -> MethodScore:
-    return next(score for score in evaluation.scores if score.method == method)
+    return _named({score.method: score for score in evaluation.scores}, method, "method")
 
 
 def _group(score: MethodScore, name: str) -> GroupScore:
-    return next(group for group in (*score.groups, *score.lengths) if group.name == name)
+    return _named({group.name: group for group in (*score.groups, *score.lengths)}, name, "type of question")
+
+
+def _named(there: Mapping[str, T], name: str, what: str) -> T:
+    if name not in there:
+        raise UsageError(f"no such {what}: {name}", hint=f"choose from {', '.join(there)}")
+    return there[name]
 
 
 def _side_by_side(evaluation: Evaluation) -> tuple[str, ...]:
