@@ -71,6 +71,18 @@ def test_keyword_arguments_are_the_flags() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [({"frame": 8}, "frames"), ({"max_tokens": 9}, "max_pixels|max_new_tokens")]
+)
+def test_a_misspelt_setting_is_named(wrong: dict[str, int], meant: str) -> None:
+    (name,) = wrong
+    with pytest.raises(UsageError, match=f"no setting {name}$") as refused:
+        Sharpv(**wrong)  # type: ignore[misc]
+    assert re.fullmatch(rf"did you mean ({meant})\?", str(refused.value.hint))
+    with pytest.raises(UsageError, match=f"no setting {name}$"):
+        Sharpv().ask("clip.mp4", "what?", **wrong)  # type: ignore[misc]
+
+
 def test_the_model_is_loaded_once_and_again_after_it_was_closed(
     model: Sharpv, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

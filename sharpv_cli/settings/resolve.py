@@ -14,7 +14,7 @@ from sharpv_cli.folders import user_folder
 from sharpv_cli.settings.dotted import defaults, first_problem, nest
 from sharpv_cli.settings.profiles import SettingsFile, profile_chain, read, shipped_folder
 from sharpv_cli.settings.schema import Settings
-from sharpv_cli.text import printable
+from sharpv_cli.text import printable, shown
 
 DEFAULT_PROFILE = "tiny"
 NO_PROFILE = "none"
@@ -138,6 +138,9 @@ def _profile_layer(file: SettingsFile) -> _Layer:
 
 
 def _flag_layer(flags: Mapping[str, object]) -> _Layer:
+    for name in flags.keys() - FLAGS.keys():  # of a Python program: the command knows its options
+        near = difflib.get_close_matches(name, FLAGS, n=1, cutoff=0.0)[0].replace("-", "_")
+        raise UsageError(f"there is no setting {shown(name.replace('-', '_'))}", hint=f"did you mean {near}?")
     return {FLAGS[name]: (value, f"flag --{name}") for name, value in flags.items() if value is not None}
 
 
