@@ -98,7 +98,9 @@ def _undisturbed(folder: Path) -> dict[str, str]:
     """The environment with nothing in it that keeps a process from staying, and with a cache of its own."""
     environ = {name: value for name, value in os.environ.items() if name not in ("CI", "SHARPV_KEEP_WARM")}
     cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return {"HF_HOME": str(cache / "huggingface"), **environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    # What `sharpv` sets for itself counts for which process serves it, and is the same here.
+    own = {"HF_HOME": str(cache / "huggingface"), "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**own, **environ, "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 @contextmanager

@@ -62,6 +62,10 @@ def kills(place: Place, count: int) -> bool:
     ends = {"whole": 0, "cut": 0, "wrong": 0}
     for seed in range(count):
         place.ask(clip, place.warm)
+        while (
+            client.status(place.socket) is None
+        ):  # the children of a killed one hold its lock a little longer
+            place.ask(clip, place.warm)
         process = status(place).process
         asking = _asked(place, clip)
         time.sleep(random.Random(seed).uniform(0.0, 0.5))

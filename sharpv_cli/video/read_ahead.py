@@ -129,9 +129,7 @@ class ReadAhead(Generic[T, R]):
     def _one(self, item: T, coming: Future[R]) -> None:
         if coming.done():  # there was no thread for it, and now there is one for a later item
             return
-        with Attempt(
-            "reading a video"
-        ) as attempt:  # all of it: what was not told would be waited for for ever
+        with Attempt("reading a video") as attempt:  # all of it: what is not told is waited for for ever
             coming.set_result(self._with_reader(item))
         if attempt.error is not None:
             coming.set_exception(attempt.error)
