@@ -29,6 +29,14 @@ def environment_restored() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def said_as_usual() -> None:
+    """A command that ran in this process may have been a quiet one."""
+    from sharpv_cli import terminal
+
+    terminal.set_level()
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder of its own, with a clip of ten grey frames."""

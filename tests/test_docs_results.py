@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +14,6 @@ import pytest
 from markdown_it import MarkdownIt
 from run_cli import ROOT
 
-from sharpv_cli import terminal
 from sharpv_cli.app import app
 from sharpv_cli.benchmarks import budget_curve
 from sharpv_cli.commands.eval import running
@@ -27,14 +25,6 @@ from sharpv_cli.types import Evaluation
 FOLDER = ROOT / "docs" / "results"
 TABLES = read(FOLDER / "tables.toml")
 PAGES = ("docs/results.md", "docs/model-card.md", "README.md")
-
-
-@pytest.fixture(autouse=True)
-def _leave_no_trace() -> Iterator[None]:
-    """Commands, run in this process, set variables for libraries and how much is said: not for the next test."""
-    with mock.patch.dict(os.environ):
-        yield
-    terminal.set_level()
 
 
 @pytest.fixture(scope="module")
