@@ -73,9 +73,10 @@ def counting(most: int, gives: object = None) -> Generator[int | Waiting, None, 
     return gives
 
 
-def lasting() -> Generator[object]:
+def lasting(*pieces: object) -> Generator[object]:
     """As an answer: Ctrl-C gives what there is, and a second time it goes through."""
     try:
+        yield from pieces
         while True:
             yield Waiting()
     except KeyboardInterrupt:
@@ -214,16 +215,11 @@ def test_a_command_gets_what_its_work_tells_and_gives(resident: Distant) -> None
 
 
 def test_a_command_passes_ctrl_c_on_and_what_it_leaves_ends(resident: Distant) -> None:
-    work = resident.done(counting_then_lasting, pictures=False)
+    work = resident.done(partial(lasting, 0), pictures=False)
     assert next(work) == 0
     assert work.throw(KeyboardInterrupt()) == "rest"
     work.close()
     assert list(resident.done(partial(counting, 2), pictures=False)) == [0, 1], "nothing of the work before"
-
-
-def counting_then_lasting() -> Generator[object]:
-    yield 0
-    yield from lasting()
 
 
 def settings_of(model: str = "builtin") -> Settings:
