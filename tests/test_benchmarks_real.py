@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
 
 import pytest
+from builtin_model import load_once
 from datasets_on_disk import lines, mvbench_entry, videomme_entry, write
 
 from sharpv_cli.benchmarks import real
-from sharpv_cli.commands.eval import running
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models import checkpoint, hub
-from sharpv_cli.session import Session, open_session
-from sharpv_cli.settings import ModelSettings, resolve
+from sharpv_cli.settings import ModelSettings
 from sharpv_cli.shapes.demo import DEMO_FOLDER
 from sharpv_cli.types import Evaluation, Interval, MethodScore
 
@@ -22,12 +20,7 @@ from sharpv_cli.types import Evaluation, Interval, MethodScore
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is the same for every benchmark, and takes longest."""
-    monkeypatch.setattr(running, "open_session", lambda settings: _session())
-
-
-@cache
-def _session() -> Session:
-    return open_session(resolve({}, {}).settings)
+    load_once(monkeypatch)
 
 
 @pytest.fixture

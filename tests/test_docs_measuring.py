@@ -6,18 +6,15 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builtin_model import load_once
 
-from sharpv_cli.commands.eval import running
 from sharpv_cli.docs import blocks, results, takeaway
 from sharpv_cli.docs.tables import Table, read
 from sharpv_cli.errors import UsageError
-from sharpv_cli.session import Session, open_session
-from sharpv_cli.settings import resolve
 from sharpv_cli.types import Evaluation, GroupScore, Interval, MethodScore
 
 LISTED = """
@@ -43,12 +40,7 @@ methods = "sharpv"
 
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "open_session", lambda settings: _session())
-
-
-@cache
-def _session() -> Session:
-    return open_session(resolve({}, {}).settings)
+    load_once(monkeypatch)
 
 
 @pytest.fixture
