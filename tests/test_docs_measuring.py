@@ -99,6 +99,44 @@ def test_parts_are_resumed_shared_and_joined(tables: dict[str, Table], tmp_path:
     }
 
 
+def test_what_shows_a_table_that_is_not_complete_stays_as_it_was(
+    tables: dict[str, Table], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs, parts = tmp_path / "docs", tmp_path / "parts"
+    (docs / "results").mkdir(parents=True)
+    (tmp_path / "tables.toml").rename(docs / "results" / "tables.toml")
+    (tmp_path / "README.md").write_text(
+        "<!--=first dense kv-->?<!--/--> <!--=second dense kv-->as before<!--/-->"
+    )
+    names = ("methods first", "methods second", "beside first second", "curve", "losses first first")
+    page = "".join(f"<!-- results: {name} -->\nbefore\n<!-- end -->\n" for name in names)
+    (docs / "results.md").write_text(page)
+    (docs / "model-card.md").write_text("nothing to fill")
+    assert results.work(results.chosen(tables, "first"), parts, "1/1", tmp_path / "clips", "cpu")
+    assert results.work(results.chosen(tables, "curve/0.1"), parts, "1/1", tmp_path / "clips", "cpu")
+    earlier = docs / "results" / "second.jsonl.gz"
+    line = {"schema": "sharpv.eval.methods/1", "methods": {"dense": "another model's"}, "device": "cpu"}
+    earlier.write_bytes(gzip.compress(json.dumps(line).encode() + b"\n"))
+
+    for only in ("*", "first"):  # one that is left out here may have been measured with another model, too
+        with pytest.raises(SystemExit) as end:
+            results.main(["--parts", str(parts), "--docs", str(docs), "--only", only])
+        assert end.value.code == 6
+        told = capsys.readouterr()
+        assert told.out.startswith("not complete yet, and left as it was: second, curve/0.5; the same")
+        assert ("holds answers of dense with other settings" in told.err) == (only == "first")
+
+    assert (tmp_path / "README.md").read_text() == (
+        "<!--=first dense kv-->100.0<!--/--> <!--=second dense kv-->as before<!--/-->"
+    )
+    first, rest = (docs / "results.md").read_text().split("<!-- results: methods second", 1)
+    assert "| `dense` |" in first
+    assert rest == page.split("<!-- results: methods second", 1)[1]
+    assert (docs / "results" / "first.md").exists()
+    assert not (docs / "results" / "second.md").exists()
+    assert not (docs / "results" / "curve" / "curve.md").exists()
+
+
 def score(
     name: str, lost: float = 0.0, high: float = 0.0, groups: tuple[GroupScore, ...] = ()
 ) -> MethodScore:

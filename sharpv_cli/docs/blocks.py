@@ -30,15 +30,20 @@ _COLUMNS = 8  # of the table of methods: without times, which are those of a bus
 _DASH = "–"
 
 T = TypeVar("T")
+_Written = Callable[[re.Match[str]], str]
+
+
+class _IncompleteError(Exception):
+    """A table has not been measured to the end: what shows it stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What was measured, and how it is shown."""
+    """What was measured, and how it is shown. `found` of `tables`, and `curve`, may be incomplete."""
 
     tables: Mapping[str, Table]
     found: Mapping[str, Evaluation]
-    curve: Mapping[str, Any]
+    curve: Mapping[str, Any] | None
     folder: Path
 
     def block(self, view: str, names: list[str]) -> str:
@@ -52,10 +57,10 @@ class Views:
             "confusion": self._confusion,
             "tokens": self._tokens,
             "lead": lambda names: takeaway.lead([self._one(name) for name in names]),
-            "curve": lambda _: takeaway.methods_table(self.curve),
+            "curve": lambda _: takeaway.methods_table(self._curve()),
             "curve-command": lambda _: _shell(curve_command(self.tables)),
             "losses": lambda names: takeaway.losses(
-                self.curve, self._one(names[0]), [self._one(name) for name in names[1:]]
+                self._curve(), self._one(names[0]), [self._one(name) for name in names[1:]]
             ),
         }
         if view not in views:
@@ -78,10 +83,17 @@ class Views:
             raise UsageError(f"no such figure: {wanted}", hint=f"choose from {', '.join(figures)}")
         return figures[kind]()
 
+    def _curve(self) -> Mapping[str, Any]:
+        if self.curve is None:
+            raise _IncompleteError
+        return self.curve
+
     def _one(self, name: str) -> Evaluation:
-        if name not in self.found:
-            raise UsageError(f"no such table: {name}", hint="docs/results/tables.toml lists them")
-        return self.found[name]
+        if name in self.found:
+            return self.found[name]
+        if name in self.tables:
+            raise _IncompleteError
+        raise UsageError(f"no such table: {name}", hint="docs/results/tables.toml lists them")
 
     def _commands(self, names: list[str]) -> str:
         return _shell("\n".join(self.tables[name].command for name in names))
@@ -102,6 +114,7 @@ class Views:
     def _confusion(self, names: list[str]) -> str:
         """Every wrong answer of dense and SharpV to ShapesQA's own questions."""
         [name] = names
+        self._one(name)
         with tempfile.TemporaryDirectory() as work:
             items = shapes.load(None, self.tables[name].limit, Path(work)).items
             results = Path(work) / "results.jsonl"
@@ -130,7 +143,7 @@ class Views:
 
 
 def filled(page: str, views: Views) -> str:
-    """The page with every block and figure as measured. Raises UsageError."""
+    """The page with every block and figure as measured; as it was where not all of it is. Raises UsageError."""
 
     def block(match: re.Match[str]) -> str:
         view, *names = match[2].split()
@@ -140,7 +153,17 @@ def filled(page: str, views: Views) -> str:
         name, method, wanted = match[2].split(maxsplit=2)
         return f"{match[1]}{views.figure(name, method, wanted)}{match[3]}"
 
-    return FIGURE.sub(figure, BLOCK.sub(block, page))
+    return FIGURE.sub(_or_as_it_was(figure), BLOCK.sub(_or_as_it_was(block), page))
+
+
+def _or_as_it_was(written: _Written) -> _Written:
+    def write(match: re.Match[str]) -> str:
+        try:
+            return written(match)
+        except _IncompleteError:
+            return match[0]
+
+    return write
 
 
 def _shell(command: str) -> str:

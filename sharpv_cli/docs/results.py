@@ -3,7 +3,8 @@
 Asks what docs/results/tables.toml lists with so many single-threaded processes; whatever ends it, the same command goes
 on with the answers in `--parts`. What is complete is kept in docs/results as NAME.jsonl.gz. Then, and without
 `--processes` only then, the kept answers become NAME.md and NAME.svg, the curve, and the tables and figures in
-docs/results.md, docs/model-card.md and README.md. `--shard I/N` is one of the processes, for machines of your own.
+docs/results.md, docs/model-card.md and README.md; what shows a table that is not complete stays as it was (exit 6).
+`--shard I/N` is one of the processes, for machines of your own.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from sharpv_cli import terminal
 from sharpv_cli.benchmarks import budget_curve
 from sharpv_cli.docs import blocks, takeaway
 from sharpv_cli.docs.tables import CURVE, DOCS, Table, read
-from sharpv_cli.errors import SharpvError
+from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.files import write_whole
 from sharpv_cli.report.eval_document import eval_document, eval_markdown
 from sharpv_cli.report.eval_picture import eval_picture
@@ -87,31 +89,45 @@ def keep(tables: Mapping[str, Table], parts: Path, folder: Path) -> list[str]:
 
 
 def evaluations(tables: Mapping[str, Table], folder: Path) -> dict[str, Evaluation]:
-    """What the kept answers say. Nothing is asked where all answers are there, and no clip is made."""
+    """What the kept answers say, of those that are there and that these settings and this model gave.
+
+    Nothing is asked where all answers are there, and no clip is made.
+    """
     found = {}
     with tempfile.TemporaryDirectory() as work:
         for name, table in tables.items():
+            if not (kept := folder / f"{name}.jsonl.gz").exists():
+                continue
             results = Path(work) / f"{name.replace('/', '-')}.jsonl"
-            results.write_bytes(gzip.decompress((folder / f"{name}.jsonl.gz").read_bytes()))
-            found[name] = table.evaluate(results, clips=Path(work) / "clips")
+            results.write_bytes(gzip.decompress(kept.read_bytes()))
+            try:
+                found[name] = table.evaluate(results, clips=Path(work) / "clips")
+            except UsageError as error:
+                print(f"{name}: {error}", file=sys.stderr)
     return found
 
 
 def write(tables: Mapping[str, Table], found: Mapping[str, Evaluation], docs: Path) -> None:
-    """The tables and pictures beside the answers, and what the pages show of them."""
+    """The tables and pictures beside the answers, and what the pages show of them; of `tables` not `found`, nothing."""
     folder = docs / "results"
-    budgets = {budget: found[name] for name, table in tables.items() if (budget := table.budget) is not None}
-    curve = budget_curve.curve(budgets)
-    write_whole(folder / CURVE / "curve.json", json.dumps(curve, indent=1).encode())
-    write_whole(folder / CURVE / "curve.md", budget_curve.markdown(curve).encode())
-    for name in found.keys() - {name for name, table in tables.items() if table.budget is not None}:
+    budgets = {name: budget for name, table in tables.items() if (budget := table.budget) is not None}
+    curve = None
+    if budgets.keys() <= found.keys():
+        curve = budget_curve.curve({budget: found[name] for name, budget in budgets.items()})
+        _write_curve(folder / CURVE, curve)
+    for name in found.keys() - budgets.keys():
         _write_table(folder / name, found[name])
-    for theme, picture in takeaway.pictures(curve):
-        write_whole(folder / CURVE / f"curve-{theme}.svg", picture)
     views = blocks.Views(tables, found, curve, folder)
     for page in _PAGES:
         path = docs / page
         write_whole(path, blocks.filled(path.read_text(encoding="utf-8"), views).encode())
+
+
+def _write_curve(folder: Path, curve: Mapping[str, Any]) -> None:
+    write_whole(folder / "curve.json", json.dumps(curve, indent=1).encode())
+    write_whole(folder / "curve.md", budget_curve.markdown(curve).encode())
+    for theme, picture in takeaway.pictures(curve):
+        write_whole(folder / f"curve-{theme}.svg", picture)
 
 
 def _write_table(path: Path, evaluation: Evaluation) -> None:
@@ -181,15 +197,18 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
     if args.processes is not None:
         spread(given, args.processes, args.minutes)
     kept = args.parts / "kept" if args.smoke else args.docs / "results"
-    if missing := keep(mine, args.parts, kept) if args.parts.exists() else []:
-        print(f"not complete yet: {', '.join(missing)}; the same command goes on")
-        return terminal.SOME_FAILED
+    missing = keep(mine, args.parts, kept) if args.parts.exists() else []
+    wanted = mine if args.smoke else tables
+    found = evaluations({name: wanted[name] for name in wanted if name not in missing}, kept)
     if args.smoke:
-        for name, evaluation in evaluations(mine, kept).items():
+        for name, evaluation in found.items():
             print(f"{name}: {evaluation.questions} questions, {len(evaluation.scores)} methods")
     else:
-        write(tables, evaluations(tables, kept), args.docs)
-    return 0
+        write(tables, found, args.docs)
+    if not (left := [name for name in wanted if name not in found]):
+        return 0
+    print(f"not complete yet, and left as it was: {', '.join(left)}; the same command goes on")
+    return terminal.SOME_FAILED
 
 
 if __name__ == "__main__":
