@@ -17,7 +17,7 @@ from sharpv_cli.shapes.films import Film
 from sharpv_cli.shapes.hard_questions import NUMBERS
 from sharpv_cli.shapes.long import FEWEST, FLASH_SEC, LONGEST_SEC, MOST, SHORTEST_SEC, sample_film
 from sharpv_cli.shapes.long_questions import retold, sample_long_question
-from sharpv_cli.shapes.long_world import LongWorld
+from sharpv_cli.shapes.long_world import Actor, LongWorld
 from sharpv_cli.shapes.world import COLOURS
 from sharpv_cli.video.decoding import sample_frames
 from sharpv_cli.video.sampling import Sampling
@@ -73,7 +73,11 @@ def test_who_is_there_is_what_the_events_tell() -> None:
     for world in WORLDS:
         for step in range(40):
             time = (step + 0.37) / 40 * world.duration_sec
-            assert {f"the {actor.name_at(time)}" for actor in world.there(time)} == replayed(world, time)
+            assert {named(actor, time) for actor in world.there(time)} == replayed(world, time)
+
+
+def named(actor: Actor, time: float) -> str:
+    return f"the {actor.colour_end if time >= actor.turns else actor.colour} {actor.kind}"
 
 
 def test_pixels_show_who_is_there() -> None:

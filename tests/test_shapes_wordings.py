@@ -24,12 +24,8 @@ _SLOTS = {
     **{kind: set() for kind in ("count", "order_first", "order_last", "which", "describe")},
 }
 _VOCABULARY = {
-    "thing": offtopic.THINGS,
+    **{slot: offtopic._FILLERS[slot] for slot in ("thing", "action", "place", "topic", "subject")},
     "thing2": offtopic.THINGS,
-    "action": offtopic._ACTIONS,
-    "place": offtopic._PLACES,
-    "topic": offtopic._TOPICS,
-    "subject": offtopic._SUBJECTS,
 }
 
 
@@ -174,7 +170,7 @@ def test_an_orange_object_has_its_article() -> None:
 def test_200_offtopic_questions_none_of_the_shape_of_a_training_template() -> None:
     assert isinstance(held_out_offtopic(), tuple)
     assert len({_plain(text) or text for text in held_out_offtopic()}) == 200
-    patterns = {template: _pattern(template) for template in offtopic._TEMPLATES}
+    patterns = {template: _pattern(template) for template in offtopic._FILLERS["templates"]}
     for text in held_out_offtopic():
         assert not [t for t, pattern in patterns.items() if pattern.fullmatch(_plain(text))], text
 

@@ -6,33 +6,13 @@ import random
 from collections import Counter
 
 from sharpv_cli.shapes.hard import MOST, PALETTE, HardWorld
-from sharpv_cli.shapes.phrasings import WORDINGS, Wordings
+from sharpv_cli.shapes.phrasings import WORDINGS, Wordings, wordings_of
 from sharpv_cli.shapes.questions import WRITERS, Draft, Question, Writers, open_question, posed
 from sharpv_cli.shapes.world import DIRECTIONS, SHAPES, Scene
 
 NUMBERS = "zero one two three four five six seven eight nine".split()
 NAMES = tuple(f"{colour} {kind}" for colour in PALETTE for kind in SHAPES)
-_WORDINGS: Wordings = {
-    **WORDINGS,
-    "number": (
-        "What number is written in the video?",
-        "Which number can be read?",
-        "What is the number on the sign?",
-        "Read the number.",
-    ),
-    "word": (
-        "What word is written in the video?",
-        "Which word can be read?",
-        "What is the word on the sign?",
-        "Read the word.",
-    ),
-    "kind": (
-        "How many {shape} are there?",
-        "How many {shape} can you see?",
-        "What is the number of {shape}?",
-        "Count the {shape}.",
-    ),
-}
+_WORDINGS: Wordings = {**WORDINGS, **wordings_of("hard")}
 _WRITTEN = 0.25  # of the questions about clips with a sign
 _PLURALS = {kind: f"{kind}es" if kind.endswith("ss") else f"{kind}s" for kind in SHAPES}
 
@@ -42,13 +22,6 @@ def sample_hard_question(world: HardWorld, rng: random.Random) -> Question:
     if world.written and rng.random() < _WRITTEN:
         return reading(world, rng)
     return posed(*open_question(world.scene, rng, _WORDINGS, _WRITERS), rng)
-
-
-def answers(question: Question) -> tuple[str, ...]:
-    """All answers that a question of its type can have here; none where there is no end to them."""
-    if question.type == "choice":
-        return tuple(letter for letter in "ABCD" if f"({letter}) " in question.text)
-    return _ANSWERS.get(question.type, ())
 
 
 def reading(world: HardWorld, rng: random.Random) -> Question:
@@ -92,7 +65,7 @@ _WRITERS: Writers = {
     "exists": (0.9, _exists),
 }
 _THINGS = tuple(f"the {name}" for name in NAMES)
-_ANSWERS: dict[str, tuple[str, ...]] = {
+ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(PALETTE),
     "shape": SHAPES,
     "count": tuple(NUMBERS[1:]),

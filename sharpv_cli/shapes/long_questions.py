@@ -8,36 +8,16 @@ from itertools import pairwise
 
 from sharpv_cli.shapes.hard_questions import NUMBERS
 from sharpv_cli.shapes.long_world import Happening, LongWorld, changes
+from sharpv_cli.shapes.phrasings import wordings_of
 from sharpv_cli.shapes.questions import Question, posed
 
 TOLERANCE = (1.0, 0.05)
 """A time is right if it is off by a second, or by this share of the clip where that is more."""
 _DESCRIBED = 5  # events of a description at most: an answer has an end
-_CLEAR = (
-    1.0,
-    0.02,
-)  # seconds, or share of the clip, between a moment that is asked about and the next change
+# Seconds, or share of the clip, between a moment that is asked about and the next change.
+_CLEAR = (1.0, 0.02)
 
-_FIRST = ("Which happens first: {a} or {b}?", "What comes first: {a} or {b}?")
-_LATER = ("Which happens last: {a} or {b}?", "What comes later: {a} or {b}?")
-_AFTER = ("What happens right after {a}?", "What happens next after {a}?", "What comes after {a}?")
-_BEFORE = ("What happens right before {a}?", "What comes just before {a}?")
-_WHEN = (
-    "When does it happen that {a}?",
-    "At what time is it that {a}?",
-    "How many seconds in is it when {a}?",
-)
-_COUNT = ("How many objects are there at {t} s?", "How many objects can you see {t} s in?")
-_COMES = (
-    "How many objects appear, flashes not counted?",
-    "Count the objects that appear, but not those that flash.",
-)
-_FLASH = ("What flashes for a moment?", "What is there for an instant only?", "Which object flashes?")
-_TELL = (
-    "Describe what happens, in order.",
-    "What happens in the video, in order?",
-    "Tell what happens, one by one.",
-)
+_WORDINGS = wordings_of("long")
 
 _Written = tuple[str, str, tuple[str, ...]]
 
@@ -57,7 +37,7 @@ def sample_long_question(world: LongWorld, rng: random.Random) -> Question:
 
 def retold(world: LongWorld, rng: random.Random) -> Question:
     """All that happens, however much and however short: longer than what the benchmark asks for, for training."""
-    return Question("retell", _with_length(rng.choice(_TELL), world), _story(world))
+    return Question("retell", _with_length(rng.choice(_WORDINGS["tell"]), world), _story(world))
 
 
 def _with_length(text: str, world: LongWorld) -> str:
@@ -72,7 +52,7 @@ def _order(world: LongWorld, rng: random.Random) -> _Written | None:
     first, last = told[one].clause, told[other].clause
     a, b = rng.sample((first, last), 2)
     early = rng.random() < 0.5
-    return rng.choice(_FIRST if early else _LATER).format(a=a, b=b), first if early else last, ()
+    return rng.choice(_WORDINGS["first" if early else "later"]).format(a=a, b=b), first if early else last, ()
 
 
 def _next(world: LongWorld, rng: random.Random) -> _Written | None:
@@ -83,39 +63,43 @@ def _next(world: LongWorld, rng: random.Random) -> _Written | None:
     one, other = rng.choice(pairs)
     options = tuple(event.clause for event in _lasting(world))
     if rng.random() < 0.7:
-        return rng.choice(_AFTER).format(a=one.clause), other.clause, options
-    return rng.choice(_BEFORE).format(a=other.clause), one.clause, options
+        return rng.choice(_WORDINGS["after"]).format(a=one.clause), other.clause, options
+    return rng.choice(_WORDINGS["before"]).format(a=other.clause), one.clause, options
 
 
 def _when(world: LongWorld, rng: random.Random) -> _Written | None:
     if not (told := _lasting(world)):
         return None
     event = rng.choice(told)
-    return rng.choice(_WHEN).format(a=event.clause), f"{(event.start + event.end) / 2:.0f} s", ()
+    return rng.choice(_WORDINGS["when"]).format(a=event.clause), f"{(event.start + event.end) / 2:.0f} s", ()
 
 
 def _count(world: LongWorld, rng: random.Random) -> _Written | None:
     """At a moment that is clear of every change, or all that appeared."""
     if rng.random() < 0.3:
         came = sum({"appear": 1, "pair": 2}.get(event.kind, 0) for event in world.events)
-        return (rng.choice(_COMES), NUMBERS[came], ()) if came < len(NUMBERS) else None
+        return (rng.choice(_WORDINGS["comes"]), NUMBERS[came], ()) if came < len(NUMBERS) else None
     clear = max(_CLEAR[0], _CLEAR[1] * world.duration_sec)
     for _ in range(20):
         time = rng.randint(1, int(world.duration_sec) - 1)
         if all(abs(time - change) > clear for change in changes(world)):
-            return rng.choice(_COUNT).format(t=time), NUMBERS[len(world.there(time))], tuple(NUMBERS[:7])
+            return (
+                rng.choice(_WORDINGS["count"]).format(t=time),
+                NUMBERS[len(world.there(time))],
+                tuple(NUMBERS[:7]),
+            )
     return None
 
 
 def _needle(world: LongWorld, rng: random.Random) -> _Written | None:
     flashes = [event for event in world.events if event.kind == "flash"]
-    return (rng.choice(_FLASH), flashes[0].who, ()) if len(flashes) == 1 else None
+    return (rng.choice(_WORDINGS["flash"]), flashes[0].who, ()) if len(flashes) == 1 else None
 
 
 def _describe(world: LongWorld, rng: random.Random) -> _Written | None:
     if len(world.events) > _DESCRIBED or len(_lasting(world)) < len(world.events):
         return None
-    return rng.choice(_TELL), _story(world), ()
+    return rng.choice(_WORDINGS["tell"]), _story(world), ()
 
 
 def _story(world: LongWorld) -> str:

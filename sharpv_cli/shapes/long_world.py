@@ -42,10 +42,6 @@ class Actor:
     def name(self) -> str:
         return f"{self.colour} {self.kind}"
 
-    def name_at(self, time: float) -> str:
-        """What it is called then."""
-        return f"{self.colour_end if time >= self.turns else self.colour} {self.kind}"
-
 
 @dataclass(frozen=True, slots=True)
 class Happening:

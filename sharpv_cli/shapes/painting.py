@@ -62,15 +62,6 @@ def paint(
     return frames, covers
 
 
-def visible(covers: Sequence[Tensor]) -> Tensor:
-    """The share of each pixel that shows each object, [B, T, slots, H, W]: what those in front of it leave."""
-    shares, left = list[Tensor](), torch.ones_like(covers[0])
-    for cover in reversed(covers):
-        shares.append(cover * left)
-        left = left * (1 - cover)
-    return torch.stack(shares[::-1], dim=2)
-
-
 def paint_one(
     frames: Tensor,
     state: Tensor,

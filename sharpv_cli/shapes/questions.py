@@ -221,7 +221,7 @@ WRITERS: Writers = {
     "describe": (1.0, _description),
 }
 _OBJECTS = tuple(f"the {colour} {kind}" for colour in COLOURS for kind in SHAPES)
-_ANSWERS: dict[str, tuple[str, ...]] = {
+ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "shape": SHAPES,
     "count": NUMBERS[1:],
@@ -235,11 +235,14 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def candidates(question: Question) -> tuple[str, ...]:
-    """All answers that a question of its type can have, whatever the clip; none where there is no end to them."""
+def candidates(question: Question, answers: Mapping[str, tuple[str, ...]] = ANSWERS) -> tuple[str, ...]:
+    """All answers that a question of its type can have, whatever the clip; none where there is no end to them.
+
+    `answers` are those of the questions' world, by type.
+    """
     if question.type == "choice":
         return tuple(letter for letter in "ABCD" if f"({letter}) " in question.text)
-    return _ANSWERS.get(question.type, ())
+    return answers.get(question.type, ())
 
 
 QUESTION_TYPES = (*WRITERS, "choice", "offtopic")

@@ -12,9 +12,8 @@ import random
 import re
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 
-from sharpv_cli.shapes.phrasings import Wordings
+from sharpv_cli.shapes.phrasings import Wordings, asset, wordings_of
 from sharpv_cli.shapes.questions import Question, open_question
 from sharpv_cli.shapes.world import Scene
 
@@ -36,16 +35,10 @@ def with_articles(text: str) -> str:
 @cache
 def reworded() -> Wordings:
     """The held-out wordings, under the keys and with the slots of `questions.WORDINGS`."""
-    wordings: Wordings = json.loads(asset("reworded.json"))
-    return wordings
+    return wordings_of("reworded")
 
 
 @cache
 def held_out_offtopic() -> tuple[str, ...]:
     """200 questions that no clip answers; the right answer is `UNKNOWN`."""
     return tuple(json.loads(asset("offtopic.json")))
-
-
-def asset(name: str) -> str:
-    """The text of one of the shipped files."""
-    return (files("sharpv_cli") / "assets" / "shapesqa" / name).read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sharpv_cli.shapes.films import CANVAS, Sign, colours_of, grain, placed, tinted
 from sharpv_cli.shapes.hard import PALETTE, HardWorld, tint_for
 from sharpv_cli.shapes.letters import LETTERS
-from sharpv_cli.shapes.painting import Grid, drifting, paint, plate, visible
+from sharpv_cli.shapes.painting import Grid, drifting, paint, plate
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.worlds import LONGEST, Scenery, Shot, Source, World
 
@@ -160,3 +160,12 @@ def _stacked(rows: Sequence[Sequence[Tensor]]) -> Tensor:
     if like is None:
         return torch.zeros(len(rows), 0)
     return torch.stack([torch.stack([*row, *[torch.zeros_like(like)] * (most - len(row))]) for row in rows])
+
+
+def visible(covers: Sequence[Tensor]) -> Tensor:
+    """The share of each pixel that shows each object, [B, T, slots, H, W]: what those in front of it leave."""
+    shares, left = list[Tensor](), torch.ones_like(covers[0])
+    for cover in reversed(covers):
+        shares.append(cover * left)
+        left = left * (1 - cover)
+    return torch.stack(shares[::-1], dim=2)

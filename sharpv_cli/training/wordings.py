@@ -8,9 +8,9 @@ import re
 from functools import cache
 
 from sharpv_cli.shapes.offtopic import THINGS, UNKNOWN
-from sharpv_cli.shapes.phrasings import WORDINGS, Wordings
+from sharpv_cli.shapes.phrasings import WORDINGS, Wordings, asset, wordings_of
 from sharpv_cli.shapes.questions import Question
-from sharpv_cli.shapes.wordings import asset, with_articles
+from sharpv_cli.shapes.wordings import with_articles
 from sharpv_cli.shapes.world import COLOURS
 
 _WITH_SLOTS = ("colour", "shape", "direction", "moves", "exists", "event", "place")
@@ -48,8 +48,7 @@ def as_typed(text: str, rng: random.Random) -> str:
 @cache
 def training() -> Wordings:
     """Wordings that training draws beside `questions.WORDINGS`, with the same keys and slots."""
-    wordings: Wordings = json.loads(asset("training.json"))
-    return wordings
+    return wordings_of("training")
 
 
 def unanswerable(rng: random.Random) -> Question:

@@ -22,7 +22,7 @@ from sharpv_cli.shapes.long_questions import sample_long_question
 from sharpv_cli.shapes.long_world import LongWorld
 from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.shapes.other import OtherClip, sample_other
-from sharpv_cli.shapes.questions import Question, candidates, sample_question
+from sharpv_cli.shapes.questions import ANSWERS, Question, candidates, sample_question
 from sharpv_cli.shapes.stress import STRESS, stressed
 from sharpv_cli.shapes.wordings import held_out_offtopic, sample_reworded
 from sharpv_cli.shapes.world import Scene
@@ -172,7 +172,7 @@ def _digest(clip: Filmed) -> str:
 
 def _item(variant: str | None, stem: str, path: Path, place: int, question: Question) -> Item:
     name = f"{variant}-{stem}" if variant in ("reworded", "offtopic") else stem
-    answers = hard_questions.answers if variant == "hard" else candidates
+    answers = hard_questions.ANSWERS if variant == "hard" else ANSWERS
     return Item(
         id=f"{name}-{place}",
         video=path,
@@ -180,6 +180,6 @@ def _item(variant: str | None, stem: str, path: Path, place: int, question: Ques
         answer=question.answer,
         scoring="shapes" if question.tolerance_sec is None else "time",
         group=question.type,
-        candidates=() if variant == "long" and question.type != "choice" else answers(question),
+        candidates=() if variant == "long" and question.type != "choice" else candidates(question, answers),
         tolerance_sec=question.tolerance_sec,
     )
