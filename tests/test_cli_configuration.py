@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_cli import ROOT, run, scripted
 
-from sharpv_cli.docs.configuration import configuration
+from sharpv_cli.docs.pages import written
 from sharpv_cli.settings import FLAGS, defaults, resolve, variable
 from sharpv_cli.video.encoding import write_clip
 
@@ -23,13 +23,15 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_configuration_is_as_written() -> None:
-    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert configuration() == written, "run: python -m sharpv_cli.docs.configuration > docs/configuration.md"
+PAGE = ROOT / "docs" / "configuration.md"
+
+
+def test_the_configuration_is_as_written() -> None:
+    assert written(PAGE) == PAGE.read_text("utf-8"), "run: python -m sharpv_cli.docs.pages"
 
 
 def test_configuration_names_every_setting_with_its_flag_variable_and_default() -> None:
-    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", configuration(), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", written(PAGE), re.MULTILINE))
     assert set(defaults()) <= set(rows)
     for flag, key in FLAGS.items():
         assert f"`--{flag}` | `{variable(flag)}`" in rows[key]

@@ -18,7 +18,8 @@ import sharpv_cli
 from sharpv_cli.commands.demo import command
 from sharpv_cli.commands.models import command as models
 from sharpv_cli.commands.options import SETTING_OPTIONS
-from sharpv_cli.docs.cli import reference
+from sharpv_cli.docs import pages
+from sharpv_cli.docs.pages import written
 from sharpv_cli.models.on_disk import local_size
 from sharpv_cli.settings import FLAGS, profile_paths
 
@@ -28,17 +29,35 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-def test_reference_is_as_written() -> None:
-    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert reference() == written, "run: python -m sharpv_cli.docs.cli > docs/cli.md"
+REFERENCE = ROOT / "docs" / "cli.md"
+
+
+def test_the_reference_is_as_written() -> None:
+    assert written(REFERENCE) == REFERENCE.read_text("utf-8"), "run: python -m sharpv_cli.docs.pages"
+
+
+def test_what_is_old_in_a_page_is_written_anew(tmp_path: Path) -> None:
+    for name in pages.PAGES:
+        old = re.sub(
+            r"(<!-- written: \w+ -->\n).*?(<!-- end -->)", r"\1old\n\2", pages_text(name), flags=re.DOTALL
+        )
+        assert len(old) < len(pages_text(name)) / 2
+        (tmp_path / name).write_text(old)
+    pages.main(tmp_path)
+    for name in pages.PAGES:
+        assert (tmp_path / name).read_text() == pages_text(name)
+
+
+def pages_text(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
 
 
 def test_a_command_has_its_own_options_and_the_settings_stand_once() -> None:
-    written = reference()
-    assert "None`" not in written
-    assert written.count("- `--frames N`") == written.count("- `--min-tokens N`") == 1
-    assert written.count("[settings](#settings)") == 8
-    assert "--resume" not in written
+    page = written(REFERENCE)
+    assert "None`" not in page
+    assert page.count("- `--frames N`") == page.count("- `--min-tokens N`") == 1
+    assert page.count("[settings](#settings)") == 8
+    assert "--resume" not in page
 
 
 def test_help_of_ask_is_in_groups_with_defaults(tmp_path: Path) -> None:

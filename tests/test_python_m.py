@@ -68,8 +68,7 @@ COMMANDS = {
     "benchmarks.throughput": ("--smoke", "| stock, dense | 4 |"),
     "training.demo_clips": ("clips", ""),
     "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),
-    "docs.cli": ("", "# Command line reference"),
-    "docs.configuration": ("", "# Configuration"),
+    "docs.pages": (".", ""),
     "docs.pictures": (".", ""),
     "docs.results": (
         "--smoke --processes 1 --only offtopic --parts parts --clips clips",
@@ -102,7 +101,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "qa": [asked],
     }
     (tmp_path / "video_info.meta.jsonl").write_text(json.dumps(row))
-    shutil.copy(DEMO_FOLDER / "moving.mp4", tmp_path)
+    for file in (DEMO_FOLDER / "moving.mp4", ROOT / "docs" / "cli.md", ROOT / "docs" / "configuration.md"):
+        shutil.copy(file, tmp_path)
     return {"CLIP": str(DEMO_FOLDER / "moving.mp4"), "RESULTS": str(results)}
 
 

@@ -1,9 +1,8 @@
-"""`python -m sharpv_cli.docs.cli > docs/cli.md`: the reference, written from the app itself."""
+"""The commands and options in docs/cli.md, from the app itself."""
 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -11,74 +10,30 @@ from typing import Any
 import typer
 
 from sharpv_cli.app import app
-from sharpv_cli.commands.help import OF_DEFAULTS, PANELS, panel_of, setting_defaults
+from sharpv_cli.commands.help import PANELS, panel_of, setting_defaults
 from sharpv_cli.commands.options import SETTING_OPTIONS
 
-_HEAD = """# Command line reference
 
-Written by `python -m sharpv_cli.docs.cli`; a test compares this file with the app.
-"""
-
-_STREAMS = """
-## Streams
-
-stdout holds the answer and one newline, or with `--json` one JSON document, and nothing else. Progress, notes,
-warnings, the chart, statistics and errors go to stderr. `sharpv profile` prints its report on stdout in the same way,
-or its `--json` document, or the one export whose file is `-`.
-
-A terminal gets an answer as it comes, anything else in one write once it is complete, so that several commands may
-write to one pipe (`xargs -P4`); `--stream` and `--no-stream` say otherwise.
-
-When stderr is a terminal, or with `--stats`, a chart is drawn once the prompt has been read. The answer comes below it,
-and a line with time to first token, time per token and memory ends it. On a terminal, the chart leaves room for the
-question, three lines of answer and this line: where it is too low, frames are shown in groups, and then layers are left
-out. Several questions have one chart, unless what was kept differs between them.
-
-## Exit codes
-
-| code | meaning |
-|---|---|
-| 0 | answered, of `check` with yes; also when the reader closed the pipe |
-| 1 | unexpected: a bug; of `check`: the answer is no |
-| 2 | usage, profile or config file, or an output that cannot be written |
-| 3 | the video cannot be used |
-| 4 | the model cannot be used |
-| 5 | not enough memory, or no such device |
-| 6 | several questions or videos, and some have no answer; an answer of a schema that is not complete |
-| 70 | of `check`: unexpected, a bug |
-| 130 | Ctrl-C; what was answered or measured so far is on stdout |
-| 129, 143 | SIGHUP, SIGTERM: at once; no file is left half-written |
-
-`SHARPV_DEBUG=1` adds the traceback to every error. `--verbose` prints on stderr what runs where, on which frames, and
-how long each stage takes.
-
-`NO_COLOR` turns colours off and `FORCE_COLOR` turns them on, in pipes as well; a dumb terminal gets no escape codes at
-all, and a stream that cannot show Unicode gets ASCII. `sharpv --install-completion` sets up shell completion.
-"""
-
-_SETTINGS = f"""
-## Settings
-
-`sharpv ask`, `batch`, `profile`, `eval` and `probe` take all of these. {OF_DEFAULTS}
-Keys, variables and ranges, the config file and profiles: [configuration.md](configuration.md).
-"""
+def _commands() -> str:
+    return "".join(_command(path, command) for path, command in _walk("sharpv", _root()))
 
 
-def reference() -> str:
-    """The whole of docs/cli.md."""
-    root = typer.main.get_command(app)
-    commands = "".join(_command(path, command) for path, command in _walk("sharpv", root))
-    return f"{_HEAD}{commands}{_SETTINGS}{_panels(_settings(root))}{_STREAMS}"
+def _settings() -> str:
+    parameters = _root().commands["ask"].params
+    return _panels([parameter for parameter in parameters if _is_setting(parameter)])
+
+
+PARTS = {"commands": _commands, "settings": _settings}
+
+
+def _root() -> Any:
+    return typer.main.get_command(app)
 
 
 def _walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from _walk(f"{path} {name}", inner)
-
-
-def _settings(root: Any) -> list[Any]:
-    return [parameter for parameter in root.commands["ask"].params if _is_setting(parameter)]
 
 
 def _command(path: str, command: Any) -> str:
@@ -136,7 +91,3 @@ def _usage(parameter: Any) -> str:
         return f"{names} / {', '.join(parameter.secondary_opts)}"
     assert parameter.is_flag or parameter.metavar, f"give {names} a metavar"
     return names if parameter.is_flag else f"{names} {parameter.metavar}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from sharpv_cli.api import Sharpv
+from sharpv_cli.docs import DOCS
 from sharpv_cli.report.answer_picture import answer_picture
 from sharpv_cli.report.document import Asked
 from sharpv_cli.report.pages import ThemeName
@@ -27,7 +28,7 @@ from sharpv_cli.shapes.world import COLOURS, SHAPES, Scene, Shape
 from sharpv_cli.text import dump
 from sharpv_cli.video.encoding import write_clip
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
+FOLDER = DOCS / "images"
 NAME, QUESTION = "kept", "Which direction does the red circle move?"
 _WIDTH, _HEIGHT, _RATE, _FRAMES = 480, 360, 15.0, 60
 _ASKED = 4  # times: the first pays for loading, and the least disturbed one is shown

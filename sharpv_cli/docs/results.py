@@ -25,8 +25,8 @@ from typing import Any
 
 from sharpv_cli import terminal
 from sharpv_cli.benchmarks import budget_curve
-from sharpv_cli.docs import blocks, takeaway
-from sharpv_cli.docs.tables import CURVE, DOCS, Table, read
+from sharpv_cli.docs import DOCS, blocks, takeaway
+from sharpv_cli.docs.tables import CURVE, Table, read
 from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.files import write_whole
 from sharpv_cli.report.eval_document import eval_document, eval_markdown

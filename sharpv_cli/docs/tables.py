@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.benchmarks.evaluating import evaluate
+from sharpv_cli.docs import DOCS
 from sharpv_cli.types import Evaluation
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 CURVE = "curve"
 """What several tables are named under, one for each budget."""
 _SMOKE = 2  # questions
