@@ -15,6 +15,7 @@ from schedules import MOST_TOKENS, Wish, alone, differences, fast, together
 from tiny_families import RECIPES
 from tiny_model import clip, session
 
+from sharpv_cli.engine import together as together_module
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.pool import Blocks
 from sharpv_cli.engine.reference import ReferenceEngine
@@ -246,6 +247,35 @@ def test_out_of_memory_in_a_step_shrinks_the_batch_and_loses_nothing(monkeypatch
 
     assert [ids for ids, _ in got] == [alone(wish)[0] for wish in wishes]
     assert max(sizes) == engine.most == 2
+
+
+@pytest.mark.parametrize("where", ["argmax", "Late", "clone"])
+def test_a_step_without_memory_for_what_it_gave_is_made_again_and_reads_the_same_tokens(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all keys and values were written."""
+    wishes = [Wish(FAMILY, prompt=number, temperature=1.5 * (number % 2), seed=number) for number in range(5)]
+    want = [alone(wish)[0] for wish in wishes]
+    failed, step = list[str](), EagerRows.step
+    of = together_module if where == "Late" else torch.Tensor
+    right, stepping = getattr(of, where), list[int]()
+
+    def tight(*given: Any, **more: Any) -> Any:
+        if stepping and stepping[-1] > 1 and len(failed) < 3:
+            failed.append(where)
+            raise torch.OutOfMemoryError
+        return right(*given, **more)
+
+    monkeypatch.setattr(
+        EagerRows, "step", lambda rows, seats: (stepping.append(len(seats)), step(rows, seats))[1]
+    )
+    monkeypatch.setattr(of, where, tight)
+
+    got = together(Together(fast(FAMILY)), wishes)
+
+    assert failed == [where] * 3 or stepping[-1] == 1
+    assert len(failed) > 1
+    assert [ids for ids, _ in got] == want
 
 
 def test_out_of_memory_for_buffers_makes_it_wait_and_alone_is_its_own_error(

@@ -7,6 +7,7 @@ Pool and graphs are made for the first answer; when nobody is seated they are ma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -59,15 +60,10 @@ class PagedRows:
         if blocks is None:
             return None
         seat = self._seats.pop()
-        rows = [
-            [n, *own, *[0] * (self._width - 1 - len(own))]
-            for n, own in zip(cache.lengths, blocks, strict=True)
-        ]
-        self._send(rows, self._tables[seat])
-        self._steps[seat : seat + 1].zero_()
-        cos, sin = answer_angles(self._decoder, self._embedding, start.prompt.position_ids[..., -1:], count)
-        self._cos[seat, :count], self._sin[seat, :count] = cos, sin
-        self._move_in(cache, seat)
+        with ExitStack() as on_failure:
+            on_failure.callback(self.leave, seat)
+            self._fill(seat, start, count, blocks)
+            on_failure.pop_all()
         return seat
 
     def leave(self, seat: int) -> None:
@@ -84,6 +80,11 @@ class PagedRows:
         self._send([*seats, *[self._nobody] * (size - len(seats))], self._order[:size])
         self._graphs[size].replay()
         return self._logits[: len(seats)], self._largest[: len(seats)]
+
+    def count(self, seats: Sequence[int]) -> None:
+        order = self._order[: len(seats)]
+        self._tokens.index_copy_(0, order, self._largest[: len(seats)])
+        self._steps.index_add_(0, order, self._ones[: len(seats)])
 
     def _takes(self, needs: Sequence[int], count: int) -> bool:
         """Whether such an answer could have a seat, if it were the only one."""
@@ -141,8 +142,23 @@ class PagedRows:
         self._largest = numbers(size, dtype=torch.int64)
         self._logits = numbers(size, len(self._head), dtype=torch.float32)
 
+    def _fill(self, seat: int, start: Prefill, count: int, blocks: Sequence[Sequence[int]]) -> None:
+        """Whatever the seat needs; the cache lets go of what it holds once all is there: it may be seated again."""
+        cache = start.cache
+        rows = [
+            [n, *own, *[0] * (self._width - 1 - len(own))]
+            for n, own in zip(cache.lengths, blocks, strict=True)
+        ]
+        self._send(rows, self._tables[seat])
+        self._steps[seat : seat + 1].zero_()
+        cos, sin = answer_angles(self._decoder, self._embedding, start.prompt.position_ids[..., -1:], count)
+        self._cos[seat, :count], self._sin[seat, :count] = cos, sin
+        self._move_in(cache, seat)
+        for layer in cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, :0].clone(), layer.values[:, :, :0].clone()
+
     def _move_in(self, cache: SharpVCache, seat: int) -> None:
-        """Copy what the layers hold to their blocks; the cache lets go of it."""
+        """Copy what the layers hold to their blocks."""
         for layer, table in zip(cache.layers, self._tables[seat], strict=True):
             keys, values = layer.keys[0].contiguous(), layer.values[0].contiguous()
             blocks = -(-layer.physical // BLOCK)
@@ -150,7 +166,6 @@ class PagedRows:
                 keys, values, self._keys, self._values, table, layer.physical,
                 DIM=keys.shape[-1], BLOCK=BLOCK,
             )  # fmt: skip
-            layer.keys, layer.values = keys[None, :, :0].clone(), values[None, :, :0].clone()
 
     def _send(self, values: Sequence[Any], to: Tensor) -> None:
         """Numbers of the host to the device, which does not stop for them."""
@@ -173,17 +188,13 @@ class PagedRows:
 
     @torch.no_grad()
     def _launch(self, size: int) -> None:
-        """Read the token of each of the first `size` seats in `_order`."""
+        """Read the token of each of the first `size` seats in `_order`; made again, it writes the same once more."""
         decoder, order = self._decoder, self._order[:size]
         hidden = self._embedding.index_select(0, self._tokens.index_select(0, order))
         for index, layer in enumerate(decoder.layers):
             through_layer(hidden, layer, decoder, self._operations, partial(self._attend, index, order))
         logits = self._logits_of(normed(hidden, decoder.norm, decoder.epsilon))
-        largest = logits.argmax(dim=-1)
-        self._logits[:size], self._largest[:size] = logits, largest
-        self._tokens.index_copy_(0, order, largest)
-        self._steps.index_add_(0, order, self._ones[:size])
-        self._steps[self._nobody :].zero_()
+        self._logits[:size], self._largest[:size] = logits, logits.argmax(dim=-1)
 
     def _logits_of(self, states: Tensor) -> Tensor:
         """In float32 from the product's own sums: half precision would make equals of many."""

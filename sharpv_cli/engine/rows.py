@@ -31,8 +31,12 @@ class Rows(Protocol):
     def step(self, seats: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Read a token of each: float32 logits [n, vocabulary], for the time until the next step, and int64 [n].
 
-        Those are the largest of each, which is read next where no other token is put.
+        Those are the largest of each, which is read next where no other token is put. Nothing counts until `count`:
+        a step that failed, or for whose results there is no memory, is made again and reads the same tokens.
         """
+
+    def count(self, seats: Sequence[int]) -> None:
+        """The step that was made last, of these seats, counts. Takes no memory."""
 
 
 def bytes_of(cache: SharpVCache, count: int) -> int:
@@ -72,14 +76,16 @@ class EagerRows:
     def step(self, seats: Sequence[int]) -> tuple[Tensor, Tensor]:
         sequences = [self._seated[seat][0] for seat in seats]
         logits = eager_step(*self._of, sequences)
-        largest = logits.argmax(dim=-1)
-        for sequence, token in zip(sequences, largest[:, None], strict=True):
-            sequence.token = token
-        return logits, largest
+        self._largest = logits.argmax(dim=-1)
+        return logits, self._largest
+
+    def count(self, seats: Sequence[int]) -> None:
+        for seat, token in zip(seats, self._largest[:, None], strict=True):
+            self._seated[seat][0].read(token)
 
 
 class Alone:
-    """One answer by steps of its own, which are those of an engine that knows no other."""
+    """One answer by steps of its own, which are those of an engine that knows no other; none is made again."""
 
     def __init__(self, steps: Callable[[Prefill, int], AbstractContextManager[Steps]]) -> None:
         self._begin = steps
@@ -105,3 +111,6 @@ class Alone:
         logits = self._step(self._token)
         self._token = logits.argmax(dim=-1, keepdim=True)
         return logits, self._token[0]
+
+    def count(self, seats: Sequence[int]) -> None:
+        del seats

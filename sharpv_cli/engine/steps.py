@@ -49,9 +49,10 @@ class EagerSequence:
         """cos and sin [1, d] of the token that is read next."""
         return self._cos[self._step : self._step + 1], self._sin[self._step : self._step + 1]
 
-    def stepped(self) -> None:
-        """It was read."""
+    def read(self, then: Tensor) -> None:
+        """`token` counts as read, and `then`, int64 [1], is next; until then a step reads the same token again."""
         self._step += 1
+        self.token = then
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """[H, d] over what `layer` holds, with new keys and values [K, d]: [H d]."""
@@ -75,22 +76,22 @@ class EagerSteps:
 
     def __call__(self, token: Tensor) -> Tensor:
         self._sequence.token = token.view(1)
-        return eager_step(*self._of, [self._sequence])
+        logits = eager_step(*self._of, [self._sequence])
+        self._sequence.read(self._sequence.token)
+        return logits
 
 
 @torch.no_grad()
 def eager_step(
     model: Any, decoder: DecoderWeights, operations: Operations, sequences: Sequence[EagerSequence]
 ) -> Tensor:
-    """Read the next token of each of n sequences in one pass: float32 logits [n, vocabulary]."""
+    """Read the token of each of n sequences in one pass, none of which counts yet: float32 logits [n, vocabulary]."""
     hidden = model.get_input_embeddings()(_joined([one.token for one in sequences]))
     cos, sin = (_joined(parts) for parts in zip(*(one.angles for one in sequences), strict=True))
     for index, layer in enumerate(decoder.layers):
         split = partial(operations.split_heads, layer=layer, decoder=decoder, cos=cos, sin=sin)
         through_layer(hidden, layer, decoder, operations, partial(_attend, sequences, index, split))
     logits: Tensor = model.get_output_embeddings()(normed(hidden, decoder.norm, decoder.epsilon)[None])
-    for one in sequences:  # at the end: a step that failed is made again
-        one.stepped()
     return logits[0].float()
 
 

@@ -273,13 +273,16 @@ class Together(Engine):
 
 
 def _step(rows: Rows, answers: Sequence[_Answer]) -> None:
-    logits, largest = rows.step([one.seat for one in answers])
+    """All of it or nothing: what may want memory comes before the step counts."""
+    seats = [one.seat for one in answers]
+    logits, largest = rows.step(seats)
     numbers = Late(largest) if any(one.choose.is_plain for one in answers) else None
+    own = [None if one.choose.is_plain else logits[row : row + 1].clone() for row, one in enumerate(answers)]
+    rows.count(seats)
     for row, one in enumerate(answers):
         one.left -= 1
+        one.logits = own[row]
         if numbers is not None and one.choose.is_plain:
             one.coming.append(partial(numbers.value, row))
-        else:
-            one.logits = logits[row : row + 1].clone()
         if not one.left:
             one.leave()

@@ -61,10 +61,29 @@ def decoding(family: str) -> None:
 
 
 class LaunchedRows(PagedRows):
-    """As LaunchedSteps."""
+    """As LaunchedSteps. Memory runs out once where an answer has been moved in, and once where all were read."""
+
+    def __init__(self, *of: Any) -> None:
+        super().__init__(*of)
+        self.events: list[str] = []
 
     def _captured(self, size: int) -> Any:
         return SimpleNamespace(replay=lambda: self._launch(size))
+
+    def _move_in(self, cache: Any, seat: int) -> None:
+        super()._move_in(cache, seat)
+        self._fail("moved", after=1)
+
+    def step(self, seats: Any) -> Any:
+        logits, largest = super().step(seats)
+        if len(seats) > 1:
+            self._fail("read", after=1)
+        return logits, largest.clone()  # as what a GPU sends to the host is a copy
+
+    def _fail(self, what: str, after: int) -> None:
+        self.events.append(what)
+        if self.events.count(what) == 1 + after:
+            raise torch.OutOfMemoryError
 
 
 def many(family: str) -> None:
@@ -87,6 +106,9 @@ def many(family: str) -> None:
     for (ids, _), wish in zip(together(engine, wishes, [0, 0, 1, 2]), wishes, strict=True):
         assert ids == alone(wish)[0], (ids, wish)
         most = max(most, rows.nbytes)
+    assert rows.events.count("moved") == len(wishes) + 1
+    assert rows.events.count("read") == 2  # one at a time from then on
+    assert engine._rows is rows
     assert rows._blocks.taken == 0
     assert 0 < most <= (3 * need + 1) * block_bytes
 
