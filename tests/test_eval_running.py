@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from sharpv_cli.evaluation.methods import EvalMethod, read_methods
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key, open_results
 from sharpv_cli.evaluation.rivals import Contest
 from sharpv_cli.evaluation.running import Run
+from sharpv_cli.pipeline import comparing
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import returned
 from sharpv_cli.session import Session, open_session
@@ -106,6 +107,22 @@ def test_answers_and_budgets_are_those_of_ask(evaluated: Evaluate, folder: Path)
             assert ours.visual_retention == pytest.approx(alone.visual_retention, abs=1e-6)
             assert ours.kv_retention == pytest.approx(alone.memory.kv_retention, abs=1e-6)
             assert ours.generated == alone.generated_tokens
+
+
+@pytest.mark.parametrize(("free", "times"), [(1 << 40, 1), (0, 2)])
+def test_what_a_method_keeps_of_a_clip_is_read_once_where_it_may_stay(
+    free: int, times: int, evaluated: Evaluate, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two questions about one clip; each tells of the whole prefill. What is drawn anew is read anew."""
+    reads, read_prefix, ticks = [], FastEngine.read_prefix, count(0, 1000)
+    monkeypatch.setattr(FastEngine, "read_prefix", lambda *a, **k: reads.append(1) or read_prefix(*a, **k))
+    monkeypatch.setattr(comparing, "available_bytes", lambda _: free)
+    monkeypatch.setattr(comparing, "now", lambda: next(ticks))
+    done, missed = evaluated(shapes.load(None, 2, folder), "dense,sharpv,dycoke,random-star")
+    assert (len(done), missed) == (8, [])
+    assert len(reads) == 3 * times + 2
+    told = [outcome.prefill_sec for outcome in done.values()]
+    assert sum(seconds >= 1000 for seconds in told) == (3 if times == 1 else 0)
 
 
 @pytest.fixture

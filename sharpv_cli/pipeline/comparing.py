@@ -1,4 +1,4 @@
-"""One clip under several pruning methods: encoded once, and each question is read with each of them."""
+"""One clip under several pruning methods: encoded once, and each question is read behind what each of them keeps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from sharpv_cli.engine.device import synchronize
-from sharpv_cli.engine.engine import Engine
-from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding
+from sharpv_cli.engine.engine import Engine, Prefill, Prefix
+from sharpv_cli.metrics import StageClock, now
+from sharpv_cli.models.available import available_bytes
+from sharpv_cli.models.capture import Prompt
+from sharpv_cli.pipeline.clip import Clip, Encoded, Encoding, Kept
 from sharpv_cli.pipeline.conveyor import answer_of, waited
 from sharpv_cli.pipeline.fitting import memory_told
 from sharpv_cli.pipeline.frames import keep
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 Plan = Callable[[Tensor], KeepPlan]
 """What to keep of the visual tokens [T, f, D] of a clip."""
 
+_SHARE = 1024  # one in so many free bytes is for what is held of a method: there may be many, of many clips at once
+
 
 @dataclass
 class ComparedClip:
@@ -46,6 +50,7 @@ class ComparedClip:
     again: Callable[[int], Frames] | None = None
     _prompts: SharedPrompts = field(init=False)
     _fewer: dict[int, ComparedClip] = field(default_factory=dict, init=False)
+    _read: list[_Begun] = field(default_factory=list, init=False)
     _question: str | None = field(default=None, init=False)
     _encoded: Encoded = field(init=False)
     _counts: Tensor | None = field(default=None, init=False)
@@ -113,15 +118,59 @@ class ComparedClip:
         assert self._question is not None, "nothing was asked"
         session = self.clip.session if engine is None else Session(self.clip.loaded, engine)
         clip = replace(self.clip, settings=settings, session=session)
-        return answer_of(answer(_Planned(clip, self._encoded, plan), self._question, form=form))
+        prompts = _Planned(clip, self._encoded, plan, self._read)
+        found = yield from answer_of(answer(prompts, self._question, form=form))
+        return _with_prefill(found, prompts.spared_sec)
+
+
+def _with_prefill(found: Answer, seconds: float) -> Answer:
+    """As if nothing had been read before: methods are compared by their times as well."""
+    timing = found.timing
+    return replace(
+        found,
+        timing=replace(
+            timing,
+            prefill_sec=timing.prefill_sec + seconds,
+            ttft_sec=timing.ttft_sec + seconds,
+            total_sec=timing.total_sec + seconds,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What questions have in common, as read with the threshold `m`, in so many `seconds`."""
+
+    head: Prompt
+    m: float | None
+    prefix: Prefix
+    seconds: float
+
+    def begins(self, prompt: Prompt, m: float | None) -> bool:
+        """Whether a prompt begins with it, tensor by tensor: methods may merge tokens, too."""
+        mine, length = self.head, self.prefix.length
+        if self.m != m or len(prompt) <= length:
+            return False
+        pairs = (
+            (mine.input_ids, prompt.input_ids[:, :length]),
+            (mine.position_ids, prompt.position_ids[..., :length]),
+            (mine.embeds, prompt.embeds[:, :length]),
+        )
+        return all(torch.equal(one, other) for one, other in pairs)
 
 
 @dataclass
 class _Planned(Prompts):
-    """A prompt that is built already, of which a plan may say what is kept."""
+    """A prompt that is built already, of which a plan may say what is kept.
+
+    What an engine reads by itself anyway stays in `read` for the clip's other questions, where there is ample memory;
+    `spared_sec` is what was spared so.
+    """
 
     encoded: Encoded
     plan: Plan | None
+    read: list[_Begun]
+    spared_sec: float = field(default=0.0, init=False)
 
     def build(self, question: str, clock: StageClock, *, last: bool) -> Encoding:
         del question, last
@@ -129,6 +178,26 @@ class _Planned(Prompts):
         with clock.stage("prune"), torch.no_grad():
             own = self.encoded if self.plan is None else _planned(self.encoded, self.plan)
         return replace(own, clip=self.clip)
+
+    def prefill(self, kept: Kept, *, last: bool) -> Prefill:
+        engine, prompt, m, tail = self.clip.engine, kept.prompt, self.clip.threshold, kept.encoded.tail
+        if tail is None or not engine.always_in_two:
+            return super().prefill(kept, last=last)
+        begun = next((one for one in self.read if one.begins(prompt, m)), None)
+        if begun is None:
+            begun = self._begun(prompt, len(prompt) - tail)
+        else:
+            self.spared_sec = begun.seconds
+        return engine.read_on(begun.prefix, prompt)
+
+    def _begun(self, prompt: Prompt, length: int) -> _Begun:
+        began, m = now(), self.clip.threshold
+        prefix = self.clip.engine.read_prefix(prompt, length, m=m)
+        begun = _Begun(prompt.head(length), m, prefix, now() - began)
+        free = available_bytes(self.clip.loaded.device)
+        if free is None or prefix.cache.nbytes <= free // _SHARE:
+            self.read.append(begun)
+        return begun
 
 
 def _planned(encoded: Encoded, plan: Plan) -> Encoded:
