@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from queue import Empty, LifoQueue, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from sharpv_cli.batch.planning import Job
 from sharpv_cli.batch.processes import Model
 from sharpv_cli.batch.results import Document, Told, error_documents
 from sharpv_cli.errors import ResourceError, SharpvError, UsageError
+from sharpv_cli.terminal.messages import to_devnull
 from sharpv_cli.text import shown
 from sharpv_cli.types import Waiting
 from sharpv_cli.video.isolated import IsolatedReader
@@ -33,8 +33,7 @@ from sharpv_cli.video.local import name_of
 if TYPE_CHECKING:
     from sharpv_cli.batch.working import Read, Worker
 
-# Jobs of each worker: without a GPU one is decoded while the other one is answered.
-_AT_A_TIME, _ON_GPU, _MOST_AT_A_TIME = 2, 16, 64
+_ON_CPU, _ON_GPU, _MOST_AT_A_TIME = 1, 16, 64  # jobs of each worker, where nobody says how many
 _IN_FLIGHT = 2  # times as many are sent to it; below 1.75 Ray Data would never add a worker
 _RETRIES = 3  # of a job whose worker dies: nodes go, and the death may be another job's doing
 _RESOURCES = (("num_gpus", "GPU"), ("num_cpus", "CPU"))  # what we and what Ray calls them
@@ -65,7 +64,7 @@ _ALONE = _Pace(1, 1, 1)
 
 def _swift(model: Model, num_gpus: float) -> _Pace:
     """One job more than are answered at a time, which is decoded meanwhile."""
-    at_a_time = (model.batch_size or (_ON_GPU if num_gpus > 0 else _AT_A_TIME - 1)) + 1
+    at_a_time = (model.batch_size or (_ON_GPU if num_gpus > 0 else _ON_CPU)) + 1
     return _Pace(_IN_FLIGHT * at_a_time, at_a_time, _RETRIES)
 
 
@@ -109,10 +108,11 @@ def _done(
         return
     blocks = _answers(ray, left, model, cluster, pace).iter_batches(batch_size=None, batch_format="pyarrow")
     for row in (row for block in blocks for row in block.to_pylist()):
-        if row["error"]:
-            raise pickle.loads(row["error"])
+        told = pickle.loads(row["told"])
+        if isinstance(told, SharpvError):
+            raise told
         if left.pop(row["job"], None) is not None:
-            yield from pickle.loads(row["told"])
+            yield from told
 
 
 def _connected(cluster: Cluster) -> Any:
@@ -142,8 +142,7 @@ def _greeting_hidden() -> Iterator[None]:
         yield
         return
     stderr = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    to_devnull(2)
     try:
         yield
     finally:
@@ -171,12 +170,10 @@ def _answers(ray: Any, jobs: Mapping[int, Job], model: Model, cluster: Cluster, 
     _warn(ray, num_gpus=num_gpus, num_cpus=num_cpus)
     pace = pace or _swift(model, num_gpus)
     rows = [{"job": number, "pickled": pickle.dumps(job)} for number, job in jobs.items()]
-    with warnings.catch_warnings():
-        # Ray warns of what 2.64 will call otherwise; pyproject.toml takes none of those yet.
-        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        return data.from_items(
-            rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)
-        ).map_batches(
+    # Ray warns of what 2.64 will call otherwise; pyproject.toml takes none of those yet.
+    with warnings.catch_warnings(action="ignore", category=ray.util.annotations.RayDeprecationWarning):
+        given = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
+        return given.map_batches(
             RayWorker,
             fn_constructor_args=(model, os.getcwd()),  # noqa: PTH109 - a text, whatever the worker runs on
             compute=data.ActorPoolStrategy(
@@ -255,14 +252,11 @@ class RayWorker:
             threading.Thread(target=self._answer, args=(self._worker,), daemon=True).start()
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """`job` and `pickled` of one job; what is pickled again is what is told of it, or the `error` of loading."""
+        """`job` and `pickled` of one job; what is `told` of it, pickled again, or why the model cannot be loaded."""
         (number,), (pickled,) = block["job"], block["pickled"]
-        told, error = b"", b""
-        if isinstance(self._worker, SharpvError):
-            error = pickle.dumps(self._worker)
-        else:
-            told = pickle.dumps(self._told(pickle.loads(pickled)))
-        return {"job": [int(number)], "told": [told], "error": [error]}
+        refusal = self._worker if isinstance(self._worker, SharpvError) else None
+        told = refusal or self._told(pickle.loads(pickled))
+        return {"job": [int(number)], "told": [pickle.dumps(told)]}
 
     def _told(self, job: Job) -> list[Told]:
         from sharpv_cli.batch.working import outcome, read_frames
