@@ -29,6 +29,7 @@ class Works:
     begun: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     asked: list[bool] = field(default_factory=list)
+    company: tuple[str, ...] = ()  # whose first wait is one that others may join
 
     def begin(self, wait: bool) -> Generator[str | Waiting] | None:
         self.asked.append(wait)
@@ -37,8 +38,8 @@ class Works:
     def _work(self, name: str, steps: int) -> Generator[str | Waiting]:
         self.begun.append(name)
         try:
-            for _ in range(steps):
-                yield Waiting()
+            for step in range(steps):
+                yield Waiting(company=not step and name in self.company)
             yield name
         except GeneratorExit:
             self.gone.append(name)
@@ -57,6 +58,19 @@ def test_one_begins_with_each_step_and_one_that_ends_makes_room() -> None:
     assert works.asked == [True, False, False, False, False, True, True], (
         "nobody waits while others can go on"
     )
+
+
+def test_others_begin_before_the_step_that_they_may_join() -> None:
+    engine = Steps(most=4)
+    works = Works([("a", 2), ("b", 1), ("c", 1), ("d", 1), ("e", 1)], company=("a", "b"))
+    leaving = told(engine, works)
+    assert next(leaving) == "b"
+    assert (engine.count, works.begun) == (1, ["a", "b", "c"])
+    assert list(leaving) == ["c", "a", "d", "e"]
+    assert engine.count == 3
+    full, works = Steps(has_room=False), Works([("a", 1), ("b", 1)], company=("a", "b"))
+    assert list(told(full, works)) == ["a", "b"]
+    assert full.count == 2
 
 
 def test_without_room_or_an_engine_for_several_one_goes_after_the_other() -> None:

@@ -11,7 +11,7 @@ from sharpv_cli.batch.results import Document, Told, told_of_failure
 from sharpv_cli.batch.working import Read, Worker
 from sharpv_cli.errors import ResourceError, SharpvError
 from sharpv_cli.metrics import StageClock
-from sharpv_cli.pipeline.frames import returned
+from sharpv_cli.pipeline.conveyor import waited
 from sharpv_cli.shortage import Attempt
 from sharpv_cli.text import shown
 from sharpv_cli.types import Waiting
@@ -37,11 +37,11 @@ class Looker(Worker):
         with Attempt(f"looking at {shown(name_of(job.video))}") as attempt:
             if isinstance(read, SharpvError):
                 raise read
-            yield self._looked(job, read)
+            yield (yield from self._looked(job, read))
         if attempt.error is not None:
             yield told_of_failure(asked, attempt.error)
 
-    def _looked(self, job: Job, read: Read) -> Document:
+    def _looked(self, job: Job, read: Read) -> Generator[Waiting, None, Document]:
         from sharpv_cli.pipeline.fitting import memory_told
         from sharpv_cli.pipeline.prompts import Prompts
         from sharpv_cli.pipeline.recalling import keep_seen
@@ -49,7 +49,7 @@ class Looker(Worker):
         with self.opened(job, read) as (clip, _, recall), memory_told(clip):
             if not clip.seen:
                 prompts = Prompts(clip)
-                encoded = returned(prompts.build(QUESTION, StageClock(), last=True))
+                encoded = yield from waited(prompts.build(QUESTION, StageClock(), last=True))
                 assert recall is not None, "a store was asked for"
                 keep_seen(recall, encoded)
                 if recall.notes:

@@ -36,14 +36,14 @@ class Model:
 
     def load(self, device: str | None = None) -> Worker:
         """Raises ModelError, ResourceError."""
-        session = self.opened(device)
-        if self.batch_size != 1:
-            session = session.together(self.batch_size, sharing=self.sharing)
-        return Worker(session, self.resolved)
+        return Worker(self.opened(device), self.resolved)
 
     def opened(self, device: str | None) -> Session:
         changes = {} if device is None else {"device": device}
-        return open_session(self.resolved.settings.model_copy(update=changes))
+        session = open_session(self.resolved.settings.model_copy(update=changes))
+        if self.batch_size == 1:
+            return session
+        return session.together(self.batch_size, sharing=self.sharing)
 
 
 def devices_of(settings: Settings, processes: int | None, jobs: int) -> list[str | None]:

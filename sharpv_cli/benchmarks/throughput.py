@@ -7,6 +7,9 @@ One process with its readers, as each of `sharpv batch`; the start and a first r
 filling and emptying the conveyor is. All answers have their full length. `device` is the share of the time in which a
 kernel runs, from a round of its own under the profiler. Stock reads the same files ahead with the same readers, and
 answers batches of left-padded prompts with `generate`.
+
+`vision` is the most clips whose frames went through the tower together. `--vision 32,0` gives two rows each: up to 32
+frames of 384x384 in a run, and each clip's alone.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from sharpv_cli.benchmarks.engine_speed import frames_of, thresholds
 from sharpv_cli.benchmarks.random_checkpoint import random_model
 from sharpv_cli.cores import cores
 from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
+from sharpv_cli.engine.vision import FULL
 from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.prompting import build_inputs
 from sharpv_cli.pipeline.clip import Clip
@@ -41,8 +45,10 @@ from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.shares import default_readers
 
-_COLUMNS = "answers,new tokens,at once,clips,clips/s,TTFT ms,TPOT ms,decode ms,KV MiB,peak GiB,device".split(
-    ","
+_COLUMNS = (
+    "answers,new tokens,at once,clips,clips/s,TTFT ms,TPOT ms,decode ms,KV MiB,peak GiB,device,vision".split(
+        ","
+    )
 )
 
 
@@ -64,8 +70,11 @@ class Bench:
         settings = Settings.model_validate(values)
         return [Job(str(clip), settings, (Asked(clip.stem, 1, QUESTION),)) for clip in self.clips[:count]]
 
-    def worker(self, size: int) -> Worker:
+    def worker(self, size: int, full: int | None) -> Worker:
+        """`full`: frames of 384x384 in a run of the vision tower; None: as always."""
         session = self.session if size == 1 else self.session.together(size)
+        if session.several is not None and full is not None:
+            session.several.vision.full = full * FULL // 32
         return Worker(session, Resolved(self.settings, {}, "benchmark", "shipped", None))
 
     @property
@@ -73,9 +82,9 @@ class Bench:
         return self.session.loaded.device
 
 
-def ours(bench: Bench, size: int, jobs: Sequence[Job]) -> str:
+def ours(bench: Bench, size: int, jobs: Sequence[Job], full: int | None = None) -> str:
     """A row: all jobs, `size` at once, after some that are not counted."""
-    worker = bench.worker(size)
+    worker = bench.worker(size, full)
     list(answered(worker, jobs[: min(size, len(jobs))], readers=bench.readers))
     synchronize(bench.device)
     began = perf_counter()
@@ -85,7 +94,8 @@ def ours(bench: Bench, size: int, jobs: Sequence[Job]) -> str:
         raise SystemExit(f"{len(wrong)} of {len(told)} failed: {wrong[0]}")
     share = _computing(bench, lambda: list(answered(worker, jobs[: max(4, size)], readers=bench.readers)))
     worker.session.engine.release()
-    return _row(seconds, told, share)
+    company = 1 if worker.together is None else max(1, worker.together.vision.largest)
+    return f"{_row(seconds, told, share)} | {company}"
 
 
 def _row(seconds: float, told: Sequence[Any], share: float | None) -> str:
@@ -140,7 +150,7 @@ def stock(bench: Bench, size: int, jobs: Sequence[Job]) -> str | None:
     finally:
         bench.session.release()
     peak = (peak_bytes(bench.device) or 0) / 2**30
-    return f"{len(jobs) / seconds:.2f} | – | – | – | – | {peak:.2f} | –"
+    return f"{len(jobs) / seconds:.2f} | – | – | – | – | {peak:.2f} | – | –"
 
 
 def _generate(bench: Bench, jobs: Sequence[Job], read: Sequence[Frames | None] | None = None) -> None:
@@ -176,7 +186,7 @@ def lines(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
     )
     yield f"a clip read alone: {_alone(bench) * 1e3:.0f} ms\n"
     yield "| " + " | ".join(_COLUMNS) + " |"
-    yield "|---|" + "--:|" * 10
+    yield "|---|" + "--:|" * 11
     base = Clip(
         bench.session, Frames(*frames_of(bench.settings.sampling.frames or 8, options.side)), bench.settings
     )
@@ -188,14 +198,17 @@ def lines(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
         for new in news:
             for size in _sizes(options.sizes if new > 1 else "64"):
                 count = min(len(bench.clips), max(8, options.rounds * size) if new > 1 else 64)
-                row = ours(bench, size, bench.jobs(count, new, **groups))
-                yield f"| sharpv, {retention:.0%} | {new} | {size} | {count} | {row} |"
+                jobs = bench.jobs(count, new, **groups)
+                for full in _sizes(options.vision) if options.vision else [None]:
+                    way = "" if full is None else f", up to {full} frames"
+                    row = ours(bench, size, jobs, full)
+                    yield f"| sharpv, {retention:.0%}{way} | {new} | {size} | {count} | {row} |"
     off = {"visual": {"mode": "off"}, "memory": {"enabled": False}}
     for new in news if options.stock else ():
         for size in _sizes(options.stock):
             count = min(len(bench.clips), 2 * max(4, size))
             told = stock(bench, size, bench.jobs(count, new, **off))
-            yield f"| stock, dense | {new} | {size} | {count} | {told or 'out of memory | | | | | |'} |"
+            yield f"| stock, dense | {new} | {size} | {count} | {told or 'out of memory | | | | | | |'} |"
             if told is None:
                 break
 
@@ -252,6 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retentions", default="0.12,0.3")
     parser.add_argument("--new-tokens", default="1,16,128")
     parser.add_argument("--sizes", default="1,2,4,8,16,32,64", help="answers at once")
+    parser.add_argument("--vision", default="", help="most frames encoded together, in turns; 0: clips alone")
     parser.add_argument("--stock", default="1,4,8,16", help="batches of stock; empty: none")
     parser.add_argument("--readers", type=int)
     parser.add_argument("--folder", type=Path, help="where clips stay")

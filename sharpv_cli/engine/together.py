@@ -24,6 +24,7 @@ from sharpv_cli.engine.late import Late
 from sharpv_cli.engine.memory import Observer
 from sharpv_cli.engine.rows import Alone, Rows
 from sharpv_cli.engine.sampling import Sampler
+from sharpv_cli.engine.vision import FULL, Vision
 from sharpv_cli.models.available import available_bytes
 from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.capture import Prompt
@@ -105,6 +106,8 @@ class Together(Engine):
         self._ahead = int(engine.model.device.type == "cuda")
         self._answers: list[_Answer] = []  # in the order in which they came
         self._rows: Rows | None = None
+        fills = isinstance(self._engine, FastEngine) and engine.model.device.type == "cuda"
+        self.vision = Vision(engine.model, FULL if fills else 0)
         self.largest = 0  # answers of one step, so far
         self._at_once = most  # rows of a pass
         self._full, self._closed = False, 0  # somebody waits for room; somebody waits for all to end
@@ -136,13 +139,14 @@ class Together(Engine):
 
     @torch.no_grad()
     def step(self) -> int:
-        """Read the pending token of every answer that has one; of how many."""
+        """Encode clips that wait for it, and read the pending token of every answer that has one; of how many."""
+        encoded = self.vision.step()
         self._place()
         ready = [one for one in self._answers if self._is_ready(one)]
         for rows in dict.fromkeys(one.rows for one in ready):
             assert rows is not None
             self._step_of(rows, [one for one in ready if one.rows is rows])
-        return len(ready)
+        return len(ready) + encoded
 
     def give_way(self) -> Iterator[None] | None:
         """Until the answers that hold memory have ended; those that come then get less of it."""

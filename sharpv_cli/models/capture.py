@@ -7,6 +7,7 @@ model's own, whatever the version of transformers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.blame import Using
 from sharpv_cli.models.families import Family
+from sharpv_cli.models.hooks import removed_after
 
 MASK, DEEPSTACK = "visual_pos_masks", "deepstack_visual_embeds"
 
@@ -206,21 +208,9 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
 
     Raises ModelError when processor and model do not fit each other.
     """
-    arrived: dict[str, Any] = {}
-
-    def stop(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        arrived.update(kwargs)
-        raise _AtTheDoor
-
-    hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
-    with Using("config.json or processor", model.name_or_path):
-        try:
-            layout = family.layout(model.config, inputs)
-            model.base_model(**inputs, use_cache=True)
-        except _AtTheDoor:
-            pass
-        finally:
-            hook.remove()
+    with using_front_end(model):
+        layout = family.layout(model.config, inputs)
+        _, arrived = reached(model, model.get_decoder(), inputs)
     return VisualPrompt(
         embeds=arrived["inputs_embeds"],
         position_ids=_positions(arrived),
@@ -229,6 +219,24 @@ def capture(model: Any, inputs: Mapping[str, Tensor], family: Family) -> VisualP
         grid=layout.grid,
         extra=_extra(arrived),
     )
+
+
+def using_front_end(model: Any) -> Using:
+    """What its code raises is told as a fault of the files that it was made by."""
+    return Using("config.json or processor", model.name_or_path)
+
+
+def reached(model: Any, door: Any, inputs: Mapping[str, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Run the model up to a part of it, and no further: what that is called with."""
+    arrived: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def stop(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        arrived.append((args, kwargs))
+        raise _AtTheDoor
+
+    with removed_after([door.register_forward_pre_hook(stop, with_kwargs=True)]), suppress(_AtTheDoor):
+        model.base_model(**inputs, use_cache=True)
+    return arrived[0]
 
 
 def _positions(arrived: Mapping[str, Any]) -> Tensor:

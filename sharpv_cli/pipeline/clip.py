@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sharpv_cli.engine.device import make_current
 from sharpv_cli.engine.engine import Engine
+from sharpv_cli.metrics import StageClock
 from sharpv_cli.models.capture import DEEPSTACK, Prompt, VisualPrompt, capture
 from sharpv_cli.models.known import beyond_training
 from sharpv_cli.models.loading import LoadedModel
@@ -111,6 +112,18 @@ class Clip:
         """Encode what the processor made of frames, and take the prompt that the language model would get."""
         with quick_tower(self.loaded.model) if self.engine.name == "fast" else nullcontext():
             return capture(self.loaded.model, inputs, self.loaded.family)
+
+    def captured(
+        self, inputs: Mapping[str, Tensor], clock: StageClock
+    ) -> Generator[Event, None, VisualPrompt]:
+        """As `capture`; where clips are asked about together, in one run with others that wait for the same."""
+        several = self.session.several
+        if several is None or not several.vision.has_room_beside(inputs):
+            with clock.stage("vision"):
+                return self.capture(inputs)
+        whole, seconds = yield from several.vision.encoded(inputs)
+        clock.seconds["vision"] += seconds
+        return whole
 
     @property
     def limit(self) -> int:

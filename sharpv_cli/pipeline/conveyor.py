@@ -41,14 +41,16 @@ class Conveyor(Generic[T]):
         """What is told of all the work that `begin` gives, until there is none going and it gives none.
 
         It is asked for one more before each step, where there is room: so answers end one by one, and not all at the
-        end. It may wait only where its argument says so. Close it.
+        end. And for more at once where the last one would have their company. It may wait only where its argument says
+        so. Close it.
         """
         try:
             while True:
                 work = begin(not self._going) if not self._going or self._has_room() else None
                 if work is not None:
                     self._going.append(work)
-                    yield from self._advanced(work)
+                    if (yield from self._advanced(work)):
+                        continue
                 elif not self._going:
                     return
                 if self._going:
@@ -66,13 +68,14 @@ class Conveyor(Generic[T]):
     def _has_room(self) -> bool:
         return self._engine is not None and len(self._going) < self._engine.most and self._engine.has_room
 
-    def _advanced(self, work: Generator[T | Waiting]) -> Iterator[T]:
-        """Until it waits again, or ends."""
+    def _advanced(self, work: Generator[T | Waiting]) -> Generator[T, None, bool]:
+        """Until it waits again, or ends; whether it would have company where it waits."""
         for told in work:
             if isinstance(told, Waiting):
-                return
+                return told.company
             yield told
         self._going.remove(work)
+        return False
 
 
 def waited(steps: Generator[Event, None, T]) -> Generator[Waiting, None, T]:

@@ -151,8 +151,8 @@ def encode(clip: Clip, question: str, clock: StageClock) -> Encoding:
             clip.loaded, clip.info, clip.sample, question, clip.prompt, on_device=clip.on_device
         )
     yield StageStarted("vision")
-    with clock.stage("vision"):
-        return Encoded(clip, clip.capture(inputs), wordings)
+    whole = yield from clip.captured(inputs, clock)
+    return Encoded(clip, whole, wordings)
 
 
 def keep(encoded: Encoded, clock: StageClock) -> Kept:

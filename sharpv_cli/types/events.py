@@ -73,7 +73,12 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event of the pipeline, where answers are decoded together: this one cannot go on before others have."""
+    """An event of the pipeline, where answers are decoded together: this one cannot go on before others have.
+
+    `company`: another one that begins now may have done with it what this one waits for.
+    """
+
+    company: bool = False
 
 
 Event = (

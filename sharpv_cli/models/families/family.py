@@ -41,6 +41,7 @@ class Family:
     ModelError where the tokens in the prompt are not those of the frames.
     `grid(config, video_processor, frames, height, width)` is (T, rows, columns) that `layout` will find for
     so many frames of that size in pixels: arithmetic, without pixels or weights.
+    `tower` is the name of the stock model's part that encodes frames, and gives rows for rows.
     `positions` is the kind of position ids its language model takes ("1d" can be made contiguous).
     `frames_per_slot` is how many sampled frames its vision tower merges into one row of slots.
     `processor_options` go to the processor as they are; `nested_videos` says that it wants videos in a list a
@@ -52,6 +53,7 @@ class Family:
     name: str
     layout: Layout
     grid: Grid
+    tower: str = "vision_tower"
     positions: Literal["1d", "mrope"] = "1d"
     frames_per_slot: int = 1
     processor_options: Mapping[str, Any] = field(default_factory=dict)

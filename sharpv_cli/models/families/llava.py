@@ -67,4 +67,6 @@ def _video_llava_grid(config: Any, _processor: Any, frames: int, _h: int, _w: in
 
 LLAVA_ONEVISION = Family("llava_onevision", "LLaVA-OneVision", layout=_onevision, grid=_onevision_grid)
 LLAVA_NEXT_VIDEO = Family("llava_next_video", "LLaVA-NeXT-Video", layout=_next_video, grid=_next_video_grid)
-VIDEO_LLAVA = Family("video_llava", "Video-LLaVA", layout=_video_llava, grid=_video_llava_grid)
+VIDEO_LLAVA = Family(
+    "video_llava", "Video-LLaVA", layout=_video_llava, grid=_video_llava_grid, tower="video_tower"
+)

@@ -57,6 +57,7 @@ QWEN2_VL, QWEN2_5_VL, QWEN3_VL = (
         name,
         layout=_layout,
         grid=grid,
+        tower="visual",
         positions="mrope",
         frames_per_slot=2,
         markers=_MARKERS,

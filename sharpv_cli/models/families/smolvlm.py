@@ -34,6 +34,7 @@ SMOLVLM = Family(
     "SmolVLM",
     layout=_layout,
     grid=_grid,
+    tower="vision_model",
     nested_videos=True,  # until transformers 5.22; later ones take both
     needs=("num2words",),
 )

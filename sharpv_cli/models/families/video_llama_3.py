@@ -36,5 +36,6 @@ VIDEO_LLAMA_3 = Family(
     "VideoLLaMA 3",
     layout=_layout,
     grid=_grid,
+    tower="vision_model",
     processor_options={"use_token_compression": False},
 )
