@@ -122,10 +122,8 @@ class PagedRows:
         decoder, like = self._decoder, self._embedding
         shape = (blocks + 1, decoder.kv_heads, BLOCK, decoder.head_dim)
         self._keys, self._values = (like.new_zeros(shape) for _ in range(2))
-        self._width, self._room = (
-            -(-(width + 1) // 4) * 4,
-            max(room, _LEAST_STEPS),
-        )  # tables begin at 16 bytes
+        self._width = -(-(width + 1) // 4) * 4  # tables begin at 16 bytes
+        self._room = max(room, _LEAST_STEPS)
 
         def numbers(*shape: int, dtype: torch.dtype) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=like.device)

@@ -108,9 +108,7 @@ def check(model: Any, name: str) -> tuple[str, ...]:
     try:
         stop_ids = end_ids(model) or ()
         logits = torch.zeros(1, model.config.get_text_config().vocab_size)
-        ids = torch.zeros(
-            1, 2, dtype=torch.int64
-        )  # a prompt of one token, and the first of two of the answer
+        ids = torch.zeros(1, 2, dtype=torch.int64)  # a prompt of one token, and the first of an answer's two
         processors = _stock_processors(
             model, ids[:, :1], max_new_tokens=2, stop_ids=stop_ids, temperature=0.0
         )

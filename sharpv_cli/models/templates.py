@@ -18,9 +18,7 @@ from sharpv_cli.errors import ResourceError
 
 CPU_SEC = 2.0  # a usual template takes a thousandth of a second
 MEMORY_BYTES = 512 << 20
-CHARACTERS = (
-    1_000_000  # more than a question and the text around it may have; a tokenizer takes 2 KB for each
-)
+CHARACTERS = 1_000_000  # more than a question and the text around it have; a tokenizer takes 2 KB for each
 _PATIENCE_SEC = 120.0  # for a machine that is too busy to give the child its seconds
 _HINT = "free some memory, or let this user have more processes; `sharpv doctor` says what is short"
 
@@ -43,10 +41,9 @@ def rendered(template: str, turns: Sequence[Mapping[str, Any]], names: Mapping[s
     return _text_of(json.dumps({"template": template, "turns": turns, "names": names}))
 
 
-@lru_cache(
-    maxsize=16
-)  # a batch asks the same about many clips, and each exchange takes milliseconds beside others
+@lru_cache(maxsize=16)
 def _text_of(request: str) -> str:
+    """Kept: a batch asks the same about many clips, and each exchange takes milliseconds beside others."""
     with _lock:
         answer = _answered(request.encode())
     if "error" in answer:

@@ -12,18 +12,7 @@ from sharpv_cli.report.markdown import cell, table
 from sharpv_cli.types import Evaluation, MethodScore
 
 SCHEMA = "sharpv.eval/1"
-_ABOUT = (
-    "dataset",
-    "model",
-    "device",
-    "questions",
-    "asked",
-    "videos",
-    "match",
-    "score",
-    "baseline",
-    "interrupted",
-)
+_ABOUT = tuple("dataset model device questions asked videos match score baseline interrupted".split())
 _SCORE = (
     "accuracy", "difference", "visual_retention", "kv_retention", "budget", "layers_discarded", "engine",
     "prune_sec", "prefill_sec", "tpot_sec", "similarities", "pruned_nothing", "frames", "visual_tokens", "kv_bytes",
@@ -49,9 +38,7 @@ def _score(score: MethodScore) -> dict[str, object]:
     return {
         **pick(score, _SCORE),
         "accuracy_interval": asdict(score.interval),
-        "difference_interval": None
-        if score.difference_interval is None
-        else asdict(score.difference_interval),
+        "difference_interval": score.difference_interval and asdict(score.difference_interval),
         "groups": [asdict(group) for group in score.groups],
         "lengths": [asdict(group) for group in score.lengths],
     }

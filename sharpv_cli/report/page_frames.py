@@ -105,10 +105,8 @@ def _scales(scores: TokenScores) -> list[float]:
 
 def _pictures(answer: Answer, shown: Sequence[int], room: int) -> tuple[list[bytes], tuple[int, int]]:
     """WebP pictures of the frames, and their (width, height), as large as fits."""
-    first = math.ceil(
-        len(answer.sample) / len(answer.retention)
-    )  # where a family merges frames, one stands for them
-    places = [frame * first for frame in shown]
+    merged = math.ceil(len(answer.sample) / len(answer.retention))  # frames for which the first stands
+    places = [frame * merged for frame in shown]
     tried = places[:: math.ceil(len(places) / _TRIED)]
     for side, quality in _LADDER:
         size = _size(answer, side)
@@ -118,9 +116,10 @@ def _pictures(answer: Answer, shown: Sequence[int], room: int) -> tuple[list[byt
         pictures = list(_encoded(answer, places, size, quality))
         if sum(map(len, pictures)) <= room:
             return pictures, size
-    return [
-        _fitting(picture, room // len(places)) for picture in _encoded(answer, places, size, quality)
-    ], size
+    # What is too large even at its smallest, such as noise, is left out: its patches are drawn on grey.
+    most = room // len(places)
+    smallest = _encoded(answer, places, size, quality)
+    return [picture if len(picture) <= most else b"" for picture in smallest], size
 
 
 def _size(answer: Answer, side: int) -> tuple[int, int]:
@@ -135,11 +134,6 @@ def _encoded(answer: Answer, places: Sequence[int], size: tuple[int, int], quali
         picture = Image.fromarray(answer.sample.images[place]).resize(size, Image.Resampling.BILINEAR)
         picture.save(out, "WEBP", quality=quality, method=2)
         yield out.getvalue()
-
-
-def _fitting(picture: bytes, most: int) -> bytes:
-    """One that is too large even at its smallest, such as noise, is left out: its patches are drawn on grey."""
-    return picture if len(picture) <= most else b""
 
 
 def _note(answer: Answer, plan: _Plan, size: tuple[int, int]) -> str:

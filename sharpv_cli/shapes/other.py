@@ -189,22 +189,8 @@ def _rings(kind: str) -> list[list[Point]]:
             return [_regular(48), _regular(48, 0.55)]
         case "cross":
             a = 0.38
-            return [
-                [
-                    (-a, -1),
-                    (a, -1),
-                    (a, -a),
-                    (1, -a),
-                    (1, a),
-                    (a, a),
-                    (a, 1),
-                    (-a, 1),
-                    (-a, a),
-                    (-1, a),
-                    (-1, -a),
-                    (-a, -a),
-                ]
-            ]
+            half = [(-a, -1), (a, -1), (a, -a), (1, -a), (1, a), (a, a)]
+            return [[*half, *((-x, -y) for x, y in half)]]
     raise AssertionError(kind)
 
 

@@ -21,10 +21,8 @@ _NEAR = 64  # frames: so many wrong times in a row are told from a clock that wa
 # nothing shows that the clock goes on as before), a step that is as uneven as can be; and how much less the second
 # of two equal times costs.
 _SET_BACK, _AT_THE_END, _UNEVEN, _REPEATED = 16.0, 12.0, 0.05, 0.01
-_MANY, _SQUEEZED = (
-    8,
-    0.25,
-)  # frames without a time that have less of the usual steps than this: the clock stood still
+# So many frames without a time, of which each has less of a usual step than this: the clock stood still.
+_MANY, _SQUEEZED = 8, 0.25
 _COUNTERS = (24, 31, 32, 33)  # bits of the counters of FLV, ASF, RTP and MPEG
 _NEAR_OVERFLOW = 0.02
 

@@ -127,7 +127,5 @@ def _options(codec: Codec, quality: Quality) -> dict[str, str]:
             "preset": "ultrafast",
             "x265-params": "log-level=none:pools=none:frame-threads=1",
         }
-    own = (
-        {"strict": "unofficial"} if codec == "mjpeg" else {}
-    )  # it takes the range of video levels for JPEG's
+    own = {"strict": "unofficial"} if codec == "mjpeg" else {}  # its levels are those of video, not JPEG's
     return {"qmin": value, "qmax": value, **own}

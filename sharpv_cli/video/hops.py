@@ -15,23 +15,8 @@ from urllib.parse import urljoin, urlsplit
 _PORTS = {"http": 80, "https": 443}
 # From 1024 on: those that browsers do not open (WHATWG Fetch, "port blocking"), then databases and orchestrators.
 _SERVICES = {
-    *(
-        1719,
-        1720,
-        1723,
-        2049,
-        3659,
-        4045,
-        4190,
-        5060,
-        5061,
-        6000,
-        6566,
-        *range(6665, 6670),
-        6679,
-        6697,
-        10080,
-    ),
+    *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6679, 6697, 10080),
+    *range(6665, 6670),
     *(2375, 2376, 2379, 2380, 3306, 3389, 5432, 5900, 6379, 8500, 9042, 9200, 9300, 10250, 11211, 27017),
 }
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

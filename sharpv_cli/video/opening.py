@@ -44,9 +44,8 @@ _DECODERS = (
     "h264,hevc,vp8,vp9,libdav1d,av1,mpeg1video,mpeg2video,mpeg4,msmpeg4,msmpeg4v2,msmpeg4v3,h263,flv,wmv1,wmv2,wmv3,"
     "vc1,mjpeg,png,apng,gif,theora,prores,dnxhd,ffv1,rawvideo,cinepak,dvvideo"
 )
-_MOST_REFUSED = (
-    100_000  # an hour of pictures that cannot be decoded; each refusal costs more than a picture does
-)
+# An hour of pictures that cannot be decoded; each refusal costs more than a picture does.
+_MOST_REFUSED = 100_000
 _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": _FORMATS,

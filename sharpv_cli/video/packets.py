@@ -21,10 +21,7 @@ _LONE_GAP = 1.5  # usual steps between the first or last picture and its neighbo
 # Each packet costs microseconds and bytes again and again: 27 hours at 30 frames a second; and fewer where they are
 # smaller than any codec's pictures are on average.
 _MOST, _MOST_TINY, _TINY_BYTES = 3_000_000, 250_000, 8
-_FILM = (
-    0.6,
-    1.6,
-)  # of the usual step: what pictures that stay for two and three fields in turn do not go beyond
+_FILM = (0.6, 1.6)  # usual steps: what pictures that stay for two and three fields in turn do not go beyond
 _UNKNOWN = -(1 << 63)  # in the place of a time that is missing, as FFmpeg has it
 
 

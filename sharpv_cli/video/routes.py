@@ -17,9 +17,8 @@ _MAX_WORKERS = 4
 # adds a whole one.
 _THREAD_GAIN = 0.4
 _IDLE_THREADS, _MOST_THREADS = 2, 16
-_SMALL_PIXELS = (
-    20_000_000  # one thread decodes them in some hundredths of a second; further ones only start and wait
-)
+# One thread decodes them in some hundredths of a second; further ones only start and wait.
+_SMALL_PIXELS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)

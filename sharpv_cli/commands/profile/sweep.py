@@ -53,9 +53,8 @@ def _number(key: str, text: str) -> float:
 def _settings(key: str, value: float, flags: Flags, profile: str | None) -> Settings:
     from sharpv_cli.settings import resolve
 
-    given = (
-        int(value) if value.is_integer() and abs(value) < 1e15 else value
-    )  # as the user wrote it, in errors
+    whole = value.is_integer() and abs(value) < 1e15
+    given = int(value) if whole else value  # as the user wrote it, in errors
     try:
         settings = resolve({**flags, **KEYS[key], key: given}, os.environ, profile=profile).settings
     except UsageError as error:
