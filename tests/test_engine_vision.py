@@ -6,13 +6,14 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
+import schedules
 import torch
 from tiny_families import RECIPES, clip, loaded
-from vision_schedules import EVERYTHING, Asked, Coming, alike, alone, answers, differences, together
+from vision_schedules import EVERYTHING, Asked, Coming, alike, alone, answers, differences, session, together
 
 from sharpv_cli.engine import vision
 from sharpv_cli.engine.together import Together
-from sharpv_cli.engine.vision import Vision
+from sharpv_cli.engine.vision import FULL, Vision
 from sharpv_cli.errors import ModelError
 from sharpv_cli.models.capture import VisualPrompt, capture
 from sharpv_cli.models.families import family_of
@@ -69,6 +70,20 @@ def test_one_run_is_for_clips_of_any_number_of_frames_and_grids(
 def test_whatever_comes_whenever_is_answered_as_it_would_be_alone(seed: int) -> None:
     """`python tests/helpers/vision_schedules.py 1000` tries more."""
     assert differences(seed) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("family", RECIPES)
+def test_so_it_is_on_a_gpu(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "device", "cuda")
+    asked = [Asked(family, 2), Asked(family, 5, 1), Asked(family, 4, 2)]
+    want = [alone(one) for one in asked]
+    several = session(family).together(8)
+    assert vision_of(several).full == FULL
+
+    assert all(map(alike, answers(several, asked), want))
+    assert vision_of(several).largest == 3
 
 
 def waiting(session: Session, asked: Sequence[Asked]) -> list[Generator[Any]]:

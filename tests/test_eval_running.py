@@ -150,12 +150,16 @@ def test_clips_together_have_the_answers_of_one_by_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Clips in any order, little room; it is stopped on the way, and goes on later."""
+    """Clips in any order, little room, encoded together; it is stopped on the way, and goes on later."""
+    first = ReadAhead.first
+    monkeypatch.setattr(ReadAhead, "first", lambda ahead, wait: first(ahead, wait=True))
     draw, dataset = random.Random(seed), some_clips(folder)
     want, missed = evaluated(dataset, methods, match, out="alone.jsonl")
     assert (len(want), missed) == (24, [])
     mixed = replace(dataset, items=tuple(draw.sample(dataset.items, len(dataset.items))))
     company, at_once = session.together(draw.randint(2, 4)), list[int]()
+    assert company.several is not None
+    company.several.vision.full = 1 << 40
     step = Together.step
     monkeypatch.setattr(
         Together, "step", lambda engine: (at_once.append(len(engine._answers)), step(engine))[1]
@@ -167,6 +171,7 @@ def test_clips_together_have_the_answers_of_one_by_one(
     assert missed == []
     assert told(done) == told(want)
     assert max(at_once) > 1
+    assert company.several.vision.largest > 1
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     asked = [(line["item"], line["method"]) for line in lines if "item" in line]
     assert len(asked) == len(set(asked)) == len(want), "nothing is asked twice"

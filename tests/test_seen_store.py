@@ -18,8 +18,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from seen_clips import SeenVideo, seen_video
+from tiny_model import session
 
 from sharpv_cli import digests
+from sharpv_cli.batch.indexing import QUESTION, Looker
+from sharpv_cli.batch.planning import Asked, Job
+from sharpv_cli.batch.working import answered
 from sharpv_cli.commands.doctor.checking import _seen
 from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import opening
@@ -28,7 +32,9 @@ from sharpv_cli.seen.head import DIGEST, HEAD
 from sharpv_cli.seen.key import software
 from sharpv_cli.seen.store import Store, ends_of
 from sharpv_cli.seen.travelling import bring, export
+from sharpv_cli.settings import Resolved
 from sharpv_cli.shelf import SHELF
+from sharpv_cli.video.read_ahead import ReadAhead
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +310,27 @@ def test_two_processes_share_it(tmp_path: Path) -> None:
         for writer in writers:
             writer.kill()
             writer.join()
+
+
+def test_an_index_has_clips_encoded_together(
+    video: SeenVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked about as if each had been looked at alone."""
+    first = ReadAhead.first
+    monkeypatch.setattr(ReadAhead, "first", lambda ahead, wait: first(ahead, wait=True))
+    videos = [video, *(SeenVideo(seen_video(tmp_path / f"{shade}.mp4", 8, shade)) for shade in (40, 80))]
+    settings = video.settings()
+    looker = Looker(session("auto").together(4), Resolved(settings, {}, "tiny", "shipped", None))
+    assert looker.together is not None
+    looker.together.vision.full = 1 << 40
+    jobs = [Job(str(one.path), settings, (Asked("0", 1, QUESTION, "d"),)) for one in videos]
+    told = [document for _, document in answered(looker, jobs)]
+    assert [document["seen"] for document in told] == [False] * 3  # type: ignore[index]
+    assert looker.together.vision.largest == 3
+    for one in videos:
+        got, want = one.ask(), one.ask(seen="off")
+        assert (got.seen, want.seen) == (True, False)
+        assert got.token_ids == want.token_ids
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Clips that come at random, encoded together and each one alone.
 
-`python tests/helpers/vision_schedules.py 200` tries 200 schedules, with the root on PYTHONPATH.
+`python tests/helpers/vision_schedules.py 200` tries 200, `... 200 cuda` on a GPU, with the root on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import schedules
+from cuda_models import on_cuda
 from events import answer_about
-from schedules import fast
-from tiny_families import RECIPES, clip, loaded
+from tiny_families import RECIPES, clip, folder, loaded
 
 from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.conveyor import Conveyor, answer_of
@@ -44,7 +45,9 @@ class Asked:
 
 
 def session(family: str) -> Session:
-    return Session(loaded(family), fast(family))
+    """Where `schedules.device` says."""
+    model = on_cuda(folder(family), "float32") if schedules.device == "cuda" else loaded(family)
+    return Session(model, schedules.fast(family))
 
 
 def together(family: str, full: int = EVERYTHING, most: int = 8) -> Session:
@@ -82,8 +85,12 @@ def answers(session: Session, asked: Sequence[Asked], pauses: Sequence[bool] = (
     return [told[number] for number in range(len(asked))]
 
 
-@cache
 def alone(asked: Asked) -> Answer:
+    return _alone(asked, schedules.device)
+
+
+@cache
+def _alone(asked: Asked, _device: str) -> Answer:
     return answers(session(asked.family), [asked])[0]
 
 
@@ -115,6 +122,7 @@ def differences(seed: int) -> str | None:
 
 
 if __name__ == "__main__":
+    schedules.device = sys.argv[2] if len(sys.argv) > 2 else "cpu"
     found = [what for seed in range(int(sys.argv[1])) if (what := differences(seed))]
     print("\n".join(found) or "all alike")
     sys.exit(bool(found))
