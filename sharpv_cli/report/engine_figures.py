@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sharpv_cli.report import engine_numbers as numbers
@@ -99,27 +99,25 @@ def _time_cell(profile: ClipProfile, engine: EngineProfile, key: str, dash: str)
 
 
 def _memory_rows(profile: ClipProfile, engines: Sequence[EngineProfile]) -> tuple[Row, ...]:
-    rows = [Row("KV bytes", tuple(_bytes_cell(profile, engine, "kv_bytes") for engine in engines))]
+    rows = [_bytes_row("KV bytes", profile, engines, lambda answer: answer.kv_bytes)]
     if not process_peak(profile):
-        rows.append(
-            Row("peak memory", tuple(_bytes_cell(profile, engine, "peak_bytes") for engine in engines))
-        )
+        rows.append(_bytes_row("peak memory", profile, engines, lambda answer: answer.peak_bytes))
     return tuple(rows)
 
 
-def _bytes_cell(profile: ClipProfile, engine: EngineProfile, name: str) -> Cell:
+def _bytes_row(
+    label: str, profile: ClipProfile, engines: Sequence[EngineProfile], size: Callable[[EngineAnswer], int]
+) -> Row:
     base = numbers.base_of(profile)
-    if engine.answer is None:
-        return Cell(NOT_MEASURED)
-    size = _size(engine.answer, name)
-    other = None if base is None or base is engine or base.answer is None else _size(base.answer, name)
-    return Cell(format_bytes(size), ratio=_ratio_text(ratio(size, other)))
 
+    def cell(engine: EngineProfile) -> Cell:
+        if engine.answer is None:
+            return Cell(NOT_MEASURED)
+        here = size(engine.answer)
+        other = None if base is None or base is engine or base.answer is None else size(base.answer)
+        return Cell(format_bytes(here), ratio=_ratio_text(ratio(here, other)))
 
-def _size(answer: EngineAnswer, name: str) -> int:
-    size = getattr(answer, name)
-    assert isinstance(size, int), name
-    return size
+    return Row(label, tuple(map(cell, engines)))
 
 
 def _ratio_text(value: float | None) -> str:

@@ -62,6 +62,15 @@ class Family:
     needs: tuple[str, ...] = ()
 
 
+def square(side: Callable[[Any], int]) -> Grid:
+    """The grid of frames that all have one size: `side(config)` tokens high and wide."""
+
+    def grid(config: Any, _processor: Any, frames: int, _height: int, _width: int) -> tuple[int, int, int]:
+        return frames, side(config), side(config)
+
+    return grid
+
+
 def placeholders(inputs: Mapping[str, Tensor], token_id: int) -> Tensor:
     """Where the prompt holds visual tokens, int64 [n], rising."""
     return (inputs["input_ids"][0] == token_id).nonzero().flatten()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split
+from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,9 +23,4 @@ def _layout(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
     return split(tokens, inputs["pixel_values"].shape[0], (side, side))
 
 
-def _grid(config: Any, _processor: Any, frames: int, _h: int, _w: int) -> tuple[int, int, int]:
-    side = _side(config)
-    return frames, side, side
-
-
-INTERNVL = Family("internvl", "InternVL", layout=_layout, grid=_grid)
+INTERNVL = Family("internvl", "InternVL", layout=_layout, grid=square(_side))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split
+from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,6 @@ def _onevision(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
     return split(placeholders(inputs, config.video_token_id), _frames(inputs), (side, side), tail=1)
 
 
-def _onevision_grid(config: Any, _processor: Any, frames: int, _h: int, _w: int) -> tuple[int, int, int]:
-    side = _onevision_side(config)
-    return frames, side, side
-
-
 def _next_side(config: Any) -> int:
     """Pooling rounds down."""
     side: int = _patches(config) // config.spatial_pool_stride
@@ -49,24 +44,16 @@ def _next_video(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
     return split(placeholders(inputs, config.video_token_id), _frames(inputs), (side, side))
 
 
-def _next_video_grid(config: Any, _processor: Any, frames: int, _h: int, _w: int) -> tuple[int, int, int]:
-    side = _next_side(config)
-    return frames, side, side
-
-
 def _video_llava(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
     """Each frame begins with the tower's CLS token, which has no place in the frame and stays."""
     side = _patches(config)
     return split(placeholders(inputs, config.video_token_id), _frames(inputs), (side, side), lead=1)
 
 
-def _video_llava_grid(config: Any, _processor: Any, frames: int, _h: int, _w: int) -> tuple[int, int, int]:
-    side = _patches(config)
-    return frames, side, side
-
-
-LLAVA_ONEVISION = Family("llava_onevision", "LLaVA-OneVision", layout=_onevision, grid=_onevision_grid)
-LLAVA_NEXT_VIDEO = Family("llava_next_video", "LLaVA-NeXT-Video", layout=_next_video, grid=_next_video_grid)
+LLAVA_ONEVISION = Family(
+    "llava_onevision", "LLaVA-OneVision", layout=_onevision, grid=square(_onevision_side)
+)
+LLAVA_NEXT_VIDEO = Family("llava_next_video", "LLaVA-NeXT-Video", layout=_next_video, grid=square(_next_side))
 VIDEO_LLAVA = Family(
-    "video_llava", "Video-LLaVA", layout=_video_llava, grid=_video_llava_grid, tower="video_tower"
+    "video_llava", "Video-LLaVA", layout=_video_llava, grid=square(_patches), tower="video_tower"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split
+from sharpv_cli.models.families.family import Family, FrameLayout, placeholders, split, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,16 +24,11 @@ def _layout(config: Any, inputs: Mapping[str, Tensor]) -> FrameLayout:
     return split(tokens, inputs["pixel_values"].shape[1], (side, side))
 
 
-def _grid(config: Any, _processor: Any, frames: int, _h: int, _w: int) -> tuple[int, int, int]:
-    side = _side(config)
-    return frames, side, side
-
-
 SMOLVLM = Family(
     "smolvlm",
     "SmolVLM",
     layout=_layout,
-    grid=_grid,
+    grid=square(_side),
     tower="vision_model",
     nested_videos=True,  # until transformers 5.22; later ones take both
     needs=("num2words",),
