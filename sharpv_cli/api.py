@@ -30,6 +30,7 @@ from sharpv_cli.types import (
     QuestionStarted,
     TextPiece,
     VideoInfo,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Video:
         spent, self._spent = self._spent or Spent(), None
         yield from answer(self._look.prompts, question, last=last, spent=spent, form=form)
 
-    def kept(self) -> Iterator[Noted]:
+    def kept(self) -> Iterator[Noted | Waiting]:
         """As `Look.kept`."""
         return self._look.kept()
 

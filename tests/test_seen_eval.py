@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sharpv_cli.batch.planning import Asked, Job
+from sharpv_cli.batch.working import Worker, answered
 from sharpv_cli.evaluation import running
 from sharpv_cli.evaluation.datasets import shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset
@@ -16,8 +19,9 @@ from sharpv_cli.evaluation.methods import read_methods
 from sharpv_cli.evaluation.results import Outcome, ResultsFile, item_key, open_results
 from sharpv_cli.evaluation.rivals import Contest
 from sharpv_cli.evaluation.running import Run
+from sharpv_cli.seen import recall
 from sharpv_cli.session import Session, open_session
-from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.settings import Resolved, Settings, resolve
 from sharpv_cli.video.local import Limits
 
 Evaluate = Callable[..., dict[tuple[str, str], Outcome]]
@@ -51,6 +55,19 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(running, "decode_isolated", noted)
     return looked
+
+
+@pytest.fixture
+def read_whole(monkeypatch: pytest.MonkeyPatch) -> set[threading.Thread]:
+    """The threads that read videos for their digests."""
+    threads, digest = set(), recall.Remembered.digest
+
+    def noted(remembered: recall.Remembered, file: Any) -> str:
+        threads.add(threading.current_thread())
+        return digest(remembered, file)
+
+    monkeypatch.setattr(recall.Remembered, "digest", noted)
+    return threads
 
 
 @pytest.fixture
@@ -90,10 +107,11 @@ def told(outcomes: Mapping[tuple[str, str], Outcome]) -> dict[tuple[str, str], t
 
 
 def test_sharpvs_own_methods_ask_of_what_was_kept(
-    evaluated: Evaluate, looked: list[Any], tmp_path: Path
+    evaluated: Evaluate, looked: list[Any], read_whole: set[threading.Thread], tmp_path: Path
 ) -> None:
     fresh = evaluated(OWN)
     assert (len(looked), len(kept(tmp_path))) == (1, 1)
+    assert read_whole - {threading.main_thread()} == read_whole != set()
     again = evaluated(OWN)
     assert len(looked) == 1
     assert told(again) == told(fresh) == told(evaluated(OWN, seen="off"))
@@ -118,3 +136,19 @@ def test_a_budget_that_sharpv_has_to_meet_is_met_by_a_look(
     """It needs every visual token."""
     evaluated("sharpv", match="tokens:20")
     assert (len(looked), kept(tmp_path)) == (1, {})
+
+
+def test_a_batch_reads_for_digests_where_it_decodes(
+    session: Session,
+    dataset: Dataset,
+    read_whole: set[threading.Thread],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not where answers are made."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = settings_for({})
+    worker = Worker(session.together(2), Resolved(settings, {}, "tiny", "shipped", None))
+    job = Job(str(dataset.prepare(dataset.items[0])), settings, (Asked("1", 1, "What moves?", "d"),))
+    assert len(list(answered(worker, [job]))) == len(kept(tmp_path)) == 1
+    assert read_whole - {threading.main_thread()} == read_whole != set()

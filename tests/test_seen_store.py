@@ -9,8 +9,9 @@ import os
 import shutil
 import signal
 import stat
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from seen_clips import SeenVideo, seen_video
 from tiny_model import session
 
 from sharpv_cli import digests
+from sharpv_cli.api import Sharpv
 from sharpv_cli.batch.indexing import QUESTION, Looker
 from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.working import answered
 from sharpv_cli.commands.doctor.checking import _seen
 from sharpv_cli.errors import ModelError, VideoError
 from sharpv_cli.pipeline import opening
+from sharpv_cli.pipeline.aside import Aside, go_on_beside
+from sharpv_cli.pipeline.conveyor import Conveyor
 from sharpv_cli.seen import recall
 from sharpv_cli.seen.head import DIGEST, HEAD
 from sharpv_cli.seen.key import software
@@ -34,6 +38,8 @@ from sharpv_cli.seen.store import Store, ends_of
 from sharpv_cli.seen.travelling import bring, export
 from sharpv_cli.settings import Resolved
 from sharpv_cli.shelf import SHELF
+from sharpv_cli.types import Event
+from sharpv_cli.video.local import LocalVideo
 from sharpv_cli.video.read_ahead import ReadAhead
 
 
@@ -509,6 +515,37 @@ def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(
     monkeypatch.setattr(opening, "decode", counted)
     video.ask()
     assert (decoded, read.count(str(video.path))) == ([0], 1)
+
+
+def test_while_a_video_is_read_for_its_digest_others_are_answered(
+    video: SeenVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process that answers several at once, which works for each in the folder of its command."""
+    monkeypatch.setattr(recall, "is_settled", lambda _: True)
+    monkeypatch.chdir(home := video.path.parent)
+    digest, others_done, ended = recall.Remembered.digest, threading.Event(), list[str]()
+    monkeypatch.setattr(recall.Remembered, "digest", lambda *of: others_done.wait(20) and digest(*of))
+    local, shared = LocalVideo(video.path.name, "clip").for_others(), session().together()
+
+    def asking(seen: str) -> Generator[Event]:
+        model = Sharpv(video.settings(seen=seen))
+        model._session = shared
+        for event in model.events(local, "What moves?"):
+            os.chdir("/")
+            yield event
+            os.chdir(home)
+        ended.append(seen)
+        if seen == "off":
+            others_done.set()
+
+    works = [asking("auto"), asking("off")]
+    go_on_beside(Aside(1, lambda: None))
+    try:
+        list(Conveyor[Event](shared.several).told(lambda _: works.pop(0) if works else None))
+    finally:
+        go_on_beside(None)
+    assert ended == ["off", "auto"]
+    assert only_file(video)
 
 
 def test_only_the_ends_of_a_video_are_read_to_know_whether_it_may_be_kept(tmp_path: Path) -> None:

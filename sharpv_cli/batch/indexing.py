@@ -51,7 +51,7 @@ class Looker(Worker):
                 prompts = Prompts(clip)
                 encoded = yield from waited(prompts.build(QUESTION, StageClock(), last=True))
                 assert recall is not None, "a store was asked for"
-                keep_seen(recall, encoded)
+                yield from keep_seen(recall, encoded)
                 if recall.notes:
                     raise ResourceError(
                         recall.notes[-1], hint="`sharpv seen list` shows what is kept, and where"

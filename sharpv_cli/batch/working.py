@@ -26,7 +26,6 @@ from sharpv_cli.video.read_ahead import ReadAhead
 if TYPE_CHECKING:
     from sharpv_cli.engine.together import Together
     from sharpv_cli.pipeline.clip import Clip
-    from sharpv_cli.pipeline.prompts import SharedPrompts
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
     from sharpv_cli.video.isolated import IsolatedReader
@@ -55,7 +54,7 @@ def read_frames(reader: IsolatedReader, job: Job) -> Read:
         if recall is not None and recall.expected:
             return Read()
         frames = decode_isolated(reader, video, job.settings)
-        if isinstance(recall, Recall):
+        if recall is not None:
             recall.read_whole()
         return Read(frames, recall)
 
@@ -108,10 +107,15 @@ class Worker:
         from sharpv_cli.pipeline.fitting import counted
         from sharpv_cli.pipeline.prompts import SharedPrompts
         from sharpv_cli.pipeline.question import Spent, answer
+        from sharpv_cli.pipeline.recalling import keep_seen
 
         with self.opened(job, read) as (clip, spent, recall), counted(clip):
             prompts = SharedPrompts(clip)
-            keep = _keeper(prompts, recall)
+
+            def keep() -> None:
+                """When a prompt was read, so that it delays no token."""
+                returned(keep_seen(recall, prompts.take_first()))
+
             for number, asked in enumerate(job.questions, start=1):
                 last = number == len(job.questions)
                 with Attempt(f"answering {shown(name_of(job.video))}") as attempt:
@@ -142,20 +146,6 @@ class Worker:
     def _document(self, job: Job, asked: Asked, answer: Answer) -> Document:
         document = ask_document(answer, replace(self.resolved, settings=job.settings).told)
         return {"schema": document.pop("schema"), "id": asked.id, "digest": asked.digest, **document}
-
-
-def _keeper(prompts: SharedPrompts, recall: Kept | None) -> Callable[[], None]:
-    """Keeps on disk what the first prompt has seen, and lets go of it: when it was read, so that it delays no token."""
-    from sharpv_cli.pipeline.recalling import keep_seen
-
-    left = [] if recall is None or prompts.clip.seen else [recall]
-
-    def keep() -> None:
-        first = prompts.take_first()
-        if first is not None and left:
-            keep_seen(left.pop(), first)
-
-    return keep
 
 
 def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Generator[tuple[Job, Told]]:

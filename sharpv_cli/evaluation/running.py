@@ -129,9 +129,7 @@ class Run:
                 for method in self._order(item):
                     if (item.id, method.label) in todo:
                         yield (yield from self._ask(item, method, clip, file))
-        first = clip.take_first()
-        if read.recall is not None and read.entry is None and first is not None:
-            keep_seen(read.recall, first)
+        yield from keep_seen(read.recall, clip.prompts.take_first())
 
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:
         """The video of the questions, made where it is missing, read in a child process; or what was kept of it."""
@@ -142,7 +140,10 @@ class Run:
             from sharpv_cli.pipeline.recalling import frames_seen
 
             return _Read(with_subtitles(video, settings, frames_seen(video, entry), reader), recall, entry)
-        return _Read(decode_isolated(reader, video, settings), recall)
+        read = _Read(decode_isolated(reader, video, settings), recall)
+        if recall is not None:
+            recall.read_whole()
+        return read
 
     def _video(self, item: Item) -> LocalVideo:
         path = self.dataset.prepare(item)

@@ -17,11 +17,14 @@ _MOST = 128  # pieces of work that wait at a time
 
 
 class Aside:
-    """Threads for what waits, of which at most `readers` read videos; `changed` is called when one is done."""
+    """Threads for what waits, of which at most `readers` read videos; `changed` is called when one is done.
+
+    One more reads what no answer waits for.
+    """
 
     def __init__(self, readers: int, changed: Callable[[], object]) -> None:
         self._pool = ThreadPoolExecutor(_MOST, "aside")
-        self._reading = BoundedSemaphore(readers)
+        self._reading, self._reading_after = BoundedSemaphore(readers), BoundedSemaphore()
         self._changed = changed
 
     def begin(self, work: Callable[[], T]) -> Future[T]:
@@ -29,8 +32,8 @@ class Aside:
         coming.add_done_callback(lambda _: self._changed())
         return coming
 
-    def read(self, work: Callable[[], T]) -> T:
-        with self._reading:
+    def read(self, work: Callable[[], T], *, after: bool) -> T:
+        with self._reading_after if after else self._reading:
             return work()
 
 
@@ -44,12 +47,15 @@ def go_on_beside(aside: Aside | None) -> None:
 
 
 def read_aside(
-    work: Callable[[], T], unwanted: Callable[[T], object] = lambda _: None
+    work: Callable[[], T], unwanted: Callable[[T], object] = lambda _: None, *, after: bool = False
 ) -> Generator[Waiting, None, T]:
-    """What `work`, which reads a video, gives; `unwanted` gets it if nobody waits for it any more when it comes."""
+    """What `work`, which reads a video, gives; `unwanted` gets it if nobody waits for it any more when it comes.
+
+    `after` an answer it keeps no video waiting that another answer waits for.
+    """
     if _aside is None:
         return work()
-    coming = _aside.begin(partial(_aside.read, work))
+    coming = _aside.begin(partial(_aside.read, work, after=after))
     with ExitStack() as on_leaving:
         on_leaving.callback(coming.add_done_callback, partial(_given, unwanted))
         on_leaving.callback(coming.cancel)

@@ -48,7 +48,7 @@ class ComparedClip:
 
     clip: Clip
     again: Callable[[int], Frames] | None = None
-    _prompts: SharedPrompts = field(init=False)
+    prompts: SharedPrompts = field(init=False)
     _fewer: dict[int, ComparedClip] = field(default_factory=dict, init=False)
     _read: list[_Begun] = field(default_factory=list, init=False)
     _question: str | None = field(default=None, init=False)
@@ -56,11 +56,7 @@ class ComparedClip:
     _counts: Tensor | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._prompts = SharedPrompts(self.clip)
-
-    def take_first(self) -> Encoded | None:
-        """As of its prompts."""
-        return self._prompts.take_first()
+        self.prompts = SharedPrompts(self.clip)
 
     def ask(self, question: str) -> Generator[Waiting]:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
@@ -68,7 +64,7 @@ class ComparedClip:
             return
         self._question = self._counts = None
         with memory_told(self.clip):
-            self._encoded = yield from waited(self._prompts.build(question, StageClock(), last=False))
+            self._encoded = yield from waited(self.prompts.build(question, StageClock(), last=False))
             synchronize(self.clip.loaded.device)  # or the first method's selection would wait for the vision
         self._question = question
 

@@ -86,16 +86,12 @@ class Look:
     def free_bytes(self) -> int | None:
         return self.prompts.free_bytes()
 
-    def kept(self) -> Iterator[Noted]:
+    def kept(self) -> Iterator[Noted | Waiting]:
         """Keep on disk what was seen, for questions of another day; what there is to say about it."""
-        recall, first = self.recall, self.prompts.first
-        if recall is None:
-            return
-        if first is not None and first.clip.entry is None:
-            from sharpv_cli.pipeline.recalling import keep_seen
+        from sharpv_cli.pipeline.recalling import keep_seen
 
-            keep_seen(recall, first)
-        yield from map(Noted, recall.notes)
+        yield from keep_seen(self.recall, self.prompts.take_first())
+        yield from map(Noted, [] if self.recall is None else self.recall.notes)
 
 
 def open_look(

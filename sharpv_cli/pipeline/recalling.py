@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from sharpv_cli.errors import VideoError
 from sharpv_cli.models.assembling import VisualPart, held_of, placed, visual_part
 from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.wording import Wording, Wordings, is_metadata, wordings_made, wordings_of_long
+from sharpv_cli.pipeline.aside import read_aside
 from sharpv_cli.pipeline.clip import Clip, Encoded
 from sharpv_cli.pipeline.selecting import kept_by, scores_of
 from sharpv_cli.pruning.visual import Scores
@@ -22,6 +24,7 @@ from sharpv_cli.seen.key import Maker, VisualKey
 from sharpv_cli.seen.recall import Kept
 from sharpv_cli.seen.thumbnails import Thumbnails
 from sharpv_cli.text import shown
+from sharpv_cli.types import Waiting
 from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.local import FilePath, is_private, name_of
 
@@ -64,8 +67,17 @@ def require_held(encoded: Encoded, keep: Tensor) -> None:
         raise _no_fit(encoded.clip)
 
 
-def keep_seen(recall: Kept, encoded: Encoded) -> None:
-    """Keep what was seen, as its first prompt has it; where that cannot be, the notes of `recall` say why."""
+def keep_seen(recall: Kept | None, first: Encoded | None) -> Generator[Waiting]:
+    """Keep what the first prompt has seen, if it has; the video is read for that while others go on.
+
+    Where it cannot be kept, the notes of `recall` say why.
+    """
+    if recall is not None and first is not None and not first.clip.seen:
+        yield from read_aside(recall.read_whole, after=True)
+        _keep(recall, first)
+
+
+def _keep(recall: Kept, encoded: Encoded) -> None:
     try:
         recall.keep(encoded.clip.session, partial(_entry, encoded, recall.video))
     except RuntimeError as error:

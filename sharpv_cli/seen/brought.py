@@ -75,8 +75,11 @@ class Brought:
             raise _damaged(self.video, "it has changed just now")
         return entry
 
+    def read_whole(self) -> None:
+        """It is kept where it is, and so it is not read again."""
+
     def keep(self, *_: object) -> None:
-        """It is kept where it is."""
+        """As `read_whole`."""
 
 
 def _own(head: Head, settings: Settings) -> Settings:

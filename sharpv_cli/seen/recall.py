@@ -7,7 +7,8 @@ something of it. All of it is read, for its digest, where that is so, or after t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +47,12 @@ class Recall:
     store: Store
     notes: list[str] = field(default_factory=list)
     expected: bool = field(default=False, init=False)
+    _file: str = field(default="", init=False)  # the same from any folder
     _ends: str = field(default="", init=False)
     _facts: Facts | None = field(default=None, init=False)
     _first_digest: str | None = field(default=None, init=False)
+    _whole: str | None = field(default=None, init=False)
+    _is_read: bool = field(default=False, init=False)
     _key: VisualKey | None = field(default=None, init=False)
 
     @classmethod
@@ -75,7 +79,8 @@ class Recall:
         if not self._ends:
             return
         try:
-            self._facts = facts_of(self.video)
+            self._file = os.path.join(os.getcwd(), self.video)  # noqa: PTH109, PTH118 - what it leads to is not asked
+            self._facts = facts_of(self._file)
             known = self.settings.seen != "refresh" and self.store.knows(self._ends)
             fresh = not is_private(self.video) and not is_settled(self._facts)
             if known or (fresh and self._facts[2] <= _QUICK_BYTES):
@@ -118,48 +123,62 @@ class Recall:
         if path != self.store.path(self._ends, head.key, head.maker):
             raise DamagedError("it is of something else than its name says")
 
+    def read_whole(self) -> None:
+        """Read all of the video, once it was decoded, for its digest; on any thread, where others wait for `keep`.
+
+        A copy of our own is gone when what was seen is kept.
+        """
+        if self._facts is None or self._is_read:
+            return
+        self._is_read = True
+        with self._noting():
+            self.store.prepare()
+            self._whole = self._unchanged_digest(self._facts)
+
     def keep(self, session: Session, entry_for: EntryFor) -> None:
-        """Keep what was seen, unless the video changed meanwhile; where that cannot be, `notes` say why."""
-        name, store = shown(name_of(self.video)), self.store
+        """Keep what was seen, once, unless the video changed meanwhile; where that cannot be, `notes` say why."""
+        self.read_whole()
+        whole, self._whole = self._whole, None
+        if whole is None:
+            return
+        with self._noting():
+            key, maker = VisualKey.of(whole, self.settings), Maker.of(session)
+            if (entry := entry_for(key, maker, self._ends)) is not None:
+                self._write(self.store.path(self._ends, key, maker), entry.to_bytes())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if len(content) <= self.store.most_bytes // _MOST_SHARE:
+            self.store.write(path, content)
+        else:
+            self._note(f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes")
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
         try:
-            if self._facts is None:
-                return
-            store.prepare()
-            if (digest := self._unchanged_digest(self._facts)) is None:
-                return
-            key, maker = VisualKey.of(digest, self.settings), Maker.of(session)
-            if (entry := entry_for(key, maker, self._ends)) is None:
-                return
-            content = entry.to_bytes()
-            if len(content) <= store.most_bytes // _MOST_SHARE:
-                store.write(store.path(self._ends, key, maker), content)
-                return
-            why = f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes"
+            yield
         except ModelError:
             return  # its files are gone: whoever loads it next says so
         except (OSError, MemoryError) as error:
-            why = f"{shown(store.folder)}: {getattr(error, 'strerror', None) or error}"
-        self.notes.append(f"what was seen of {name} is not kept: {why} (--seen off does without)")
+            self._note(f"{shown(self.store.folder)}: {getattr(error, 'strerror', None) or error}")
 
-    def read_whole(self) -> None:
-        """Read all of a copy of our own, which is gone when what was seen is kept."""
-        if is_private(self.video) and self._facts is not None and self._first_digest is None:
-            self._first_digest = digest_of(self.video)
+    def _note(self, why: str) -> None:
+        name = shown(name_of(self.video))
+        self.notes.append(f"what was seen of {name} is not kept: {why} (--seen off does without)")
 
     def _unchanged_digest(self, facts: Facts) -> str | None:
         """That of the video which was decoded; None where it is another one by now."""
         if is_private(self.video) and self._first_digest is not None:
             return self._first_digest
         digest = self._digest()
-        unchanged = facts_of(self.video) == facts and self._first_digest in (None, digest)
+        unchanged = facts_of(self._file) == facts and self._first_digest in (None, digest)
         return digest if unchanged else None
 
     def _digest(self) -> str:
         """Of the whole video; remembered, for one that stays where it is."""
         if is_private(self.video):
-            return digest_of(self.video)
+            return digest_of(self._file)
         remembered = Remembered(self.store.digests)
-        digest = remembered.digest(self.video)
+        digest = remembered.digest(self._file)
         remembered.save()
         return digest
 
