@@ -185,6 +185,12 @@ def test_out_of_memory_lets_fewer_go_together(monkeypatch: pytest.MonkeyPatch) -
     assert vision_of(session).full == 4 * PIXELS
 
 
+def test_a_device_that_has_failed_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, lambda: torch.AcceleratorError("gone"), 1)
+    with pytest.raises(torch.AcceleratorError):
+        answers(together(FAMILY), CLIPS)
+
+
 def inputs(frames: int) -> dict[str, torch.Tensor]:
     model = loaded(FAMILY)
     return build_inputs(model, *clip(tuple(range(frames))), "What is it?", PromptSettings())
