@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +21,7 @@ from sharpv_cli.engine.fast import FastEngine
 from sharpv_cli.engine.fastv import FastVEngine
 from sharpv_cli.engine.reference import ReferenceEngine
 from sharpv_cli.engine.together import Together
+from sharpv_cli.evaluation import running
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, shapes
 from sharpv_cli.evaluation.datasets.dataset import Dataset, Item, Score
 from sharpv_cli.evaluation.fewer import affordable, with_frames
@@ -33,7 +35,7 @@ from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import returned
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
-from sharpv_cli.types import Answer, Finished
+from sharpv_cli.types import Answer, Finished, Waiting
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.read_ahead import ReadAhead
 
@@ -266,6 +268,33 @@ def test_fewer_frames_are_those_that_the_budget_buys(evaluated: Evaluate, folder
     }
 
 
+@pytest.mark.usefixtures("quick_reader")
+def test_while_fewer_frames_are_read_others_are_answered(
+    evaluated: Evaluate, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, answered, threads = shapes.load(None, 4, folder), threading.Event(), set[threading.Thread]()
+    first, last = dataset.items[0].video, dataset.items[-1].video
+    decode, outcome = running.decode_isolated, running._outcome
+
+    def slow(reader: Any, video: Any, settings: Settings) -> Any:
+        threads.add(threading.current_thread())
+        if settings.sampling.frames == 3 and Path(video) == first:
+            assert answered.wait(20), "it holds up the other clip"
+        return decode(reader, video, settings)
+
+    def noted(item: Item, *given: Any) -> Outcome:
+        if item.video == last:
+            answered.set()
+        return outcome(item, *given)
+
+    monkeypatch.setattr(running, "decode_isolated", slow)
+    monkeypatch.setattr(running, "_outcome", noted)
+    monkeypatch.setattr(Run, "_order", lambda run, item: run.methods[:: 1 if item.video == first else -1])
+    done, missed = evaluated(dataset, "dense-fewer-frames,dense", "0.26", by=session.together(2))
+    assert (len(done), missed) == (8, [])
+    assert len(threads) == 1, "one reads all, within its share of the cores"
+
+
 @dataclass
 class Looked:
     """Stands for a compared clip: frames that a model merges, with tokens that may grow as there are fewer."""
@@ -285,7 +314,8 @@ class Looked:
     def tokens(self) -> tuple[int, int]:
         return -(-self.frames // self.merged), self.tokens_at(self.frames)
 
-    def fewer(self, frames: int) -> Looked:
+    def fewer(self, frames: int) -> Generator[Waiting, None, Looked]:
+        yield from ()
         return replace(self, frames=frames)
 
 

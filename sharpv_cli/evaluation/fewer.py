@@ -37,7 +37,7 @@ def affordable(clip: ComparedClip, question: str, budget: int) -> Generator[Wait
     merged = -(-len(clip.clip.sample) // frames)  # frames of the video in one of the model's
     wanted, fewer = -(-budget // tokens), clip
     while wanted < frames:
-        fewer = clip.fewer(min(wanted * merged, len(clip.clip.sample)))
+        fewer = yield from clip.fewer(min(wanted * merged, len(clip.clip.sample)))
         yield from fewer.ask(question)
         frames, tokens = fewer.tokens
         wanted = -(-budget // tokens)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sharpv_cli.cores import cores
 from sharpv_cli.errors import SharpvError, unforeseen
@@ -19,7 +18,7 @@ from sharpv_cli.evaluation.fewer import with_frames
 from sharpv_cli.evaluation.methods import SHARPV, EvalMethod
 from sharpv_cli.evaluation.results import Missed, Outcome, ResultsFile, item_key
 from sharpv_cli.evaluation.scoring import is_right
-from sharpv_cli.pipeline.conveyor import Conveyor
+from sharpv_cli.pipeline.conveyor import Conveyor, Patient
 from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, with_subtitles
 from sharpv_cli.seen.recall import Kept, Recall
 from sharpv_cli.types import Waiting
@@ -38,8 +37,13 @@ if TYPE_CHECKING:
     from sharpv_cli.video.frames import Frames
     from sharpv_cli.video.local import Limits
 
-_Work = tuple[list[Item], set[tuple[str, str]]]
-"""The questions about one clip, and which of them a method has not answered."""
+
+class _Work(NamedTuple):
+    """The questions about one clip, and which of them a method has not answered; `frames` of it, where so few count."""
+
+    items: list[Item]
+    todo: set[tuple[str, str]]
+    frames: int | None = None
 
 
 _Told = Outcome | Missed
@@ -54,6 +58,8 @@ class _Read:
     entry: Entry | None = None
 
 
+_Again = Callable[[_Work], Generator[Waiting, None, _Read]]
+"""Reads a clip once more, while other work goes on."""
 _AHEAD = 2  # clips made and decoded while the model answers
 
 
@@ -82,11 +88,17 @@ class Run:
         with ReadAhead(self._decoded, share=cores()) as ahead:
             ahead.feed(work, ahead=1 + _AHEAD)
 
+            steps = None if self.session.several is None else Patient(self.session.several)
+
+            def again(work: _Work) -> Generator[Waiting, None, _Read]:
+                coming = ahead.begin(work)
+                return coming.result() if steps is None else (yield from steps.until(coming))
+
             def begin(wait: bool) -> Generator[_Told | Waiting] | None:
                 read = ahead.first(wait=wait)
-                return None if read is None else self._clip(*read, file)
+                return None if read is None else self._clip(*read, again, file)
 
-            conveyor: Conveyor[_Told] = Conveyor(self.session.several)
+            conveyor: Conveyor[_Told] = Conveyor(steps)
             with closing(conveyor.told(begin)) as told:
                 for outcome in told:
                     self._guard(outcome)
@@ -101,7 +113,7 @@ class Run:
             items = list(group)
             wanted = {(item.id, method.label) for item in items for method in self.methods}
             if todo := {pair for pair in wanted if pair not in file.done}:
-                yield items, todo
+                yield _Work(items, todo)
 
     def _guard(self, outcome: _Told) -> None:
         unexpected = isinstance(outcome, Missed) and outcome.exit_code == _UNEXPECTED
@@ -110,15 +122,17 @@ class Run:
             assert isinstance(outcome, Missed)
             raise RuntimeError(f"{self._in_a_row} times in a row: {outcome.error}")
 
-    def _clip(self, work: _Work, coming: Future[_Read], file: ResultsFile) -> Generator[_Told | Waiting]:
+    def _clip(
+        self, work: _Work, coming: Future[_Read], again: _Again, file: ResultsFile
+    ) -> Generator[_Told | Waiting]:
         """What the methods answer about one clip, in its order: work on a conveyor."""
         from sharpv_cli.pipeline.fitting import counted
         from sharpv_cli.pipeline.recalling import keep_seen
 
-        items, todo = work
+        items, todo, _ = work
         try:
             read = coming.result()
-            clip = self._compared(read, items[0])
+            clip = self._compared(read, work, again)
             open_clip = counted(clip.clip)
         except (SharpvError, *_UNFORESEEN) as error:
             for item in items:
@@ -133,8 +147,10 @@ class Run:
 
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:
         """The video of the questions, made where it is missing, read in a child process; or what was kept of it."""
-        item = work[0][0]
+        item = work.items[0]
         video, settings = self._video(item), self._settings_for(item)
+        if work.frames is not None:
+            return _Read(decode_isolated(reader, video, with_frames(settings, work.frames)), None)
         recall = self._recall(video, settings, work)
         if recall is not None and recall.expected and (entry := recall.entry(self.session)) is not None:
             from sharpv_cli.pipeline.recalling import frames_seen
@@ -158,26 +174,23 @@ class Run:
         words = {"subtitles": item.subtitles_for(settings.prompt.subtitles)}
         return settings.model_copy(update={"prompt": settings.prompt.model_copy(update=words)})
 
-    def _again(self, item: Item, frames: int) -> Frames:
-        """The video of a question once more, so many frames of it."""
-        with IsolatedReader() as reader:
-            return decode_isolated(reader, self._video(item), with_frames(self._settings_for(item), frames))
-
     def _recall(self, video: LocalVideo, settings: Settings, work: _Work) -> Kept | None:
         """What is kept serves SharpV's own methods, of one way to prune; others want to see every visual token."""
-        items, todo = work
+        items, todo, _ = work
         methods = [m for m in self.methods if any((item.id, m.label) in todo for item in items)]
         same = all(not m.is_rival and m.settings.visual == self.settings.visual for m in methods)
         if not same or self.contest.match.holds_for_sharpv or may_come_in_chunks(self.settings):
             return None
         return Recall.at(video, settings)
 
-    def _compared(self, read: _Read, item: Item) -> ComparedClip:
+    def _compared(self, read: _Read, work: _Work, again: _Again) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
 
-        clip = Clip(self.session, read.frames, self.settings, entry=read.entry)
-        return ComparedClip(clip, again=partial(self._again, item))
+        def fewer(frames: int) -> Generator[Waiting, None, Frames]:
+            return (yield from again(work._replace(frames=frames))).frames
+
+        return ComparedClip(Clip(self.session, read.frames, self.settings, entry=read.entry), again=fewer)
 
     def _ask(
         self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile

@@ -43,11 +43,11 @@ class ComparedClip:
     Every answer is the one that `question.answer` gives, without its vision again. The frames are all encoded at once.
     Settings of an answer may differ from the clip's in what comes after the vision: pruning, memory, positions. All of
     it raises UsageError, ResourceError and ModelError as `question.answer` does. `again` reads the video once more, so
-    many frames of it.
+    many frames of it, while other work goes on.
     """
 
     clip: Clip
-    again: Callable[[int], Frames] | None = None
+    again: Callable[[int], Generator[Waiting, None, Frames]] | None = None
     prompts: SharedPrompts = field(init=False)
     _fewer: dict[int, ComparedClip] = field(default_factory=dict, init=False)
     _read: list[_Begun] = field(default_factory=list, init=False)
@@ -92,11 +92,12 @@ class ComparedClip:
         """As `selecting.scale_for`, for this clip."""
         return scale_for(scores_of(self._encoded.whole, visual), visual, most)
 
-    def fewer(self, frames: int) -> ComparedClip:
+    def fewer(self, frames: int) -> Generator[Waiting, None, ComparedClip]:
         """The same video with so many of its frames, as who asks with `--frames` gets them. Raises VideoError, too."""
         assert self.again is not None
         if frames not in self._fewer:
-            self._fewer[frames] = ComparedClip(replace(self.clip, frames=self.again(frames), entry=None))
+            again = yield from self.again(frames)
+            self._fewer[frames] = ComparedClip(replace(self.clip, frames=again, entry=None))
         return self._fewer[frames]
 
     def answer(

@@ -6,7 +6,8 @@ Whoever answers many questions has a generator for each piece of work, and gives
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import Generic, Protocol, TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, Generic, Protocol, TypeVar
 
 from sharpv_cli.types import Answer, Event, Finished, PromptRead, Waiting
 
@@ -16,14 +17,49 @@ T = TypeVar("T")
 class Steps(Protocol):
     """An engine for several answers, as far as it is driven here (`engine.together`)."""
 
-    most: int
+    @property
+    def most(self) -> int:
+        """Answers at once."""
 
     @property
     def has_room(self) -> bool:
         """Whether another answer could begin now."""
 
     def step(self) -> object:
-        """Make one for all answers."""
+        """Make one for all answers; nothing, or 0, where there is none to make."""
+
+
+_LOOK_SEC = 0.05
+
+
+class Patient:
+    """The steps of `engine`; where there is none to make, it waits for what work waits for (`until`)."""
+
+    def __init__(self, engine: Steps) -> None:
+        self._engine = engine
+        self._coming: list[Future[Any]] = []
+
+    @property
+    def most(self) -> int:
+        return self._engine.most
+
+    @property
+    def has_room(self) -> bool:
+        return self._engine.has_room
+
+    def step(self) -> None:
+        if not self._engine.step() and self._coming:
+            wait(self._coming, _LOOK_SEC, return_when=FIRST_COMPLETED)
+
+    def until(self, coming: Future[T]) -> Generator[Waiting, None, T]:
+        """What comes from another thread, while other work goes on."""
+        self._coming.append(coming)
+        try:
+            while not coming.done():
+                yield Waiting()
+        finally:
+            self._coming.remove(coming)
+        return coming.result()
 
 
 class Conveyor(Generic[T]):
