@@ -14,7 +14,7 @@ from sharpv_cli.shapes.letters import LETTERS
 from sharpv_cli.shapes.offtopic import UNKNOWN
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import Batches
-from sharpv_cli.training.regimes import WORLD_REGIMES
+from sharpv_cli.training.regimes import WORLD_REGIMES, weighted
 from sharpv_cli.training.staging import draw, shares, staged
 from sharpv_cli.training.targets import staged_targets
 from sharpv_cli.training.worlds import SOURCES, Shot
@@ -149,3 +149,13 @@ def test_training_of_worlds_keeps_what_is_known_and_is_fair() -> None:
     assert min(r.frames for r in regimes) == 4 and max(r.frames for r in long) >= 120
     assert all(r.frames * checkpoint.TOKENS_PER_FRAME + 250 < checkpoint.CONTEXT for r in regimes)
     assert all(1536 * r.load % r.frames == 0 for r in regimes), "1,536 frames a step divide into each"
+
+
+def test_a_piece_weighs_its_worlds_and_leaves_one_out() -> None:
+    regimes = weighted(WORLD_REGIMES, {"shapes": 2.0, "signs": 0.0})
+    share = {
+        world: sum(r.share for r in regimes if r.world == world) for world in ("shapes", "long", "signs")
+    }
+    before = {world: sum(r.share for r in WORLD_REGIMES if r.world == world) for world in ("shapes", "long")}
+    assert share == pytest.approx({"shapes": 2 * before["shapes"], "long": before["long"], "signs": 0.0})
+    assert "signs" not in {r.world for r in regimes}

@@ -47,10 +47,10 @@ ice ink jam jar key leg lip log map mud net nut oak oil owl pen pig pot rat red 
 wax zoo bird boat book cake coin door duck fish frog gate hand kite lamp leaf lion milk moon nest road
 rose ship star tree wolf""".split()
 
-_RADII = (0.045, 0.085)
+_RADII = (0.03, 0.065)
 _SWAY = 0.04  # how far the camera moves everything, each way
 _EDGE = 0.015 + _SWAY
-_VISIBLE = 0.75  # two objects are at least so many of their radii apart at the start and at the end: never all hidden
+_VISIBLE = 0.55  # two objects are at least so many of their radii apart at the start and at the end: never all hidden
 _CONTRAST = 60  # of an object and the ground's tint, as far as can be had
 
 
@@ -146,7 +146,7 @@ def sample_film(rng: random.Random) -> Film:
     world = sample_world(rng)
     shorter = rng.uniform(144, 384 / max(world.width, world.height))
     codec: Codec = rng.choices(("h264", "vp9", "mpeg4"), (0.5, 0.25, 0.25))[0]
-    qualities: tuple[Quality, ...] = ("high", "medium")
+    qualities: tuple[Quality, ...] = ("high", "medium", "low")
     fps = rng.randint(8, 30)
     return Film(
         world=world,
@@ -254,7 +254,7 @@ def _place(
 def _radii(rng: random.Random, motion: Motion) -> tuple[float, float]:
     small, large = _RADII
     if motion in ("grow", "shrink"):
-        start = rng.uniform(small, 0.05)
+        start = rng.uniform(small, 0.04)
         grown = start * rng.uniform(1.8, 2.4)
         return (start, grown) if motion == "grow" else (grown, start)
     radius = rng.uniform(small, large)

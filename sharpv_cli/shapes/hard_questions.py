@@ -60,8 +60,8 @@ _WRITERS: Writers = {
         kind: WRITERS[kind]
         for kind in ("colour", "shape", "direction", "moves", "event", "place", "order", "which")
     },
-    "count": (1.0, _count),
-    "kind": (1.0, _count_kind),
+    "count": (2.0, _count),
+    "kind": (2.0, _count_kind),
     "exists": (0.9, _exists),
 }
 _THINGS = tuple(f"the {name}" for name in NAMES)

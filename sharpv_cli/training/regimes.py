@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sharpv_cli.training.batches import SHAPES_WORLD
 
@@ -67,3 +68,9 @@ WORLD_REGIMES = (
     Regime(64, 1024, 0.05, discards=0.6, world="long", text=1016),
     Regime(120, 1024, 0.03, discards=0.6, world="long", text=1016, load=1.875),
 )
+
+
+def weighted(regimes: Sequence[Regime], factors: Mapping[str, float]) -> tuple[Regime, ...]:
+    """With each world's share multiplied by its factor (1 where there is none); 0 leaves a world out."""
+    changed = (replace(regime, share=regime.share * factors.get(regime.world, 1.0)) for regime in regimes)
+    return tuple(regime for regime in changed if regime.share)

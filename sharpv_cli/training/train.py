@@ -29,7 +29,7 @@ from sharpv_cli.models.parts import read_config, read_model
 from sharpv_cli.settings import ModelSettings
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.log import Log
-from sharpv_cli.training.regimes import REGIMES, WORLD_REGIMES
+from sharpv_cli.training.regimes import REGIMES, WORLD_REGIMES, weighted
 from sharpv_cli.training.trainee import split_attention
 from sharpv_cli.training.trainer import Trainer
 
@@ -111,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--language-only", action="store_true", help="leave the vision tower as it is")
     parser.add_argument("--worlds", action="store_true", help="hard and long clips and scenery as well")
+    parser.add_argument(
+        "--shares", default="{}", help='factors of the worlds\' shares, as JSON: {"shapes": 2}'
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--clip-frames", type=int, default=1536, help="frames a step: clips times frames a clip"
@@ -129,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.seed,
         other_words=args.other_words,
         language_only=args.language_only,
-        regimes=WORLD_REGIMES if args.worlds else REGIMES,
+        regimes=weighted(WORLD_REGIMES if args.worlds else REGIMES, json.loads(args.shares)),
     )
     figures = train(trainer, args.minutes, args.cooldown, args.peak, args.warm_up)
     model.model.language_model.config._attn_implementation = "sdpa"
