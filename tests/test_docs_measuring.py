@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from builtin_model import load_once
 
+from sharpv_cli import session
+from sharpv_cli.commands.eval import running
 from sharpv_cli.docs import blocks, results, takeaway
 from sharpv_cli.docs.tables import Table, read
 from sharpv_cli.errors import UsageError
+from sharpv_cli.shelf import SHELF
 from sharpv_cli.types import Evaluation, GroupScore, Interval, MethodScore
 
 LISTED = """
@@ -97,6 +100,47 @@ def test_parts_are_resumed_shared_and_joined(tables: dict[str, Table], tmp_path:
         "curve/0.1": 2,
         "curve/0.5": 2,
     }
+
+
+def test_clips_can_be_drawn_before_there_is_a_model(
+    tables: dict[str, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "open_session", lambda *_: pytest.fail("a model was loaded"))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "tables.toml").rename(tmp_path / "results" / "tables.toml")
+    clips, parts = tmp_path / "clips", tmp_path / "parts"
+    given = [
+        "--docs",
+        str(tmp_path),
+        "--parts",
+        str(parts),
+        "--clips",
+        str(clips),
+        "--only",
+        "first",
+        "--draw",
+    ]
+    for shard, there in (("1/2", 1), ("2/2", 2)):
+        with pytest.raises(SystemExit) as end:
+            results.main([*given, "--shard", shard])
+        assert (end.value.code, len(list(clips.iterdir()))) == (0, there)
+    assert not parts.exists()
+
+
+def test_tables_of_a_process_share_the_model(
+    tables: dict[str, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, make = [], session._open
+    monkeypatch.setattr(session, "_open", lambda *given: opened.append(1) or make(*given))
+    monkeypatch.setattr(running, "open_session", session.open_session)
+    monkeypatch.setattr(session, "_keeper", None)
+    monkeypatch.setattr(SHELF, "places", 0)
+    results.hold()
+    try:
+        assert results.work(results.chosen(tables, "curve/*"), tmp_path, "1/1", tmp_path / "clips", "cpu")
+    finally:
+        SHELF.give_up()
+    assert len(opened) == 1
 
 
 def test_what_shows_a_table_that_is_not_complete_stays_as_it_was(

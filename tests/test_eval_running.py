@@ -35,6 +35,7 @@ from sharpv_cli.pipeline.clip import Clip
 from sharpv_cli.pipeline.frames import returned
 from sharpv_cli.session import Session, open_session
 from sharpv_cli.settings import Settings, resolve
+from sharpv_cli.shelf import SHELF
 from sharpv_cli.types import Answer, Finished, Waiting
 from sharpv_cli.video.local import Limits
 from sharpv_cli.video.read_ahead import ReadAhead
@@ -125,6 +126,30 @@ def test_what_a_method_keeps_of_a_clip_is_read_once_where_it_may_stay(
     assert len(reads) == 3 * times + 2
     told = [outcome.prefill_sec for outcome in done.values()]
     assert sum(seconds >= 1000 for seconds in told) == (3 if times == 1 else 0)
+
+
+def test_a_further_comparison_of_a_process_that_holds_clips_encodes_none_again(
+    evaluated: Evaluate, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, capture = [], Clip.capture
+    monkeypatch.setattr(Clip, "capture", lambda *given: encoded.append(1) or capture(*given))
+    dataset, methods = shapes.load(None, 4, folder), "dense,sharpv,evs"
+    want, _ = evaluated(dataset, methods, "all:0.2")
+    monkeypatch.setattr(SHELF, "places", 8)
+    try:
+        for out in ("first.jsonl", "again.jsonl"):
+            found, missed = evaluated(dataset, methods, "all:0.2", out=out, by=session.together(4))
+            assert (len(found), missed) == (12, [])
+            assert all(untimed(one) == untimed(want[key]) for key, one in found.items())
+        assert len(encoded) == 2 + 2
+        evaluated(dataset, methods, "all:0.2", out="other.jsonl", by=alone())
+        assert len(encoded) == 2 + 2 + 2, "another model sees them for itself"
+    finally:
+        SHELF.give_up()
+
+
+def untimed(outcome: Outcome) -> Outcome:
+    return replace(outcome, prune_sec=0.0, prefill_sec=0.0, tpot_sec=None)
 
 
 @pytest.fixture

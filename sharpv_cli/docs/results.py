@@ -4,7 +4,7 @@ Asks what docs/results/tables.toml lists with so many single-threaded processes;
 on with the answers in `--parts`. What is complete is kept in docs/results as NAME.jsonl.gz. Then, and without
 `--processes` only then, the kept answers become NAME.md and NAME.svg, the curve, and the tables and figures in
 docs/results.md, docs/model-card.md and README.md; what shows a table that is not complete stays as it was (exit 6).
-`--shard I/N` is one of the processes, for machines of your own.
+`--shard I/N` is one of the processes, for machines of your own. `--draw` makes the clips only, which takes no model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,37 @@ from sharpv_cli.errors import SharpvError, UsageError
 from sharpv_cli.files import write_whole
 from sharpv_cli.report.eval_document import eval_document, eval_markdown
 from sharpv_cli.report.eval_picture import eval_picture
-from sharpv_cli.types import Evaluation
+from sharpv_cli.session import Session, keep_with
+from sharpv_cli.settings import Settings
+from sharpv_cli.shelf import SHELF
+from sharpv_cli.types import Evaluation, Waiting
 
 PARTS = Path("sharpv-results")
 _PAGES = ("results.md", "model-card.md", "../README.md")
 _MODULE = "sharpv_cli.docs.results"
+_CLIPS = 1000  # of ours: what the model sees of one takes a few MiB at most
+
+
+class _OneModel:
+    """The session of all tables of a process, which ask the same model on the same device."""
+
+    _session: Session | None = None
+
+    def turn(self, settings: Settings) -> Generator[Waiting, None, Session | None]:
+        del settings
+        yield from ()
+        return self._session
+
+    def open(self, settings: Settings, make: Callable[[], Session]) -> Session:
+        del settings
+        self._session = self._session or make()
+        return self._session
+
+
+def hold() -> None:
+    """From now on tables share the model, and what it saw of their clips."""
+    keep_with(_OneModel())
+    SHELF.places = _CLIPS
 
 
 def work(tables: Mapping[str, Table], parts: Path, shard: str, clips: Path | None, device: str) -> bool:
@@ -175,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--parts", type=Path, default=PARTS, help="folder of what was measured so far")
     parser.add_argument("--shard", help="measure this part only, and write nothing")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--clips", type=Path)
+    parser.add_argument("--clips", type=Path, help="folder of the clips that are asked about")
+    parser.add_argument("--draw", action="store_true", help="make the clips, and ask and write nothing")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where results/ and the pages are")
     parser.add_argument("--smoke", action="store_true", help="two questions of each table, and write nothing")
     args = parser.parse_args(given)
@@ -191,11 +218,18 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
     """The exit code."""
     tables = read(args.docs / "results" / "tables.toml", smoke=args.smoke)
     mine = chosen(tables, args.only)
+    if args.shard is not None and args.draw:
+        for table in mine.values():
+            table.draw(args.shard, args.clips)
+        return 0
     if args.shard is not None:
+        hold()
         done = work(mine, args.parts, args.shard, args.clips, args.device)
         return 0 if done else terminal.INTERRUPTED
     if args.processes is not None:
         spread(given, args.processes, args.minutes)
+    if args.draw:
+        return 0
     kept = args.parts / "kept" if args.smoke else args.docs / "results"
     missing = keep(mine, args.parts, kept) if args.parts.exists() else []
     wanted = mine if args.smoke else tables

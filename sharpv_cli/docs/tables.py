@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sharpv_cli.benchmarks.evaluating import evaluate
+from sharpv_cli.commands.eval.source import Source
 from sharpv_cli.docs import DOCS
+from sharpv_cli.tables.shard import read_shard
 from sharpv_cli.types import Evaluation
 
 CURVE = "curve"
@@ -30,6 +32,13 @@ class Table:
     sweep: tuple[str, ...]
     flags: Mapping[str, object]
     budget: float | None = None
+
+    def draw(self, shard: str, clips: Path | None) -> None:
+        """Make its clips that are not there yet, which takes no model. Raises SharpvError."""
+        if not self.dataset.endswith(".jsonl"):
+            dataset = Source(self.dataset, None, clips, self.limit, read_shard(shard)).read()
+            for item in dataset.items:
+                dataset.prepare(item)
 
     def evaluate(self, results: Path, **more: Any) -> Evaluation:
         """As its command does. Raises SharpvError."""

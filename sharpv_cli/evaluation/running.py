@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,8 @@ from sharpv_cli.evaluation.scoring import is_right
 from sharpv_cli.pipeline.conveyor import Conveyor, Patient
 from sharpv_cli.pipeline.frames import decode_isolated, may_come_in_chunks, with_subtitles
 from sharpv_cli.seen.recall import Kept, Recall
+from sharpv_cli.settings import visual_part
+from sharpv_cli.shelf import SHELF
 from sharpv_cli.types import Waiting
 from sharpv_cli.video.isolated import IsolatedReader
 from sharpv_cli.video.local import LocalVideo
@@ -143,6 +146,9 @@ class Run:
                 for method in self._order(item):
                     if (item.id, method.label) in todo:
                         yield (yield from self._ask(item, method, clip, file))
+        if SHELF.places and clip.prompts.complete:
+            SHELF.put(self._key(work), clip.prompts)
+            SHELF.fit()
         yield from keep_seen(read.recall, clip.prompts.take_first())
 
     def _decoded(self, reader: IsolatedReader, work: _Work) -> _Read:
@@ -186,11 +192,21 @@ class Run:
     def _compared(self, read: _Read, work: _Work, again: _Again) -> ComparedClip:
         from sharpv_cli.pipeline.clip import Clip
         from sharpv_cli.pipeline.comparing import ComparedClip
+        from sharpv_cli.pipeline.prompts import SharedPrompts
 
         def fewer(frames: int) -> Generator[Waiting, None, Frames]:
             return (yield from again(work._replace(frames=frames))).frames
 
-        return ComparedClip(Clip(self.session, read.frames, self.settings, entry=read.entry), again=fewer)
+        clip, key = Clip(self.session, read.frames, self.settings, entry=read.entry), self._key(work)
+        prompts, held = SharedPrompts(clip), SHELF.get(key) if SHELF.places else None
+        if held is not None and held.clip.loaded is self.session.loaded:
+            prompts = held.asked_again(self.session, self.settings, clip.info.path, held=False)
+        return ComparedClip(clip, prompts, again=fewer)
+
+    def _key(self, work: _Work) -> object:
+        """What an encoded clip is held by, for the next comparison of a process that makes several."""
+        settings = self._settings_for(work.items[0])
+        return str(work.items[0].video), json.dumps(visual_part(settings)), settings.prompt.model_dump_json()
 
     def _ask(
         self, item: Item, method: EvalMethod, clip: ComparedClip, file: ResultsFile

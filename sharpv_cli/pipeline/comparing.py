@@ -43,20 +43,17 @@ class ComparedClip:
     Every answer is the one that `question.answer` gives, without its vision again. The frames are all encoded at once.
     Settings of an answer may differ from the clip's in what comes after the vision: pruning, memory, positions. All of
     it raises UsageError, ResourceError and ModelError as `question.answer` does. `again` reads the video once more, so
-    many frames of it, while other work goes on.
+    many frames of it, while other work goes on. `prompts` are the clip's; those of an earlier comparison are encoded.
     """
 
     clip: Clip
+    prompts: SharedPrompts
     again: Callable[[int], Generator[Waiting, None, Frames]] | None = None
-    prompts: SharedPrompts = field(init=False)
     _fewer: dict[int, ComparedClip] = field(default_factory=dict, init=False)
     _read: list[_Begun] = field(default_factory=list, init=False)
     _question: str | None = field(default=None, init=False)
     _encoded: Encoded = field(init=False)
     _counts: Tensor | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.prompts = SharedPrompts(self.clip)
 
     def ask(self, question: str) -> Generator[Waiting]:
         """The whole prompt of a question; the frames are encoded with the first, and again where nothing is shared."""
@@ -96,8 +93,8 @@ class ComparedClip:
         """The same video with so many of its frames, as who asks with `--frames` gets them. Raises VideoError, too."""
         assert self.again is not None
         if frames not in self._fewer:
-            again = yield from self.again(frames)
-            self._fewer[frames] = ComparedClip(replace(self.clip, frames=again, entry=None))
+            clip = replace(self.clip, frames=(yield from self.again(frames)), entry=None)
+            self._fewer[frames] = ComparedClip(clip, SharedPrompts(clip))
         return self._fewer[frames]
 
     def answer(
