@@ -29,7 +29,9 @@ R = TypeVar("R")
 Work = Callable[[], Generator[T, None, R]]
 
 
-_CLIPS_PART = 8  # of the host's free memory is for open clips: there may be as many GPUs, with a process each
+_CLIPS_PART = (
+    8  # of the free memory is for open clips: on a host there may be as many GPUs, with a process each
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,11 @@ class Session:
         """
         from sharpv_cli.engine.together import MOST, Together
 
-        free = available_bytes(self.loaded.device)
+        free, clips = available_bytes(self.loaded.device), _CLIPS_PART * sharing
         bound = None if free is None else free // (2 * sharing)
-        host = host_bytes()
-        held = None if host is None else host // (_CLIPS_PART * sharing)
-        return replace(self, engine=Together(self.engine, most=most or MOST, bound=bound, host=held))
+        host, device = (None if nbytes is None else nbytes // clips for nbytes in (host_bytes(), free))
+        engine = Together(self.engine, most=most or MOST, bound=bound, host=host, device=device)
+        return replace(self, engine=engine)
 
     @property
     def several(self) -> Together | None:

@@ -166,12 +166,12 @@ def test_open_clips_hold_what_the_host_has_for_them(worker: Worker, videos: list
     want, each = {doc["answer"] for doc in done(worker, *jobs)}, 2 * 96 * 96 * 3
     for host, most in ((1, 1), (100 * each, 3)):
         engine = Together(worker.session.engine, host=host)
-        held = _at_each_step(engine, lambda engine: (len(engine._answers), engine._held))
+        held = _at_each_step(engine, lambda engine: (len(engine._answers), engine.held[0]))
         company = Worker(replace(worker.session, engine=engine), worker.resolved)
         assert {doc["answer"] for _, doc in answered(company, jobs)} == want  # type: ignore[index]
         assert max(count for count, _ in held) == most, host
         assert max(nbytes for _, nbytes in held) >= most * each
-        assert engine._held == 0
+        assert engine.held == (0, 0)
 
 
 @pytest.mark.usefixtures("quick_reader")

@@ -514,7 +514,7 @@ def test_clips_that_hold_too_much_go_one_after_the_other(
     step = engine.step
     monkeypatch.setattr(engine, "step", lambda: (at_once.append(len(engine._answers)), step())[1])
     done, missed = evaluated(some_clips(folder), "sharpv", by=replace(session, engine=engine))
-    assert (len(done), missed, set(at_once), engine._held) == (4, [], {1}, 0)
+    assert (len(done), missed, set(at_once), engine.held) == (4, [], {1}, (0, 0))
 
 
 @pytest.mark.usefixtures("quick_reader")

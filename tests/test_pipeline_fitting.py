@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from events import answer
 from tiny_model import QUESTION, clip, folder, session
 
 from sharpv_cli.commands import preparing
+from sharpv_cli.engine.together import Together
 from sharpv_cli.errors import ResourceError, UsageError
 from sharpv_cli.models import placement
-from sharpv_cli.models.loading import load
+from sharpv_cli.models.loading import LoadedModel, load
 from sharpv_cli.pipeline import fitting
+from sharpv_cli.pipeline.clip import Clip
+from sharpv_cli.session import Session
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.types import Answer, Finished
 from sharpv_cli.video.encoding import write_clip
+from sharpv_cli.video.frames import Frames
 from sharpv_cli.video.local import LocalVideo
 
 FRAMES = 40
@@ -45,6 +50,28 @@ def flag(error: ResourceError, name: str) -> float:
 def test_what_fits_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(1 << 34, monkeypatch).text
     assert ask(None, monkeypatch).text  # a system that does not say
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_open_clips_hold_frames_and_whole_prompts_where_they_are(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that has memory of its own is full by itself; a single prompt is let go of when it was read."""
+    engine = Together(session().engine, host=1 << 30, device=1)
+    info, sample = clip(FRAMES)
+    one, frames = (
+        Clip(Session(session().loaded, engine), Frames(info, sample), settings()),
+        sample.images.nbytes,
+    )
+    monkeypatch.setattr(LoadedModel, "device", property(lambda _: torch.device(device)))
+    with fitting.counted(one, for_more=False):
+        assert engine.held == (frames, 0)
+    with fitting.counted(one):
+        tokens = sum(engine.held) - frames
+        assert tokens > 0
+        assert engine.held == ((frames, tokens) if device == "cuda" else (frames + tokens, 0))
+        assert engine.has_room == (device == "cpu")
+    assert engine.held == (0, 0)
 
 
 def test_frames_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:

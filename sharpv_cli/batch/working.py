@@ -109,7 +109,8 @@ class Worker:
         from sharpv_cli.pipeline.question import Spent, answer
         from sharpv_cli.pipeline.recalling import keep_seen
 
-        with self.opened(job, read) as (clip, spent, recall), counted(clip):
+        several = len(job.questions) > 1
+        with self.opened(job, read) as (clip, spent, recall), counted(clip, for_more=several):
             prompts = SharedPrompts(clip)
 
             def keep() -> None:

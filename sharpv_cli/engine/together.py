@@ -86,14 +86,21 @@ class _Answer:
 class Together(Engine):
     """As `engine`, but `decode` gives None where a token needs `step`. At most `most` answers in `bound` bytes of KV.
 
-    Where clips that are asked about hold `host` bytes of the host's memory (`holding`), no other begins beside them.
+    Where clips that are asked about hold `host` bytes of the host's memory, or `device` bytes of the device's where it
+    has its own (`holding`), no other begins beside them.
 
     Each answer is that of `engine`. One that does not fit waits until others have ended; one that would not fit at all,
     and one that has no company, goes by the engine's own steps. Engines other than the fast one never give None.
     """
 
     def __init__(
-        self, engine: Engine, *, most: int = MOST, bound: int | None = None, host: int | None = None
+        self,
+        engine: Engine,
+        *,
+        most: int = MOST,
+        bound: int | None = None,
+        host: int | None = None,
+        device: int | None = None,
     ) -> None:
         super().__init__(engine.model, engine.reason)
         self.name, self.needs_scores = engine.name, engine.needs_scores
@@ -102,7 +109,8 @@ class Together(Engine):
         free = available_bytes(engine.model.device) if bound is None else None
         self._bound = (free or _UNKNOWN_BYTES) // 2 if bound is None else bound
         self._least_bound = self._bound // 8
-        self._held, self._most_held = 0, inf if host is None else host
+        self.held = (0, 0)
+        self._most_held = tuple(inf if most is None else most for most in (host, device))
         self._ahead = int(engine.model.device.type == "cuda")
         self._answers: list[_Answer] = []  # in the order in which they came
         self._rows: Rows | None = None
@@ -121,16 +129,17 @@ class Together(Engine):
         """Whether another answer could begin now: as far as is known before its prompt is read."""
         if self._full or self._closed:
             return False
-        return len(self._answers) < self.most and self._held < self._most_held
+        fits = all(held < most for held, most in zip(self.held, self._most_held, strict=True))
+        return fits and len(self._answers) < self.most
 
     @contextmanager
-    def holding(self, nbytes: int) -> Iterator[None]:
-        """Meanwhile a clip that is asked about holds so much."""
-        self._held += nbytes
+    def holding(self, host: int, device: int = 0) -> Iterator[None]:
+        """Meanwhile a clip that is asked about holds so much (`held`)."""
+        self.held = (self.held[0] + host, self.held[1] + device)
         try:
             yield
         finally:
-            self._held -= nbytes
+            self.held = (self.held[0] - host, self.held[1] - device)
 
     @property
     def seated(self) -> int:

@@ -38,16 +38,18 @@ def memory_told(clip: Clip) -> Iterator[None]:
         ) from error
 
 
-def counted(clip: Clip) -> AbstractContextManager[None]:
-    """While a clip is asked about beside others: what it holds of the host's memory counts.
+def counted(clip: Clip, *, for_more: bool = True) -> AbstractContextManager[None]:
+    """While a clip is asked about beside others: what it holds counts, of the host's memory and of the device's.
 
-    Its frames do, which further questions may need, and of a model on the CPU the visual tokens.
+    Its frames do, and where they are `for_more` than a single prompt, which is let go of when it was read, the whole
+    prompt's embeddings.
     """
     several = clip.session.several
     if several is None:
         return nullcontext()
-    tokens = 0 if clip.loaded.device.type == "cuda" else estimate(_request(clip)).embeddings
-    return several.holding(clip.sample.images.nbytes + tokens)
+    frames, tokens = clip.sample.images.nbytes, estimate(_request(clip)).embeddings if for_more else 0
+    apart = clip.loaded.device.type == "cuda"
+    return several.holding(frames, tokens) if apart else several.holding(frames + tokens)
 
 
 def require_question(clip: Clip, question: str) -> None:
