@@ -63,7 +63,9 @@ def documents_of(worker: Worker, jobs: Iterable[Job]) -> Iterator[Told]:
     with ReadAhead(working.read_frames, readers=2) as ahead:
         for one, coming in [(one, ahead.begin(one)) for one in jobs]:
             works = [worker.documents(one, outcome(coming.result))]
-            yield from Conveyor(worker.together).told(lambda _, works=works: works.pop() if works else None)
+            yield from Conveyor(worker.session.several).told(
+                lambda _, works=works: works.pop() if works else None
+            )
 
 
 def alone(video: str, question: str, settings: Settings = SETTINGS) -> str:
@@ -102,11 +104,11 @@ def test_clips_answered_together_have_the_answers_of_ask(
         job(videos[1], QUESTIONS[1], settings=warm),
     ]
     company = Worker(worker.session.together(3), worker.resolved)
-    assert company.together is not None
-    company.together.vision.full = 1 << 40
-    at_once = _at_each_step(company.together, lambda engine: len(engine._answers))
+    assert company.session.several is not None
+    company.session.several.vision.full = 1 << 40
+    at_once = _at_each_step(company.session.several, lambda engine: len(engine._answers))
     told = list(answered(company, jobs, readers=2))
-    assert max(at_once) == company.together.vision.largest == 3
+    assert max(at_once) == company.session.several.vision.largest == 3
     for one in jobs:
         assert [_essence(doc) for of, doc in told if of is one] == [
             _essence(doc) for doc in done(worker, one)
@@ -133,7 +135,7 @@ def test_memory_that_runs_out_lets_fewer_go_on_together(
         video: alone(video, QUESTIONS[1]) for video in videos
     }
     assert refused[0] >= 1
-    assert company.together.most == 1, "it asks for no more"  # type: ignore[union-attr]
+    assert company.session.several.most == 1, "it asks for no more"  # type: ignore[union-attr]
 
 
 def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> None:
@@ -149,7 +151,7 @@ def test_many_clips_leave_nothing_behind(worker: Worker, videos: list[str]) -> N
         held.append(sum(type(one) is Clip for one in gc.get_objects()))
     assert len(held) == 20
     assert max(held[9::10]) <= 8
-    assert company.together.seated == 0  # type: ignore[union-attr]
+    assert company.session.several.seated == 0  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -183,7 +185,7 @@ def test_an_answer_on_its_way_holds_no_prompt(worker: Worker, videos: list[str],
         job(video, *QUESTIONS[2 - count : 2], settings=changed(seen=seen))
         for video, seen in zip(videos, ("off", "refresh", "refresh"), strict=True)
     ]
-    engine = company.together
+    engine = company.session.several
     assert engine is not None
     others = _prompts()  # of other tests
     held = _at_each_step(engine, lambda engine: _embedded(others) if len(engine._answers) == 3 else None)

@@ -327,12 +327,12 @@ def test_an_index_has_clips_encoded_together(
     videos = [video, *(SeenVideo(seen_video(tmp_path / f"{shade}.mp4", 8, shade)) for shade in (40, 80))]
     settings = video.settings()
     looker = Looker(session("auto").together(4), Resolved(settings, {}, "tiny", "shipped", None))
-    assert looker.together is not None
-    looker.together.vision.full = 1 << 40
+    assert looker.session.several is not None
+    looker.session.several.vision.full = 1 << 40
     jobs = [Job(str(one.path), settings, (Asked("0", 1, QUESTION, "d"),)) for one in videos]
     told = [document for _, document in answered(looker, jobs)]
     assert [document["seen"] for document in told] == [False] * 3  # type: ignore[index]
-    assert looker.together.vision.largest == 3
+    assert looker.session.several.vision.largest == 3
     for one in videos:
         got, want = one.ask(), one.ask(seen="off")
         assert (got.seen, want.seen) == (True, False)

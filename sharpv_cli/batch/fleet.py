@@ -265,7 +265,7 @@ def _serve(
             read = ahead.first(wait=wait)
             return None if read is None else _work(worker, *read)
 
-        conveyor: Conveyor[tuple[int, Told | str]] = Conveyor(worker.together)
+        conveyor: Conveyor[tuple[int, Told | str]] = Conveyor(worker.session.several)
         for told in conveyor.told(begin):
             connection.send(told)
 

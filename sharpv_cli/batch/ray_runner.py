@@ -280,7 +280,7 @@ class RayWorker:
             return None
 
         try:
-            conveyor: Conveyor[None] = Conveyor(worker.together)
+            conveyor: Conveyor[None] = Conveyor(worker.session.several)
             for _ in conveyor.told(begin):
                 pass
         finally:

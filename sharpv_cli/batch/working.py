@@ -24,7 +24,6 @@ from sharpv_cli.video.local import name_of
 from sharpv_cli.video.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
-    from sharpv_cli.engine.together import Together
     from sharpv_cli.pipeline.clip import Clip
     from sharpv_cli.pipeline.question import Spent
     from sharpv_cli.settings import Resolved
@@ -73,11 +72,6 @@ class Worker:
 
     session: Session
     resolved: Resolved
-
-    @property
-    def together(self) -> Together | None:
-        """The engine, where it is one for several answers at once."""
-        return self.session.several
 
     def documents(self, job: Job, read: Read | SharpvError) -> Generator[Told | Waiting]:
         """A document for each question, in order, `read` being what `read_frames` gave or raised: work on a conveyor.
@@ -161,7 +155,7 @@ def answered(worker: Worker, jobs: Iterable[Job], *, readers: int = 1) -> Genera
 
     with ReadAhead(read_frames, readers=readers) as ahead:
         ahead.feed(jobs, ahead=readers + READ_AHEAD)
-        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.together)
+        conveyor: Conveyor[tuple[Job, Told]] = Conveyor(worker.session.several)
         yield from conveyor.told(begin)
 
 

@@ -94,7 +94,7 @@ def ours(bench: Bench, size: int, jobs: Sequence[Job], full: int | None = None) 
         raise SystemExit(f"{len(wrong)} of {len(told)} failed: {wrong[0]}")
     share = _computing(bench, lambda: list(answered(worker, jobs[: max(4, size)], readers=bench.readers)))
     worker.session.engine.release()
-    company = 1 if worker.together is None else max(1, worker.together.vision.largest)
+    company = 1 if worker.session.several is None else max(1, worker.session.several.vision.largest)
     return f"{_row(seconds, told, share)} | {company}"
 
 

@@ -106,9 +106,8 @@ class Together(Engine):
         self.name, self.needs_scores = engine.name, engine.needs_scores
         self.most = most
         self._engine: Engine = engine._engine if isinstance(engine, Together) else engine
-        free = available_bytes(engine.model.device) if bound is None else None
-        self._bound = (free or _UNKNOWN_BYTES) // 2 if bound is None else bound
-        self._least_bound = self._bound // 8
+        free = bound if bound is not None else (available_bytes(engine.model.device) or _UNKNOWN_BYTES) // 2
+        self._bound, self._least_bound = free, free // 8
         self.held = (0, 0)
         self._most_held = tuple(inf if most is None else most for most in (host, device))
         self._ahead = int(engine.model.device.type == "cuda")
@@ -129,8 +128,8 @@ class Together(Engine):
         """Whether another answer could begin now: as far as is known before its prompt is read."""
         if self._full or self._closed:
             return False
-        fits = all(held < most for held, most in zip(self.held, self._most_held, strict=True))
-        return fits and len(self._answers) < self.most
+        fit = (held < most for held, most in zip(self.held, self._most_held, strict=True))
+        return len(self._answers) < self.most and all(fit)
 
     @contextmanager
     def holding(self, host: int, device: int = 0) -> Iterator[None]:
