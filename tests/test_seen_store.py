@@ -517,14 +517,15 @@ def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(
     assert (decoded, read.count(str(video.path))) == ([0], 1)
 
 
-def test_while_a_video_is_read_for_its_digest_others_are_answered(
-    video: SeenVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("of", "name"), [(recall.Remembered, "digest"), (Store, "write")])
+def test_while_a_video_is_read_for_its_digest_or_an_entry_written_others_are_answered(
+    of: type[Any], name: str, video: SeenVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process that answers several at once, which works for each in the folder of its command."""
     monkeypatch.setattr(recall, "is_settled", lambda _: True)
     monkeypatch.chdir(home := video.path.parent)
-    digest, others_done, ended = recall.Remembered.digest, threading.Event(), list[str]()
-    monkeypatch.setattr(recall.Remembered, "digest", lambda *of: others_done.wait(20) and digest(*of))
+    work, others_done, ended = getattr(of, name), threading.Event(), list[str]()
+    monkeypatch.setattr(of, name, lambda *given: others_done.wait(20) and work(*given))
     local, shared = LocalVideo(video.path.name, "clip").for_others(), session().together()
 
     def asking(seen: str) -> Generator[Event]:

@@ -68,18 +68,17 @@ def require_held(encoded: Encoded, keep: Tensor) -> None:
 
 
 def keep_seen(recall: Kept | None, first: Encoded | None) -> Generator[Waiting]:
-    """Keep what the first prompt has seen, if it has; the video is read for that while others go on.
+    """Keep what the first prompt has seen, if it has; for that files are read and written while others go on.
 
     Where it cannot be kept, the notes of `recall` say why.
     """
-    if recall is not None and first is not None and not first.clip.seen:
-        yield from read_aside(recall.read_whole, after=True)
-        _keep(recall, first)
-
-
-def _keep(recall: Kept, encoded: Encoded) -> None:
+    if recall is None or first is None or first.clip.seen:
+        return
+    yield from read_aside(recall.read_whole, after=True)
     try:
-        recall.keep(encoded.clip.session, partial(_entry, encoded, recall.video))
+        entry = recall.made(first.clip.session, partial(_entry, first, recall.video))
+        if entry is not None:
+            yield from read_aside(partial(recall.write, entry), after=True)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise

@@ -78,7 +78,10 @@ class Brought:
     def read_whole(self) -> None:
         """It is kept where it is, and so it is not read again."""
 
-    def keep(self, *_: object) -> None:
+    def made(self, *_: object) -> None:
+        """As `read_whole`."""
+
+    def write(self, *_: object) -> None:
         """As `read_whole`."""
 
 

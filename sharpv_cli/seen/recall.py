@@ -124,9 +124,9 @@ class Recall:
             raise DamagedError("it is of something else than its name says")
 
     def read_whole(self) -> None:
-        """Read all of the video, once it was decoded, for its digest; on any thread, where others wait for `keep`.
+        """Read all of the video, once it was decoded, for its digest; on any thread.
 
-        A copy of our own is gone when what was seen is kept.
+        Where it cannot be, `notes` say why. A copy of our own is gone when what was seen is kept.
         """
         if self._facts is None or self._is_read:
             return
@@ -135,22 +135,22 @@ class Recall:
             self.store.prepare()
             self._whole = self._unchanged_digest(self._facts)
 
-    def keep(self, session: Session, entry_for: EntryFor) -> None:
-        """Keep what was seen, once, unless the video changed meanwhile; where that cannot be, `notes` say why."""
-        self.read_whole()
+    def made(self, session: Session, entry_for: EntryFor) -> Entry | None:
+        """What is to be kept, once, of a video that was read whole; None where it changed meanwhile."""
         whole, self._whole = self._whole, None
-        if whole is None:
-            return
-        with self._noting():
-            key, maker = VisualKey.of(whole, self.settings), Maker.of(session)
-            if (entry := entry_for(key, maker, self._ends)) is not None:
-                self._write(self.store.path(self._ends, key, maker), entry.to_bytes())
+        if whole is not None:
+            with self._noting():
+                return entry_for(VisualKey.of(whole, self.settings), Maker.of(session), self._ends)
+        return None
 
-    def _write(self, path: Path, content: bytes) -> None:
-        if len(content) <= self.store.most_bytes // _MOST_SHARE:
-            self.store.write(path, content)
-        else:
-            self._note(f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes")
+    def write(self, entry: Entry) -> None:
+        """Keep it; on any thread, for there may be much of it."""
+        with self._noting():
+            content = entry.to_bytes()
+            if len(content) <= self.store.most_bytes // _MOST_SHARE:
+                self.store.write(self.store.path(self._ends, entry.head.key, entry.head.maker), content)
+            else:
+                self._note(f"it takes {disk_size(len(content))}, more than a quarter of --seen-max-bytes")
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
