@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from seen_clips import SeenVideo, seen_video
-from tiny_model import session
+from tiny_model import folder, session
 
 from sharpv_cli import digests
 from sharpv_cli.api import Sharpv
@@ -28,6 +28,7 @@ from sharpv_cli.batch.planning import Asked, Job
 from sharpv_cli.batch.working import answered
 from sharpv_cli.commands.doctor.checking import _seen
 from sharpv_cli.errors import ModelError, VideoError
+from sharpv_cli.models import identity
 from sharpv_cli.pipeline import opening
 from sharpv_cli.pipeline.aside import Aside, go_on_beside
 from sharpv_cli.pipeline.conveyor import Conveyor
@@ -517,9 +518,11 @@ def test_a_video_is_read_for_its_digest_only_where_something_may_be_kept(
     assert (decoded, read.count(str(video.path))) == ([0], 1)
 
 
-@pytest.mark.parametrize(("of", "name"), [(recall.Remembered, "digest"), (Store, "write")])
-def test_while_a_video_is_read_for_its_digest_or_an_entry_written_others_are_answered(
-    of: type[Any], name: str, video: SeenVideo, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("of", "name"), [(recall.Remembered, "digest"), (identity, "_digests"), (Store, "write")]
+)
+def test_while_video_and_checkpoint_are_read_or_an_entry_is_written_others_are_answered(
+    of: Any, name: str, video: SeenVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process that answers several at once, which works for each in the folder of its command."""
     monkeypatch.setattr(recall, "is_settled", lambda _: True)
@@ -529,7 +532,7 @@ def test_while_a_video_is_read_for_its_digest_or_an_entry_written_others_are_ans
     local, shared = LocalVideo(video.path.name, "clip").for_others(), session().together()
 
     def asking(seen: str) -> Generator[Event]:
-        model = Sharpv(video.settings(seen=seen))
+        model = Sharpv(video.settings(seen=seen, **{"model.id": os.path.relpath(folder(), home)}))
         model._session = shared
         for event in model.events(local, "What moves?"):
             os.chdir("/")

@@ -74,7 +74,7 @@ def keep_seen(recall: Kept | None, first: Encoded | None) -> Generator[Waiting]:
     """
     if recall is None or first is None or first.clip.seen:
         return
-    yield from read_aside(recall.read_whole, after=True)
+    yield from read_aside(recall.reader(), after=True)
     try:
         entry = recall.made(first.clip.session, partial(_entry, first, recall.video))
         if entry is not None:

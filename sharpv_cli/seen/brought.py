@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,10 @@ class Brought:
 
     def read_whole(self) -> None:
         """It is kept where it is, and so it is not read again."""
+
+    def reader(self) -> Callable[[], None]:
+        """As `read_whole`."""
+        return self.read_whole
 
     def made(self, *_: object) -> None:
         """As `read_whole`."""

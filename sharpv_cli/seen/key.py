@@ -38,9 +38,10 @@ class VisualKey:
     software: str
 
     @classmethod
-    def of(cls, video: str, settings: Settings) -> Self:
-        """Raises ModelError where the checkpoint cannot be used."""
-        checkpoint = checkpoint_identity(settings.model, offline=settings.offline)
+    def of(cls, video: str, settings: Settings, checkpoint: str | None = None) -> Self:
+        """The identity of the `checkpoint` is read where it is not given: ModelError where it cannot be used."""
+        if checkpoint is None:
+            checkpoint = checkpoint_identity(settings.model, offline=settings.offline)
         return cls(video, checkpoint, json.dumps(visual_part(settings), sort_keys=True), software())
 
     @property

@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpv_cli.digests import Facts, Remembered, digest_of, facts_of, is_settled
 from sharpv_cli.errors import ModelError, VideoError
+from sharpv_cli.models.identity import identity_reader
 from sharpv_cli.seen.brought import Brought
 from sharpv_cli.seen.head import DamagedError, Head, is_ours
 from sharpv_cli.seen.key import Maker, VisualKey
@@ -51,9 +53,9 @@ class Recall:
     _ends: str = field(default="", init=False)
     _facts: Facts | None = field(default=None, init=False)
     _first_digest: str | None = field(default=None, init=False)
-    _whole: str | None = field(default=None, init=False)
-    _is_read: bool = field(default=False, init=False)
     _key: VisualKey | None = field(default=None, init=False)
+    _own_key: VisualKey | None = field(default=None, init=False)  # of what is to be kept
+    _is_read: bool = field(default=False, init=False)
 
     @classmethod
     def at(cls, video: FilePath, settings: Settings) -> Recall | Brought | None:
@@ -79,7 +81,7 @@ class Recall:
         if not self._ends:
             return
         try:
-            self._file = os.path.join(os.getcwd(), self.video)  # noqa: PTH109, PTH118 - what it leads to is not asked
+            self._file = os.fspath(Path(self.video).absolute())
             self._facts = facts_of(self._file)
             known = self.settings.seen != "refresh" and self.store.knows(self._ends)
             fresh = not is_private(self.video) and not is_settled(self._facts)
@@ -124,23 +126,33 @@ class Recall:
             raise DamagedError("it is of something else than its name says")
 
     def read_whole(self) -> None:
-        """Read all of the video, once it was decoded, for its digest; on any thread.
+        """Read all of the video, once it was decoded, and of the checkpoint, for their digests: `made` needs them.
 
         Where it cannot be, `notes` say why. A copy of our own is gone when what was seen is kept.
         """
-        if self._facts is None or self._is_read:
-            return
-        self._is_read = True
+        self.reader()()
+
+    def reader(self) -> Callable[[], None]:
+        """What does so, on any thread and from any folder."""
+        if self._facts is not None and not self._is_read:
+            self._is_read = True
+            with self._noting():
+                checkpoint = identity_reader(self.settings.model, offline=self.settings.offline)
+                return partial(self._read_whole, self._facts, checkpoint)
+        return lambda: None
+
+    def _read_whole(self, facts: Facts, checkpoint: Callable[[], str]) -> None:
         with self._noting():
             self.store.prepare()
-            self._whole = self._unchanged_digest(self._facts)
+            if (whole := self._unchanged_digest(facts)) is not None:
+                self._own_key = VisualKey.of(whole, self.settings, checkpoint())
 
     def made(self, session: Session, entry_for: EntryFor) -> Entry | None:
         """What is to be kept, once, of a video that was read whole; None where it changed meanwhile."""
-        whole, self._whole = self._whole, None
-        if whole is not None:
+        key, self._own_key = self._own_key, None
+        if key is not None:
             with self._noting():
-                return entry_for(VisualKey.of(whole, self.settings), Maker.of(session), self._ends)
+                return entry_for(key, Maker.of(session), self._ends)
         return None
 
     def write(self, entry: Entry) -> None:
