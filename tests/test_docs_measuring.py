@@ -225,6 +225,7 @@ def test_a_page_gets_its_blocks_and_figures_and_keeps_the_rest(
     assert "| `shapes` | 1,000 | 90.0 |" in filled
     assert filled.endswith("|\n<!-- end -->\nb <!--=first sharpv less-->-2.0<!--/--> c\n")
     assert blocks.filled(filled, views) == filled
+    assert ">-4.0 to +0.0<" in blocks.filled("<!--=first sharpv between-->?<!--/-->", views)
     for wrong in (
         "<!-- results: nothing first -->\n<!-- end -->",
         "<!-- results: methods gone -->\n<!-- end -->",

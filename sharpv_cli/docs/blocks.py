@@ -68,13 +68,17 @@ class Views:
         return views[view](names)
 
     def figure(self, name: str, method: str, wanted: str) -> str:
-        """One figure of a method: `right`, `less`, `visual`, `kv`, `layers`; `right:TYPE` and `less:TYPE` of a type."""
+        """One figure of a method: `right`, `less` and its interval `between`, `visual`, `kv`, `layers`.
+
+        `right:TYPE` and `less:TYPE` are those of a type.
+        """
         score = _score(self._one(name), method)
         kind, _, group = wanted.partition(":")
         told = _group(score, group) if group else score
         figures = {
             "right": lambda: percent(told.accuracy),
             "less": lambda: signed(told.difference or 0.0),
+            "between": lambda: _paired(score)[1],
             "visual": lambda: percent(score.visual_retention),
             "kv": lambda: percent(score.kv_retention),
             "layers": lambda: f"{score.layers_discarded:.1f}",
