@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 
 from sharpv_cli.errors import UsageError
@@ -82,6 +83,7 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     return (user_folder("cache", environ) or Path(tempfile.gettempdir()) / "sharpv") / "shapesqa"
 
 
+@cache  # tables of one process ask about the same clips
 def held_out(index: int) -> tuple[Clip, list[Question]]:
     """Clip `index` of the test split and its questions. Training draws its seeds under another name."""
     rng = random.Random(f"test:{index}")
