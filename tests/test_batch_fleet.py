@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def job(name: str, *questions: str) -> Job:
 class Worker:
     """Stands for a loaded model; what it does depends on the question."""
 
-    together = None
+    session = SimpleNamespace(several=None)
 
     def documents(self, one: Job, _read: Any) -> Iterator[Any]:
         for asked in one.questions:
@@ -78,7 +79,7 @@ class Steps:
 class Several(Worker):
     """A question is answered, or is deadly, after as many steps as it says: `3 what?`."""
 
-    together = Steps()
+    session = SimpleNamespace(several=Steps())
 
     def documents(self, one: Job, _read: Any) -> Iterator[Any]:
         for asked in one.questions:

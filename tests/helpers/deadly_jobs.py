@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sharpv_cli.batch.planning import Asked, Job
@@ -22,7 +23,7 @@ class Model:
 
     resolved: Resolved
     batch_size: int | None = None
-    together: None = None
+    session = SimpleNamespace(several=None)
 
     def load(self) -> Model:
         return self
