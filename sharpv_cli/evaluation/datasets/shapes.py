@@ -83,14 +83,18 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     return (user_folder("cache", environ) or Path(tempfile.gettempdir()) / "sharpv") / "shapesqa"
 
 
-@cache  # tables of one process ask about the same clips
+@cache
 def held_out(index: int) -> tuple[Clip, list[Question]]:
-    """Clip `index` of the test split and its questions. Training draws its seeds under another name."""
+    """Clip `index` of the test split and its questions. Training draws its seeds under another name.
+
+    Once a process: tables of one dataset ask about the same clips.
+    """
     rng = random.Random(f"test:{index}")
     clip = sample_clip(rng)
     return clip, [sample_question(clip.scene, rng) for _ in range(QUESTIONS_PER_CLIP)]
 
 
+@cache
 def held_out_hard(index: int) -> tuple[HardWorld, films.Film, list[Question]]:
     """As `held_out`, of ShapesQA-Hard."""
     rng = random.Random(f"test:hard:{index}")
@@ -100,6 +104,7 @@ def held_out_hard(index: int) -> tuple[HardWorld, films.Film, list[Question]]:
     return world, film, [sample_hard_question(world, rng) for _ in range(QUESTIONS_PER_CLIP)]
 
 
+@cache
 def held_out_long(index: int) -> tuple[LongWorld, films.Film, list[Question]]:
     """As `held_out`, of ShapesQA-Long."""
     rng = random.Random(f"test:long:{index}")
@@ -109,6 +114,7 @@ def held_out_long(index: int) -> tuple[LongWorld, films.Film, list[Question]]:
     return world, film, [sample_long_question(world, rng) for _ in range(_PER_LONG_CLIP)]
 
 
+@cache
 def held_out_other(index: int) -> tuple[Scene, OtherClip, list[Question]]:
     """As `held_out`, in the other renderer's drawing."""
     rng = random.Random(f"test:other:{index}")
