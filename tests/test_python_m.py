@@ -66,6 +66,7 @@ COMMANDS = {
     "benchmarks.start_times": ("demo --runs 1", "| all else |"),
     "benchmarks.seen": ("--frames 6 --clips 0 --kill 1", "| second | "),
     "benchmarks.throughput": ("--smoke", "| stock, dense | 4 |"),
+    "benchmarks.vision_speed": ("--frames 16 --side 64 --turns 1 --device cpu", "| 16 | 2 |"),
     "training.demo_clips": ("clips", ""),
     "training.train": ("out --minutes 0.001 --clip-frames 16 --device cpu", '"steps"'),
     "docs.pages": (".", ""),

@@ -34,6 +34,7 @@ def drawn_scenes(count: int, side: int) -> Iterator[NDArray[np.uint8]]:
 
 def drawn_clips(count: int, side: int, folder: Path) -> list[Path]:
     """H.264 in mp4, each another scene; those that are there already are not written again."""
+    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"drawn-{side}-{number:03d}.mp4" for number in range(count)]
     steps = _SECONDS * _FPS
 
