@@ -99,7 +99,7 @@ def test_the_exit_code_is_the_answer(home: Path, line: str, code: int, said: str
 
 
 def test_it_says_the_same_without_the_resident_process(home: Path) -> None:
-    done = shell(home, f"sharpv check demo/*.mp4 '{RED}' --keep-warm 0")
+    done = run(SHARPV, "check", "demo/arriving.mp4", "demo/moving.mp4", RED, home=home)
     assert (done.returncode, done.stdout) == (0, "demo/arriving.mp4: no 0.00\ndemo/moving.mp4: yes 1.00\n")
 
 

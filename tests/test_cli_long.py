@@ -1,4 +1,4 @@
-"""The whole command on a clip of five minutes, which is decoded while it is encoded: nothing replaced."""
+"""The whole command on a clip of some minutes, which is decoded while it is encoded: nothing replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from waiting import LONG
 
 from sharpv_cli.video.encoding import write_clip
 
-SECONDS = 300
+SECONDS = 150
 
 
 def moving(frames: int, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_five_minutes_at_a_frame_a_second(home: Path) -> None:
+def test_minutes_at_a_frame_a_second(home: Path) -> None:
     asked = ["-q", "What colour is the square?", "-q", "Is there a red square?"]
     charts = ["--chart-out", "sheet.png", "--chart-out", "sheet.html"]
     options = ["--fps", "1", "--json", "--verbose", *charts, "--max-new-tokens", "8"]

@@ -126,6 +126,7 @@ def test_memory_is_returned_during_the_prefill_not_after_it() -> None:
         layer = len(keys)
         keys.append(weakref.ref(kwargs[cache_argument(decoder)].layers[layer].keys))
 
+    gc.freeze()  # what was there before is not searched at each layer
     hooks = [layer.register_forward_pre_hook(watch, with_kwargs=True) for layer in decoder.layers]
     hooks += [layer.self_attn.register_forward_hook(remember, with_kwargs=True) for layer in decoder.layers]
     try:
@@ -135,6 +136,7 @@ def test_memory_is_returned_during_the_prefill_not_after_it() -> None:
         alive_at_next_layer.clear()
         freed = ReferenceEngine(model.model).prefill(prompt, m=1.0)
     finally:
+        gc.unfreeze()
         for hook in hooks:
             hook.remove()
 

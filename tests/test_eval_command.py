@@ -151,10 +151,10 @@ def unbroken(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return finished(start(clips, home))
 
 
-def test_ten_kills_cost_nothing(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
-    """SIGKILL ten times, each after at least one more answer, which follows what is compared: the same final table."""
+def test_kills_cost_nothing(clips: Path, tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    """SIGKILL six times, each after at least one more answer, which follows what is compared: the same final table."""
     results = tmp_path / "r.jsonl"
-    for lines in (2, 5, 7, 11, 13, 16, 18, 20, 24, 26):
+    for lines in (2, 7, 11, 16, 20, 26):
         process = halted(clips, tmp_path, lines)
         process.send_signal(signal.SIGKILL)
         process.communicate()

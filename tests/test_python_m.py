@@ -6,12 +6,14 @@ import json
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from forking import ForkedIfSharpv
 from make_outcome import make_outcome
 from narrow_models import NARROW
 
@@ -127,6 +129,7 @@ def test_it_runs(
     arguments, printed = COMMANDS[name]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of `sharpv` processes
+    monkeypatch.setattr(subprocess, "Popen", ForkedIfSharpv)
     monkeypatch.setattr(sys, "argv", [name, *(made.get(word, word) for word in shlex.split(arguments))])
     monkeypatch.delitem(sys.modules, f"sharpv_cli.{name}", raising=False)
     code: object = 0

@@ -63,12 +63,27 @@ class Forked(subprocess.Popen[Any]):
 
     def _execute_child(self, *given: Any) -> None:
         its = inspect.signature(_execute_anew).bind(self, *given).arguments
-        task = {"args": its["args"], "folder": str(its["cwd"]), "environment": its["env"]}
+        folder, environment = its["cwd"] or Path.cwd(), dict(os.environ if its["env"] is None else its["env"])
+        task = {"args": its["args"], "folder": str(folder), "environment": environment}
         _reap_copies()
         _started_by(_source(its["args"][0] != "run_cli").fork, self, its, task)
 
 
 _execute_anew = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+
+class ForkedIfSharpv(Forked):
+    """In the place of Popen for what starts `python -m sharpv_cli` among other processes: only the others are anew."""
+
+    def __init__(self, args: Any, *more: Any, **options: Any) -> None:
+        self._is_ours = list(args[:3]) == [sys.executable, "-m", "sharpv_cli"]
+        super().__init__(["sharpv_cli.__main__", *args[3:]] if self._is_ours else args, *more, **options)
+
+    def _execute_child(self, *given: Any) -> None:
+        if self._is_ours:
+            super()._execute_child(*given)
+        else:
+            _execute_anew(self, *given)
 
 
 def _started_by(

@@ -12,7 +12,7 @@ from family_prompts import captured, selected, some_layers
 from schedules import Wish, alone, fast, together
 from tiny_families import loaded
 
-from sharpv_cli.engine import kernels, paged
+from sharpv_cli.engine import graph, kernels, paged
 from sharpv_cli.engine.decoder import TorchOperations
 from sharpv_cli.engine.fused import FusedOperations
 from sharpv_cli.engine.graph import GraphSteps
@@ -41,8 +41,13 @@ def close(got: torch.Tensor, want: torch.Tensor, tolerance: float = 1e-5) -> Non
     assert (got - want).abs().max() <= tolerance * want.abs().max(), (got - want).abs().max()
 
 
-def decoding(family: str) -> None:
-    """Two steps behind layers of different lengths, against the stock layers."""
+def decoding(family: str, rows_each: int) -> None:
+    """Two steps behind layers of different lengths, against the stock layers.
+
+    A program takes `rows_each` rows of a matrix: more than a GPU's where that has been seen, as the interpreter takes
+    as long for a program of many rows as for one of few.
+    """
+    graph._ROWS = rows_each
     model, whole = loaded(family, "sdpa").model, captured(family)
     prompt = whole.prune(selected(whole, "adaptive"))
     engine = ReferenceEngine(model)
@@ -167,7 +172,10 @@ def measures() -> None:
 
 
 CHECKS = {
-    "decoding": lambda: [decoding(family) for family in ("llava_onevision", "qwen3_vl", "llava_next_video")],
+    "decoding": lambda: [
+        decoding(family, rows)
+        for family, rows in (("llava_onevision", graph._ROWS), ("qwen3_vl", 16), ("llava_next_video", 16))
+    ],
     "many": lambda: [many(family) for family in ("llava_onevision", "qwen3_vl")],
     "attention": lambda: [attention(n, g, d) for n, g, d in ((1, 1, 16), (33, 3, 32), (300, 7, 16))],
     "prefill": lambda: [prefill_operations(norms) for norms in (False, True)],
