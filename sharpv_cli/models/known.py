@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sharpv_cli.settings import ModelSettings
 
 _MOST_TOKENS = 1 << 31  # frames, or rows or columns of visual tokens
-_TRAINED_FRAMES = 16  # the built-in model; docs/model-card.md
+_TRAINED_FRAMES = 120  # the built-in model; docs/model-card.md
 FACTS_FOLDER = BUILTIN_FOLDER.parent / "configs"
 
 
