@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from run_cli import ROOT
 
+from sharpv_cli.commands.eval import running
+from sharpv_cli.commands.eval.source import Source
+from sharpv_cli.commands.preparing import read_settings
 from sharpv_cli.engine.fastv import LAYER, FastVEngine
 from sharpv_cli.errors import UsageError
 from sharpv_cli.evaluation.datasets import SHAPES_VARIANTS, SHAPES_WORLDS
@@ -21,6 +25,7 @@ from sharpv_cli.pruning.methods import METHODS
 from sharpv_cli.pruning.plan import Drawn
 from sharpv_cli.settings import Settings, resolve
 from sharpv_cli.shapes.stress import STRESS
+from sharpv_cli.tables.shard import read_shard
 
 _NO_PLANS = ("fastv", "dense-fewer-frames")  # an engine, and frames
 
@@ -190,3 +195,20 @@ def test_a_total_is_spread_in_proportion(
 def test_every_name_is_in_the_written_help() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## sharpv eval")[2]
     assert all(name in text for name in (*NAMES, *LAYOUTS))
+
+
+@pytest.mark.parametrize(("match", "kept"), [("sharpv", True), ("tokens:512", True), ("sharpv:kv", False)])
+def test_another_m_leaves_what_others_answered_unless_kv_are_matched(
+    match: str, kept: bool, tmp_path: Path
+) -> None:
+    """A results file's answers of random tokens stay; SharpV's own are asked again."""
+
+    def digests(m: float) -> dict[str, str]:
+        flags = {"m": m, "device": "cpu"}
+        plan = running.read_plan(flags, None, "dense,sharpv,random-dagger", (), match, None, "exact")
+        source = Source("shapes", None, tmp_path, 2, read_shard(None))
+        return running.digests_of(source.read(), source, read_settings(flags, None), plan)
+
+    one, other = digests(0.2), digests(0.3)
+    assert (one["random-dagger"] == other["random-dagger"]) is kept
+    assert one["sharpv"] != other["sharpv"] and one["dense"] == other["dense"]

@@ -244,11 +244,19 @@ def digests_of(dataset: Dataset, source: Source, resolved: Resolved, plan: Plan)
     digests = {}
     for method in plan.methods:
         bound = method.is_rival or (plan.match.holds_for_sharpv and method.has_scale)
-        budget = (str(plan.match), decisive(resolved.settings)) if bound else ()
+        budget = (str(plan.match), _deciding_budget(plan.match, resolved.settings)) if bound else ()
         digests[method.label] = method_digest(
             *common, decisive(method.settings), method.name, dict(method.parameters), budget
         )
     return digests
+
+
+def _deciding_budget(match: Match, settings: Settings) -> dict[str, object]:
+    """The settings that decide how much others may keep: Memory SharpV's only where KV entries are matched."""
+    told = decisive(settings)
+    if match.kind != "kv":
+        del told["memory"]
+    return told
 
 
 class Tally:
