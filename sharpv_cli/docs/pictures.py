@@ -1,7 +1,7 @@
 """`python -m sharpv_cli.docs.pictures [FOLDER]`: the README's pictures, drawn anew by the built-in model's own answer.
 
-Beside each picture lies the document that it shows, with its digest in the picture. The clip is brighter than those the
-model was trained on, so that one sees what was pruned.
+Beside each picture lies the document that it shows, with its digest in the picture. The clip is as bright as those the
+model was trained on can be, so that one sees what was pruned.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOLDER = DOCS / "images"
 NAME, QUESTION = "kept", "Which direction does the red circle move?"
 _WIDTH, _HEIGHT, _RATE, _FRAMES = 480, 360, 15.0, 60
 _ASKED = 4  # times: the first pays for loading, and the least disturbed one is shown
-_ABOVE, _BELOW = (226, 236, 240), (244, 230, 205)  # of the ground: a light sky, and sand
+_ABOVE, _BELOW = (140, 152, 160), (150, 138, 118)  # of the ground: a grey sky, and sand
 
 
 def draw(folder: Path) -> None:

@@ -127,8 +127,7 @@ def losses(curve: _Curve, target: Evaluation, kinds: Sequence[Evaluation]) -> st
     ]
     types = [(f"`{group.name}`", asdict(group)) for group in mine.groups]
     clips = [(f"`{one.dataset}`", asdict(_sharpv(one))) for one in kinds]
-    asked = sorted({one.questions for one in kinds})
-    each = " to ".join(f"{questions:,}" for questions in dict.fromkeys((asked[0], asked[-1])))
+    each = _span([one.questions for one in kinds])
     sentences = (
         _sentence("budgets", "with", _compared(budgets), f"{curve['questions']:,} questions each"),
         _sentence(
@@ -142,7 +141,7 @@ def losses(curve: _Curve, target: Evaluation, kinds: Sequence[Evaluation]) -> st
 
 def lead(found: Sequence[Evaluation]) -> str:
     """SharpV less whole frames at the same numbers of visual tokens, which are the baseline of each comparison."""
-    questions = " to ".join(f"{n:,}" for n in sorted({one.questions for one in found}))
+    questions = _span([one.questions for one in found])
     told = []
     for one in found:
         mine = _sharpv(one)
@@ -175,3 +174,8 @@ def _sentence(what: str, where: str, compared: Sequence[_Compared], about: str) 
     if len(behind) < len(compared):
         told.append(f"{where} no other" if behind else f"{where} none")
     return f"Of {len(compared)} {what}, SharpV is behind dense beyond chance {' and '.join(told)} ({about})."
+
+
+def _span(counts: Sequence[int]) -> str:
+    """From the fewest to the most, where they differ."""
+    return " to ".join(f"{count:,}" for count in dict.fromkeys((min(counts), max(counts))))
