@@ -25,7 +25,7 @@ SAYS = {
     "xargs": "demo/arriving.mp4: no 0.00\ndemo/moving.mp4: yes 1.00\n",
     "demo/*.mp4": "demo/arriving.mp4: three\ndemo/moving.mp4: two\n",
     "--choices": "left 100 %\n",
-    "--json-schema": '{"moves": "left"}\n',
+    "--json-schema": '{"moves": "the red circle"}\n',
     "growing.webm": "it grows\n",
     "sharpv batch": "",
 }
