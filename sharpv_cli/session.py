@@ -29,9 +29,7 @@ R = TypeVar("R")
 Work = Callable[[], Generator[T, None, R]]
 
 
-_CLIPS_PART = (
-    8  # of the free memory is for open clips: on a host there may be as many GPUs, with a process each
-)
+_CLIPS_PART = 8  # of the free memory is for open clips: a host may have as many GPUs, with a process each
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import torch
 
 from sharpv_cli.benchmarks.batched_answers import alike
 from sharpv_cli.benchmarks.random_checkpoint import random_model
-from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
+from sharpv_cli.engine.device import device_name, peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.engine import Engine, Prefill
 from sharpv_cli.engine.factory import make_engine
 from sharpv_cli.engine.reference import ReferenceEngine
@@ -101,7 +101,7 @@ def lines(
     alone(load, 1)
     want, single = alone(load, max(1, compared))
     kept = load.read(load.engine, 0).cache.nbytes / 2**20
-    name = torch.cuda.get_device_name() if model.device.type == "cuda" else "CPU"
+    name = device_name(model.device)
     yield f"{name}, {model.dtype}, torch {torch.__version__}, {kept:.1f} MiB of KV an answer\n"
     yield "| answers | ms a token | of one alone | tokens a second | as alone | tokens before a difference | peak |"
     yield "|--:|--:|--:|--:|--:|--:|--:|"

@@ -26,6 +26,7 @@ import transformers
 from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_frame
 from sharpv_cli.benchmarks.memory_curve import curve_lines
 from sharpv_cli.benchmarks.random_checkpoint import random_model
+from sharpv_cli.engine.device import device_name
 from sharpv_cli.models.capture import capture
 from sharpv_cli.models.loading import LoadedModel
 from sharpv_cli.models.prompting import build_inputs
@@ -133,7 +134,7 @@ def measure(chosen: Sequence[Lane], runs: int, warmup: int) -> None:
 def report(loaded: LoadedModel, chosen: Sequence[Lane], frames: int) -> Iterator[str]:
     rates = measure_rates(loaded.device, loaded.model.dtype)
     assert rates is not None, "there is room for it"
-    name = torch.cuda.get_device_name() if loaded.device.type == "cuda" else "CPU"
+    name = device_name(loaded.device)
     yield (
         f"{loaded.info.id}, {frames} frames, {loaded.model.dtype}, on {name} (copy "
         f"{rates.copy_bytes_per_sec / 1e12:.3f} TB/s, matmul {rates.matmul_flops_per_sec / 1e12:.2f} TFLOP/s), "

@@ -33,7 +33,7 @@ from sharpv_cli.benchmarks.drawn_frames import QUESTION, drawn_clips
 from sharpv_cli.benchmarks.engine_speed import frames_of, thresholds
 from sharpv_cli.benchmarks.random_checkpoint import random_model
 from sharpv_cli.cores import cores
-from sharpv_cli.engine.device import peak_bytes, reset_peak, synchronize
+from sharpv_cli.engine.device import device_name, peak_bytes, reset_peak, synchronize
 from sharpv_cli.engine.vision import FULL
 from sharpv_cli.models.blame import out_of_memory
 from sharpv_cli.models.prompting import build_inputs
@@ -46,9 +46,8 @@ from sharpv_cli.video.read_ahead import ReadAhead
 from sharpv_cli.video.shares import default_readers
 
 _COLUMNS = (
-    "answers,new tokens,at once,clips,clips/s,TTFT ms,TPOT ms,decode ms,KV MiB,peak GiB,device,vision".split(
-        ","
-    )
+    *("answers", "new tokens", "at once", "clips", "clips/s", "TTFT ms", "TPOT ms", "decode ms"),
+    *("KV MiB", "peak GiB", "device", "vision"),
 )
 
 
@@ -179,7 +178,7 @@ def _joined(name: str, parts: Sequence[torch.Tensor], length: int) -> torch.Tens
 
 def lines(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
     loaded = bench.session.loaded
-    name = torch.cuda.get_device_name() if bench.device.type == "cuda" else "CPU"
+    name = device_name(bench.device)
     yield (
         f"{loaded.info.id}, {loaded.model.dtype}, {name}, {cores()} cores, {bench.readers} readers, "
         f"{bench.settings.sampling.frames} frames of {options.side}x{options.side}, torch {torch.__version__}"

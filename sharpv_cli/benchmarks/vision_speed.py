@@ -21,7 +21,7 @@ import torch
 from sharpv_cli.benchmarks.drawn_frames import QUESTION
 from sharpv_cli.benchmarks.engine_speed import frames_of
 from sharpv_cli.benchmarks.random_checkpoint import random_model
-from sharpv_cli.engine.device import synchronize
+from sharpv_cli.engine.device import device_name, synchronize
 from sharpv_cli.engine.vision import Vision
 from sharpv_cli.models.capture import VisualPrompt
 from sharpv_cli.models.joined import pixels
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = resolve(flags, {}, profile=options.profile).settings
     loaded = random_model(options.profile, settings) if options.random else open_session(settings).loaded
     session = Session.of(loaded, "fast")
-    name = torch.cuda.get_device_name() if loaded.device.type == "cuda" else "CPU"
+    name = device_name(loaded.device)
     print(f"{options.profile}, {loaded.model.dtype}, {name}, torch {torch.__version__}\n")
     print(f"| {' | '.join(_COLUMNS)} |\n|{'--:|' * len(_COLUMNS)}")
     for frames in map(int, options.frames.split(",")):

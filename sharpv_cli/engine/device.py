@@ -16,6 +16,11 @@ def make_current(device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
+def device_name(device: torch.device) -> str:
+    """The card's, or `CPU`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def synchronize(device: torch.device) -> None:
     """Wait for what the device still has in its queue."""
     if device.type == "cuda":

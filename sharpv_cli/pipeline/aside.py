@@ -59,7 +59,7 @@ def read_aside(
     with ExitStack() as on_leaving:
         on_leaving.callback(coming.add_done_callback, partial(_given, unwanted))
         on_leaving.callback(coming.cancel)
-        yield from _until_done(coming)
+        yield from until_done(coming)
         on_leaving.pop_all()
     return coming.result()
 
@@ -72,12 +72,13 @@ def take_aside(work: Callable[[], T], abandon: Callable[[], object]) -> Generato
     with ExitStack() as on_leaving:
         on_leaving.callback(wait, [coming])
         on_leaving.callback(abandon)
-        yield from _until_done(coming)
+        yield from until_done(coming)
         on_leaving.pop_all()
     return coming.result()
 
 
-def _until_done(coming: Future[T]) -> Generator[Waiting]:
+def until_done(coming: Future[T]) -> Generator[Waiting]:
+    """Other work goes on until it has come."""
     while not coming.done():
         yield Waiting()
 

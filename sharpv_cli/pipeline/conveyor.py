@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, Protocol, TypeVar
 
+from sharpv_cli.pipeline.aside import until_done
 from sharpv_cli.types import Answer, Event, Finished, PromptRead, Waiting
 
 T = TypeVar("T")
@@ -55,8 +56,7 @@ class Patient:
         """What comes from another thread, while other work goes on."""
         self._coming.append(coming)
         try:
-            while not coming.done():
-                yield Waiting()
+            yield from until_done(coming)
         finally:
             self._coming.remove(coming)
         return coming.result()
