@@ -45,12 +45,17 @@ Draft = tuple[str, str, tuple[str, ...]]
 
 
 def sample_question(
-    scene: Scene, rng: random.Random, *, offtopic: float = 0.04, wordings: Wordings = WORDINGS
+    scene: Scene,
+    rng: random.Random,
+    *,
+    offtopic: float = 0.04,
+    wordings: Wordings = WORDINGS,
+    writers: Writers | None = None,
 ) -> Question:
     """Draw a question about `scene` in one of `wordings`; with probability `offtopic`, one that it cannot answer."""
     if rng.random() < offtopic:
         return Question("offtopic", _restyle(offtopic_question(rng), rng), UNKNOWN)
-    return posed(*open_question(scene, rng, wordings), rng)
+    return posed(*open_question(scene, rng, wordings, writers), rng)
 
 
 def posed(question: Question, options: tuple[str, ...], rng: random.Random) -> Question:

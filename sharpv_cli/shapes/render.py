@@ -35,6 +35,10 @@ class SceneBatch:
         """float32 [B, 1, 1, 1], ready to broadcast over frames and pixels."""
         return self.numbers[:, slot, _COLUMN[name]].view(-1, 1, 1, 1)
 
+    def columns(self, *names: str) -> Tensor:
+        """float32 [B, MAX_OBJECTS, len(names)]."""
+        return self.numbers[..., [_COLUMN[name] for name in names]]
+
 
 def as_batch(scenes: Sequence[Scene], colour_names: Sequence[str]) -> SceneBatch:
     """Scenes as tensors on the CPU."""

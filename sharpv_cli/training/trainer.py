@@ -13,10 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sharpv_cli.shapes.painting import paint_one, plate
-from sharpv_cli.shapes.render import background, render
+from sharpv_cli.shapes.render import render
 from sharpv_cli.training import checkpoint
 from sharpv_cli.training.batches import SHAPES_WORLD, Batch, Batches
 from sharpv_cli.training.degrade import degrade, worn
+from sharpv_cli.training.grounds import grounds
 from sharpv_cli.training.muon import StackedMuon
 from sharpv_cli.training.regimes import REGIMES, Regime
 from sharpv_cli.training.staging import Staged, draw, shares
@@ -148,7 +149,7 @@ class Trainer:
     @torch.no_grad()
     def _pictures(self, batch: Batch, *, aims: bool) -> tuple[Tensor, Targets | None]:
         """What the clips look like, and what the tower should make of it where it has such `aims`."""
-        size, scenes, generator = (checkpoint.IMAGE_SIZE, checkpoint.IMAGE_SIZE), batch.scenes, self.generator
+        scenes, generator = batch.scenes, self.generator
         sharpness = torch.rand(len(batch.ids), 1, 1, 1, device=self.device, generator=generator) * 2.3 + 0.7
         targets = None
         if isinstance(scenes, Staged):
@@ -156,7 +157,7 @@ class Trainer:
             if aims:
                 targets = staged_targets(shares(scenes, covers), scenes)
         else:
-            ground = background(len(batch.ids), *size, generator)
+            ground = grounds(scenes, checkpoint.IMAGE_SIZE, generator)
             drawn = self.render(scenes, ground, batch.times, sharpness=sharpness)
             frames = drawn.frames
             if aims:
