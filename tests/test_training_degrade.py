@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from sharpv_cli.training.degrade import degrade, matrices, worn
+from sharpv_cli.training.degrade import degrade, matrices, trails, worn
 
 SIDE = 64
 PICTURES = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -53,3 +53,17 @@ def test_each_clip_is_worn_by_its_own_amount_the_same_from_a_seed() -> None:
     one, again = (degrade(clips, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(one, again) and one.shape == clips.shape
     assert not torch.allclose((one - clips)[0].std(), (one - clips)[1].std(), rtol=0.05)
+
+
+def test_only_where_something_has_moved_a_trail_stays() -> None:
+    clip = torch.zeros(1, 4, 3, SIDE, SIDE)
+    clip[0, 0, :, 8:16, 8:16] = 1
+    clip[0, 1, :, 40:48, 40:48] = 1
+    clip[0, 2:] = clip[0, 1:2]
+    left = trails(clip, torch.Generator().manual_seed(2))
+    assert not left[0, 0].any()
+    moved = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    moved[8:16, 8:16] = moved[40:48, 40:48] = True
+    for frame in left[0, 1:]:
+        assert torch.equal(frame, left[0, 1]) and not frame[:, ~moved].any()
+        assert frame[:, moved].std() > 0.3
