@@ -1,12 +1,12 @@
 """`python -m sharpv_cli.docs.pictures [FOLDER]`: the README's pictures, drawn anew by the built-in model's own answer.
 
-Beside each picture lies the document that it shows, with its digest in the picture. The clip is as bright as those the
-model was trained on can be, so that one sees what was pruned.
+Beside each picture lies the document that it shows, with its digest in the picture. The clip is bright, so that one sees
+what was pruned.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +32,7 @@ FOLDER = DOCS / "images"
 NAME, QUESTION = "kept", "Which direction does the red circle move?"
 _WIDTH, _HEIGHT, _RATE, _FRAMES = 480, 360, 15.0, 60
 _ASKED = 4  # times: the first pays for loading, and the least disturbed one is shown
-_ABOVE, _BELOW = (140, 152, 160), (150, 138, 118)  # of the ground: a grey sky, and sand
+_ABOVE, _BELOW = (226, 236, 240), (244, 230, 205)  # of the ground: a light sky, and sand
 
 
 def draw(folder: Path) -> None:
@@ -80,4 +80,8 @@ def _object(colour: str, kind: str, x: float, y: float, radius: float) -> Shape:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
+    draw(parser.parse_args().folder)

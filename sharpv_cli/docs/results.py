@@ -218,9 +218,9 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
     """The exit code."""
     tables = read(args.docs / "results" / "tables.toml", smoke=args.smoke)
     mine = chosen(tables, args.only)
-    if args.shard is not None and args.draw:
+    if args.draw and (args.shard is not None or args.processes is None):
         for table in mine.values():
-            table.draw(args.shard, args.clips)
+            table.draw(args.shard or "1/1", args.clips)
         return 0
     if args.shard is not None:
         hold()
