@@ -31,9 +31,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[DemoClip]:
 
 @pytest.fixture(scope="module")
 def document(clips: list[DemoClip], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a user's `sharpv ask ... --json` prints."""
+    """What a user's `sharpv ask ... --json` prints; of short clips the model's own M discards nothing."""
     home = tmp_path_factory.mktemp("home")
-    done = run(SHARPV, "ask", str(clips[0].path), clips[0].question, "--json", home=home)
+    done = run(SHARPV, "ask", str(clips[0].path), clips[0].question, "--m", "0.3", "--json", home=home)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
