@@ -1,7 +1,7 @@
 """`python -m sharpv_cli.docs.pictures [FOLDER]`: the README's pictures, drawn anew by the built-in model's own answer.
 
-Beside each picture lies the document that it shows, with its digest in the picture. The clip is bright, so that one sees
-what was pruned.
+Beside each picture lies the document that it shows, with its digest in the picture. The clip is bright, so that one
+sees what was pruned.
 """
 
 from __future__ import annotations
