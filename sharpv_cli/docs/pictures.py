@@ -1,7 +1,7 @@
 """`python -m sharpv_cli.docs.pictures [FOLDER]`: the README's pictures, drawn anew by the built-in model's own answer.
 
 Beside each picture lies the document that it shows, with its digest in the picture. The clip is bright, so that one
-sees what was pruned.
+sees what was pruned. The threshold M is one at which short clips lose layers, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ABOVE, _BELOW = (226, 236, 240), (244, 230, 205)  # of the ground: a light sky,
 
 def draw(folder: Path) -> None:
     """Ask about the clip, and write what came of it."""
-    resolved = resolve({"seen": "off"}, {}, profile="tiny")
+    resolved = resolve({"seen": "off", "m": 0.3}, {}, profile="tiny")
     with tempfile.TemporaryDirectory() as work, Sharpv(resolved.settings) as model:
         clip = Path(work) / "shapes.mp4"
         write_clip(clip, _frames(), _RATE)
