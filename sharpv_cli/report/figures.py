@@ -180,11 +180,12 @@ def same_frames(one: Answer, other: Answer) -> bool:
 
 def layers_told(answer: Reading) -> str:
     """How many layers discarded their visual entries, and by what threshold."""
-    discarded = sum(not layer.visual_kv_kept for layer in answer.layers)
-    count = f"{discarded} of {len(answer.layers)} layers"
+    discarded, count = sum(not layer.visual_kv_kept for layer in answer.layers), len(answer.layers)
     if answer.m is None:
-        return f"Memory SharpV is off: all {len(answer.layers)} layers keep their picture entries."
-    return f"{count} discarded their picture entries: their similarity is below M = {answer.m:g}."
+        return f"Memory SharpV is off: all {count} layers keep their picture entries."
+    if not discarded:
+        return f"All {count} layers keep their picture entries: no similarity is below M = {answer.m:g}."
+    return f"{discarded} of {count} layers discarded their picture entries: their similarity is below M = {answer.m:g}."
 
 
 def waterfall(answer: Answer) -> Iterator[tuple[str, tuple[Stage, ...]]]:
