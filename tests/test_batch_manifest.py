@@ -510,7 +510,7 @@ def test_the_digest_follows_the_file_the_question_the_settings_and_the_weights(t
 
     first = digest()
     assert digest(id="other") == first
-    changed = (digest(question="who?"), digest(frames=3), digest(m=0.1), digest("trained anew"))
+    changed = (digest(question="who?"), digest(frames=3), digest(m=0.4), digest("trained anew"))
     assert len({first, *changed}) == 5
     os.utime(video, ns=(1, 1))
     touched = digest()
