@@ -27,11 +27,10 @@ def test_lanes_keep_what_they_are_named_after(tmp_path: Path, capsys: pytest.Cap
         "fast, 25%",
         "fast, 25%, no memory stage",
     ]
-    kept = {name: float(row[8].rstrip("%")) for name, row in table.items() if "%" in row[8]}
-    # The scale that is found lies at the edge of a step: the engines' last bits may decide about one token of 256.
-    assert kept["reference, 25%"] == pytest.approx(kept["fast, 25%"], abs=0.4)
-    assert 20 <= kept["fast, 25%"] <= 25.4
-    assert kept["fast, dense"] == 100
+    kept = {name: row[8] for name, row in table.items()}
+    assert kept["reference, 25%"] == kept["fast, 25%"]
+    assert 20 <= float(kept["fast, 25%"].rstrip("%")) <= 25
+    assert kept["fast, dense"] == "100.0%"
     assert [table[name][10] for name in ("fast, dense", "fast, 25%", "fast, 25%, no memory stage")] == [
         "0",
         "5",

@@ -93,7 +93,8 @@ def thresholds(base: Clip, retentions: Sequence[float]) -> tuple[list[float], fl
     assert scores is not None
     tokens = whole.slots.shape[1]
     counts = [round(share * whole.slots.numel()) for share in retentions]
-    scales = [largest_scale(scores.ratio, tokens, visual, count) for count in counts]
+    # Just off the edge of a step, where the engines' last bits would decide about one token.
+    scales = [largest_scale(scores.ratio, tokens, visual, count) * (1 - 1e-4) for count in counts]
     first = _ours(base, {"visual": {"scale": scales[0]}, "memory": {"m": -1.0}})["answer"]
     similar = sorted(layer.similarity for layer in first.layers if layer.similarity is not None)
     return scales, (similar[len(similar) // 2 - 1] + similar[len(similar) // 2]) / 2
