@@ -89,6 +89,24 @@ def test_questions_and_clips_of_a_batch_belong_together(world: str, tokenizer) -
         assert set(answers) == {UNKNOWN}
 
 
+def test_nothing_in_scenery_is_called_a_shape_or_looks_like_one() -> None:
+    """No patch is told to be an object, and of what is drawn no outline stays where it was."""
+    rng, source = random.Random(6), SOURCES["scenery"]
+    clips = staged([Shot.of(source, 3, rng) for _ in range(4)], source, rng)
+    pictures = []
+    for wild in (True, False):
+        frames, covers = draw(
+            replace(clips, wild=wild), torch.Generator().manual_seed(1), torch.full((4, 1, 1, 1), 2.0)
+        )
+        pictures.append(frames)
+    targets = staged_targets(shares(clips, covers), clips)
+    assert max(share.max() for share in covers) > 0.9, "there are objects"
+    assert not any(part.any() for part in (targets.kind, targets.colour, targets.letter))
+    bent, straight = pictures
+    assert bent.shape == straight.shape and bent.min() >= 0 and bent.max() <= 1
+    assert (bent - straight).abs().mean() > 0.03
+
+
 def test_each_patch_of_a_sign_has_its_letter() -> None:
     """Left to right, whatever the picture's aspect: every letter of a sign that hides nothing else, in its place."""
     rng, source = random.Random(5), SOURCES["signs"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -17,11 +17,13 @@ from sharpv_cli.shapes.hard import PALETTE, HardWorld, tint_for
 from sharpv_cli.shapes.letters import LETTERS
 from sharpv_cli.shapes.painting import Grid, drifting, paint, plate
 from sharpv_cli.training import checkpoint
-from sharpv_cli.training.worlds import LONGEST, Scenery, Shot, Source, World
+from sharpv_cli.training.scenery import Scenery, weathered
+from sharpv_cli.training.worlds import LONGEST, Shot, Source, World
 
 Tensor = torch.Tensor
 _ROWS, _COLUMNS = 7, 23  # points of the longest writing
 _NAMES = list(PALETTE)
+UNNAMED = -1
 _OF_SIGNS = ("masks", "points", "where", "inks", "letters")
 
 
@@ -29,10 +31,11 @@ _OF_SIGNS = ("masks", "points", "where", "inks", "letters")
 class Staged:
     """B clips at T moments, ready to be drawn: what `films.Film` draws one by one.
 
-    `states` [B, T, S, len(STATE)] and the `colours` [B, T, S] that they are called (places in the palette); `size`
-    [B, 2]; `offsets` [B, T, 2] of the ground in shares of the sides, its `tint` [B, 3] and `texture` [B]. Of N signs a
-    clip: `masks` [B, N, rows, columns], `points` [B, N, 2], `where` [B, N, T, 4], `inks` [B, N, 2, 3] and what each
-    says, `letters` [B, N, most]: places in LETTERS + 1, and 0 behind its end.
+    `states` [B, T, S, len(STATE)] and the `colours` [B, T, S] that they are called (places in the palette, or
+    UNNAMED); `size` [B, 2]; `offsets` [B, T, 2] of the ground in shares of the sides, its `tint` [B, 3] and `texture`
+    [B]. Of N signs a clip: `masks` [B, N, rows, columns], `points` [B, N, 2], `where` [B, N, T, 4], `inks`
+    [B, N, 2, 3] and what each says, `letters` [B, N, most]: places in LETTERS + 1, and 0 behind its end. `wild`: it is
+    scenery, all of it.
     """
 
     states: Tensor
@@ -46,9 +49,12 @@ class Staged:
     where: Tensor
     inks: Tensor
     letters: Tensor
+    wild: bool
 
     def to(self, device: torch.device | str) -> Staged:
-        return Staged(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+        every = ((f.name, getattr(self, f.name)) for f in fields(self))
+        moved: dict[str, Any] = {name: x.to(device, non_blocking=True) for name, x in every if isinstance(x, Tensor)}
+        return replace(self, **moved)
 
 
 def staged(shots: Sequence[Shot], source: Source, rng: random.Random) -> Staged:
@@ -62,6 +68,7 @@ def staged(shots: Sequence[Shot], source: Source, rng: random.Random) -> Staged:
         tint=torch.tensor([row["tint"] for row in rows]),
         texture=torch.tensor([rng.uniform(*source.texture) for _ in rows]),
         **{name: _stacked([row[name] for row in rows]) for name in _OF_SIGNS},
+        wild=isinstance(shots[0].world, Scenery),
     )
 
 
@@ -90,7 +97,8 @@ def draw(
         where = clips.where[:, n].flatten(0, 1)[:, None]
         of_sign = (flat(clips.masks[:, n]), flat(clips.points[:, n]), where, flat(clips.inks[:, n]))
         shown = (sign or plate)(shown, *of_sign, grid)
-    return shown[:, 0].clamp(0, 1).view(batch, count, *shown.shape[2:]), covers
+    frames = shown[:, 0].clamp(0, 1).view_as(frames)
+    return weathered(frames, generator) if clips.wild else frames, covers
 
 
 def shares(clips: Staged, covers: Sequence[Tensor]) -> Tensor:
@@ -130,9 +138,9 @@ def _sign(sign: Sign, camera: Tensor) -> dict[str, Tensor]:
 
 
 def _called(world: World, times: Sequence[float]) -> Tensor:
-    """The colours' places in the palette [T, S]; of scenery none is asked for."""
+    """The colours' places in the palette [T, S]; scenery has none that is called so."""
     if isinstance(world, Scenery):
-        return torch.zeros(len(times), len(world.rows), dtype=torch.long)
+        return torch.full((len(times), len(world.rows)), UNNAMED)
     if isinstance(world, HardWorld):
         pairs = [(o.colour, o.colour_end, o.turns_at * world.duration_sec) for o in world.scene.objects]
     else:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sharpv_cli.shapes.letters import PITCH
 from sharpv_cli.shapes.render import Rendered, SceneBatch
 from sharpv_cli.training import checkpoint
-from sharpv_cli.training.staging import Staged
+from sharpv_cli.training.staging import UNNAMED, Staged
 
 Tensor = torch.Tensor
 
@@ -79,12 +79,13 @@ def _writing(clips: Staged) -> tuple[Tensor, Tensor]:
 def _on_patches(
     coverage: Tensor, colour: Tensor, kind: Tensor, geometry: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour, kind and geometry: which object covers most of each patch, if any covers enough."""
+    """Colour, kind and geometry: which object covers most of each patch, if any covers enough and is one."""
     shares = F.avg_pool2d(coverage.flatten(0, 1), checkpoint.PATCH_SIZE).view(*coverage.shape[:3], -1)
     share, which = shares.max(dim=2)
-    there = share > 0.12
+    called = colour.gather(2, which)
+    there = (share > 0.12) & (called != UNNAMED)
     return (
-        torch.where(there, colour.gather(2, which) + 1, 0).long(),
+        torch.where(there, called + 1, 0).long(),
         torch.where(there, kind.gather(2, which) + 1, 0).long(),
         geometry.gather(2, which[..., None].expand(-1, -1, -1, 3)),
     )

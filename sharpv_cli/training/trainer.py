@@ -25,7 +25,7 @@ from sharpv_cli.training.targets import Targets, patch_targets, staged_targets
 from sharpv_cli.training.trainee import Trainee, budgeted
 
 Tensor = torch.Tensor
-_WORKERS = {SHAPES_WORLD: 2, "hard": 3, "signs": 2, "long": 2, "scenery": 1}
+_WORKERS = {SHAPES_WORLD: 2, "hard": 3, "signs": 2, "long": 2, "scenery": 2}
 
 # The layers before this one stay near their input: Memory SharpV's similarity never falls under 0.2 there.
 FIRST_DISCARDED = 3

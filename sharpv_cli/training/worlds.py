@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
-
-import torch
 
 from sharpv_cli.shapes import hard, long
 from sharpv_cli.shapes.hard import WORDS, HardWorld
@@ -21,11 +18,10 @@ from sharpv_cli.shapes.hard_questions import reading, sample_hard_question
 from sharpv_cli.shapes.long_questions import retold, sample_long_question
 from sharpv_cli.shapes.long_world import LongWorld
 from sharpv_cli.shapes.offtopic import UNKNOWN
-from sharpv_cli.shapes.painting import STATE
 from sharpv_cli.shapes.questions import Question, sample_question
-from sharpv_cli.shapes.world import SHAPES, sample_scene
+from sharpv_cli.shapes.world import sample_scene
+from sharpv_cli.training.scenery import Scenery, sample_scenery
 
-Tensor = torch.Tensor
 LONGEST = 4  # letters of a sign
 _CLOSE = 0.6  # of the long clips are so short that few frames show what happens
 _CLOSE_SEC = (0.6, 2.2)  # from frame to frame in those
@@ -34,52 +30,7 @@ _RETOLD = 0.15  # of the questions about long clips
 _READ = 0.7  # of the questions about signs
 
 
-@dataclass(frozen=True)
-class Scenery:
-    """Nothing that has a name: large shapes of any colour before rough grounds, as real footage is to this model."""
-
-    width: float
-    height: float
-    duration_sec: float
-    rows: tuple[tuple[float, ...], ...]
-    speed: tuple[float, float]
-    signs: tuple[()] = ()
-
-    @cached_property
-    def kinds(self) -> Sequence[int]:
-        return [int(row[0]) for row in self.rows]
-
-    def states(self, times: Sequence[float]) -> Tensor:
-        t = torch.tensor(times)[:, None] / self.duration_sec
-        state = torch.tensor([row[: len(STATE)] for row in self.rows]).repeat(len(times), 1, 1)
-        velocity = torch.tensor([row[len(STATE) :] for row in self.rows])
-        state[:, :, 4:6] += t[..., None] * velocity
-        return state
-
-    def camera(self, times: Sequence[float]) -> Tensor:
-        return torch.tensor(times)[:, None] * torch.tensor(self.speed)
-
-    def drift(self, times: Sequence[float]) -> Tensor:
-        return torch.zeros(len(times), 2)
-
-
 World = HardWorld | LongWorld | Scenery
-
-
-def sample_scenery(rng: random.Random) -> Scenery:
-    """Draw one."""
-    aspect = rng.choice((16 / 9, 4 / 3, 1.0, 3 / 4, 9 / 16))
-    width, height = max(aspect, 1.0), max(1 / aspect, 1.0)
-    rows = []
-    for _ in range(rng.randint(1, 8)):
-        x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.25, 0.9)
-        colour = [rng.random() ** 1.5 for _ in "rgb"]
-        moves = [rng.gauss(0, 0.2) for _ in "xy"]
-        rows.append(
-            (float(rng.randrange(len(SHAPES))), *colour, x, y, radius, rng.uniform(0.3, 0.9), 1.0, *moves)
-        )
-    duration = rng.uniform(2, 8)
-    return Scenery(width, height, duration, tuple(rows), (rng.gauss(0, 0.03), rng.gauss(0, 0.03)))
 
 
 def sample_signs(rng: random.Random) -> HardWorld:
@@ -126,7 +77,7 @@ SOURCES: Mapping[str, Source] = {
     "hard": Source(lambda rng, _: hard.sample_world(rng), sample_hard_question, (0.1, 0.3)),
     "signs": Source(lambda rng, _: sample_signs(rng), _of_signs, (0.1, 0.3)),
     "long": Source(sample_long, _of_long, (0.0, 0.2)),
-    "scenery": Source(lambda rng, _: sample_scenery(rng), _of_scenery, (0.4, 1.4)),
+    "scenery": Source(lambda rng, _: sample_scenery(rng), _of_scenery, (0.1, 1.4)),
 }
 
 
