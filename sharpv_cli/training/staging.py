@@ -53,7 +53,9 @@ class Staged:
 
     def to(self, device: torch.device | str) -> Staged:
         every = ((f.name, getattr(self, f.name)) for f in fields(self))
-        moved: dict[str, Any] = {name: x.to(device, non_blocking=True) for name, x in every if isinstance(x, Tensor)}
+        moved: dict[str, Any] = {
+            name: x.to(device, non_blocking=True) for name, x in every if isinstance(x, Tensor)
+        }
         return replace(self, **moved)
 
 
