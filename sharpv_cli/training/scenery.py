@@ -66,8 +66,7 @@ def sample_scenery(rng: random.Random) -> Scenery:
 
 def _surface(rng: random.Random, width: float, height: float) -> Row:
     x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.25, 0.9)
-    colour = [rng.random() ** 1.5 for _ in "rgb"]
-    moves = [rng.gauss(0, 0.2) for _ in "xy"]
+    colour, moves = _dark(rng), [rng.gauss(0, 0.2) for _ in "xy"]
     return _row(rng, colour, x, y, radius, moves)
 
 
@@ -76,16 +75,19 @@ def _thing(rng: random.Random, width: float, height: float) -> Iterator[Row]:
     x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.05, 0.3)
     wide, high = rng.choice(((1.0, 1.0), (0.4, 1.2), (1.2, 0.4)))
     moves = [rng.gauss(0, 0.4) if rng.random() < 0.7 else 0.0 for _ in "xy"]
-    colours = [_colour(rng) for _ in range(rng.randint(1, 3))]
+    named = list(PALETTE.values())
+    colours = [
+        [part / 255 for part in rng.choice(named)] if rng.random() < _PAINTED else _dark(rng)
+        for _ in range(rng.randint(1, 3))
+    ]
     for _ in range(rng.randint(*_PARTS)):
         at = (x + rng.gauss(0, 0.4) * size * wide, y + rng.gauss(0, 0.4) * size * high)
         sway = [way + rng.gauss(0, 0.2) * size for way in moves]
         yield _row(rng, rng.choice(colours), *at, size * rng.uniform(0.3, 0.8), sway)
 
 
-def _colour(rng: random.Random) -> list[float]:
-    if rng.random() < _PAINTED:
-        return [part / 255 for part in rng.choice(list(PALETTE.values()))]
+def _dark(rng: random.Random) -> list[float]:
+    """Any colour, more often a dark one."""
     return [rng.random() ** 1.5 for _ in "rgb"]
 
 
